@@ -1,0 +1,61 @@
+"""One error class per layer; each message names the thing at fault and what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DeriveError(Exception):
+    """Base of every error of this package; raised by no layer itself."""
+
+
+class NetworkError(DeriveError, ValueError):
+    """From ``network``: what was stated (a spec, a cell, a connection, an objective) is wrong."""
+
+
+class DerivationError(DeriveError, ValueError):
+    """From ``calculus``: the equations cannot be differentiated, or not for this algorithm."""
+
+
+class ProgramError(DeriveError, ValueError):
+    """From ``program``: a Program cannot be made, scheduled or run as asked."""
+
+
+class EmitError(DeriveError, ValueError):
+    """From ``emit``: a Program has no printed form."""
+
+
+class BuildError(DeriveError, RuntimeError):
+    """From ``build``: translating, compiling or importing an emitted module failed.
+
+    Attributes
+    ----------
+    command, output : str
+        What was run, and the tool's own words.
+    kept : Path or None
+        The folder that holds the source it was run on.
+    """
+
+    def __init__(
+        self, message: str, command: str = "", output: str = "", kept: Path | None = None
+    ) -> None:
+        self.command, self.output, self.kept = command, output, kept
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        # Put together only now, because the cache moves what is kept after the error is made.
+        lines = [super().__str__()]
+        if self.command:
+            lines.append(f"  command: {self.command}")
+        lines += [f"  {line}" for line in self.output.strip().splitlines()]
+        if self.kept is not None:
+            lines.append(f"  kept in: {self.kept}")
+        return "\n".join(lines)
+
+
+class CacheError(DeriveError, RuntimeError):
+    """From ``build``: the cache directory cannot be used, or is not to be trusted."""
+
+
+class ConvergenceError(DeriveError, ArithmeticError):
+    """From ``kernel``: a relaxation did not reach its tolerance."""

@@ -1,0 +1,141 @@
+"""Functions that SymPy lacks, each given by its definition alone.
+
+Their derivatives are not written here: ``fdiff`` differentiates the definition and looks for a
+form in terms of the function's own value, by naming the exponential in the definition and solving
+for it. That gives v·(1 − v) for the logistic function without anyone stating it.
+
+At a corner the convention is that of the left: step(0) = 0, so relu′(0) = 0, |x|′ at 0 is −1.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import sympy
+from sympy import Expr, Function, Symbol
+
+
+class Defined(Function):  # type: ignore[misc]
+    """A function of one argument that is given by a definition."""
+
+    nargs = 1
+
+    @classmethod
+    def definition(cls, x: Expr) -> Expr:
+        """The function's value in terms of functions SymPy has."""
+        raise NotImplementedError
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """The derivative, found from the definition."""
+        x, v = Symbol("x", real=True), Symbol("v", real=True)
+        return derivative(type(self)).xreplace({v: self, x: self.args[0]})
+
+    def _eval_rewrite(self, rule: Any, args: Any, **hints: Any) -> Expr:
+        return self.definition(args[0])
+
+    def _eval_evalf(self, prec: int) -> Expr:
+        return self.stable(self.args[0])._eval_evalf(prec)
+
+    @classmethod
+    def stable(cls, x: Expr) -> Expr:
+        """A form of the definition that does not lose digits."""
+        return cls.definition(x)
+
+    def _eval_is_real(self) -> bool | None:
+        return True if self.args[0].is_extended_real else None
+
+
+class logistic(Defined):
+    """1/(1 + exp(−x))."""
+
+    @classmethod
+    def definition(cls, x: Expr) -> Expr:
+        return 1 / (1 + sympy.exp(-x))
+
+    def _eval_is_positive(self) -> bool | None:
+        return True if self.args[0].is_extended_real else None
+
+
+class softplus(Defined):
+    """log(1 + exp(x))."""
+
+    @classmethod
+    def definition(cls, x: Expr) -> Expr:
+        return sympy.log(1 + sympy.exp(x))
+
+    def _eval_is_positive(self) -> bool | None:
+        return True if self.args[0].is_extended_real else None
+
+
+class step(Defined):
+    """1 for x > 0, else 0."""
+
+    @classmethod
+    def definition(cls, x: Expr) -> Expr:
+        return sympy.Piecewise((1, x > 0), (0, True))
+
+
+class relu(Defined):
+    """x for x > 0, else 0."""
+
+    @classmethod
+    def definition(cls, x: Expr) -> Expr:
+        return sympy.Piecewise((x, x > 0), (0, True))
+
+
+@cache
+def derivative(function: type[Defined]) -> Expr:
+    """d/dx of a defined function, in x and in v, the function's own value."""
+    x, v = Symbol("x", real=True), Symbol("v", real=True)
+    definition = function.definition(x)
+    slope = sympy.diff(definition, x)
+    if isinstance(slope, sympy.Piecewise):
+        return _of_corner(definition, slope, x, v)
+    exponentials = sorted(definition.atoms(sympy.exp), key=str)
+    if len(exponentials) == 1:
+        (e,) = exponentials
+        E = Symbol("E", positive=True)
+        if (slope_in_E := sympy.cancel(slope.xreplace({e: E}))).free_symbols <= {E}:
+            for other in (logistic,):  # a value another function has by definition
+                if other is not function and sympy.cancel(
+                    slope_in_E - sympy.cancel(_in_exponential(other, e, x, E))
+                ) == 0:
+                    return other(x)
+            solved = sympy.solve(definition.xreplace({e: E}) - v, E)
+            if len(solved) == 1:
+                return sympy.factor(sympy.cancel(slope_in_E.xreplace({E: solved[0]})))
+    return slope
+
+
+def _in_exponential(function: type[Defined], e: Expr, x: Symbol, E: Symbol) -> Expr:
+    """Another definition with exp(x) or exp(−x) expressed by the one exponential e = E."""
+    definition = function.definition(x)
+    return definition.xreplace({e: E, sympy.exp(-e.exp): 1 / E})
+
+
+def _of_corner(definition: Expr, slope: Expr, x: Symbol, v: Symbol) -> Expr:
+    """A slope that is one number right of 0 and 0 left of it: that number times a step.
+
+    In terms of the value where the value is positive exactly where x is.
+    """
+    (right, condition), *_ = slope.args
+    if condition != (x > 0) or slope.args[-1][0] != 0:
+        return slope
+    if right == 0:
+        return sympy.S.Zero
+    value = definition.args[0][0]
+    same_sign = value == x and definition.args[-1][0] == 0
+    return right * step(v if same_sign else x)
+
+
+def convention(expr: Expr) -> Expr:
+    """``expr`` with SymPy's generalised functions replaced by the convention at corners.
+
+    Heaviside(x) and the slope of |x| are taken from the left at 0; a Dirac delta, the slope of a
+    step, is 0.
+    """
+    x = sympy.Wild("x")
+    expr = expr.replace(sympy.Heaviside, lambda a, *_: step(a))
+    expr = expr.replace(sympy.DiracDelta(x), sympy.S.Zero)
+    return expr

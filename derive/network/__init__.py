@@ -1,0 +1,1 @@
+"""What a person states: cells, connections, an objective. No calculus here."""

@@ -1,0 +1,359 @@
+"""Spec files: TOML and JSON to a Network and back. A spec is data; nothing in it is evaluated."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from derive.errors import NetworkError
+from derive.network import topology
+from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.library import LIBRARY
+from derive.network.network import Network
+from derive.network.objective import Objective, SquaredError
+from derive.network.toml import to_toml
+
+VERSION = "derive/1"
+LARGEST = 64 * 1024 * 1024
+
+TOP = ("spec", "name", "cell", "cells", "network", "objective", "algorithm", "data", "training")
+CELL = (
+    "library", "equations", "intermediates", "net_inputs", "parameters", "output", "name", "units",
+)  # fmt: skip
+NETWORK = ("units", "inputs", "connections", "parameters")
+ALGORITHM = ("name", "h", "h_prime", "groups", "tol", "max_steps", "teacher_forcing")
+
+
+def load(source: str | Path | Mapping[str, Any]) -> Network:
+    """Read a network from a spec file or a dict of its shape.
+
+    Raises
+    ------
+    NetworkError
+        With the file, the key at fault and what would be right.
+    """
+    if isinstance(source, Mapping):
+        return from_dict(source)
+    data = read(source)
+    try:
+        return from_dict(data)
+    except NetworkError as error:
+        raise NetworkError(f"{source}: {error}") from None
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The tables of a spec file as a dict, checked for nothing but being TOML or JSON."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise NetworkError(f"{path}: larger than {LARGEST // 2**20} MiB; no spec is")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise NetworkError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except OSError as error:
+        raise NetworkError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        if path.suffix.lower() == ".json":
+            data = json.loads(text, object_pairs_hook=_once)
+        else:
+            data = tomllib.loads(text)
+    except ValueError as error:  # a syntax error of either kind, or a number too long to read
+        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+        raise NetworkError(f"{path}: not {kind}: {error}") from None
+    except RecursionError:
+        raise NetworkError(f"{path}: nested too deeply to be a spec") from None
+    if not isinstance(data, dict):
+        raise NetworkError(f"{path}: a spec is a table, got {type(data).__name__}")
+    return data
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice; json itself would keep the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [k for k, _ in pairs]
+        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
+    return found
+
+
+def from_dict(data: Mapping[str, Any]) -> Network:
+    """A network from the tables of a spec."""
+    check_keys(data, TOP, "spec")
+    if data.get("spec") != VERSION:
+        raise NetworkError(
+            f"spec: expected {VERSION!r} as the format's version, got {data.get('spec')!r}"
+        )
+    network = table(data, "network")
+    check_keys(network, NETWORK, "network")
+    units = topology.whole(
+        required(network, "units", "network"), "network.units", 1, topology.MOST_UNITS
+    )
+    return Network(
+        cell=_cells(data, units),
+        units=units,
+        inputs=network.get("inputs", 0),
+        connections=_connections(required(network, "connections", "network")),
+        objective=_objective(table(data, "objective")),
+        name=data.get("name", "network"),
+        parameters=table(network, "parameters", {}),
+        algorithm=_algorithm(table(data, "algorithm", {})),
+    )
+
+
+def _cells(data: Mapping[str, Any], units: int) -> Cell | list[Cell]:
+    if ("cell" in data) == ("cells" in data):
+        raise NetworkError("spec: give either [cell], or [cells.NAME] tables with their units")
+    if "cell" in data:
+        stated = table(data, "cell")
+        if "units" in stated:
+            raise NetworkError("cell.units: only for [cells.NAME] tables; one cell is for all units")
+        return cell_from_dict(stated, "cell")
+    chosen: list[Cell | None] = [None] * units
+    for name, stated in table(data, "cells").items():
+        where = f"cells.{name}"
+        if not isinstance(stated, Mapping):
+            raise NetworkError(f"{where}: expected a table, got {stated!r}")
+        cell = cell_from_dict(stated, where)
+        listed = required(stated, "units", where)
+        if not isinstance(listed, list):
+            raise NetworkError(f"{where}.units: expected a list of units, got {listed!r}")
+        for k in listed:
+            k = topology.whole(k, f"{where}.units: a unit", 0)
+            if k >= units:
+                raise NetworkError(f"{where}.units: {k} is out of range; units are 0…{units - 1}")
+            if chosen[k] is not None:
+                raise NetworkError(f"{where}.units: unit {k} already has a cell")
+            chosen[k] = cell
+    without = [k for k, c in enumerate(chosen) if c is None]
+    if without:
+        raise NetworkError(f"cells: unit {without[0]} has no cell; list it in some cell's units")
+    return [c for c in chosen if c is not None]
+
+
+def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
+    """A cell from its ``[cell]`` table: from the library by name, or spelled out."""
+    if "library" in stated:
+        name = stated["library"]
+        if not isinstance(name, str) or name not in LIBRARY:
+            raise NetworkError(f"{where}.library: no cell {name!r}; {near(name, LIBRARY)}")
+        import inspect
+
+        known = [k for k in inspect.signature(LIBRARY[name]).parameters]
+        check_keys(stated, ("library", "units", *known), where)
+        arguments = {k: v for k, v in stated.items() if k in known}
+        for key, kind in (("bias", bool), ("trainable", bool), ("activation", str)):
+            if key in arguments and not isinstance(arguments[key], kind):
+                raise NetworkError(
+                    f"{where}.{key}: expected {kind.__name__}, got {arguments[key]!r}"
+                )
+        return LIBRARY[name](**arguments)
+    check_keys(stated, CELL, where)
+    if "equations" not in stated:
+        raise NetworkError(f"{where}: give library = … or a table of equations")
+    states = texts(table(stated, "equations"), f"{where}.equations")
+    intermediates = texts(table(stated, "intermediates", {}), f"{where}.intermediates")
+    net_inputs = stated.get("net_inputs", ["s"])
+    if not isinstance(net_inputs, list) or not all(isinstance(s, str) for s in net_inputs):
+        raise NetworkError(f"{where}.net_inputs: expected a list of names, got {net_inputs!r}")
+    return Cell.from_text(
+        states,
+        intermediates=intermediates,
+        net_inputs=tuple(net_inputs),
+        parameters=tuple(
+            _parameter(k, v, f"{where}.parameters.{k}")
+            for k, v in table(stated, "parameters", {}).items()
+        ),
+        output=stated.get("output"),
+        name=stated.get("name", "cell"),
+        where=f"{where}.equations",
+        spec={k: v for k, v in stated.items() if k != "units"},
+    )
+
+
+def _parameter(name: str, value: Any, where: str) -> ParameterDeclaration:
+    if isinstance(value, Mapping):
+        check_keys(value, ("initial", "trainable", "shared"), where)
+        for key in ("trainable", "shared"):
+            if not isinstance(value.get(key, True), bool):
+                raise NetworkError(f"{where}.{key}: expected true or false, got {value[key]!r}")
+        initial, rest = value.get("initial", 0.0), value
+    else:
+        initial, rest = value, {}
+    return ParameterDeclaration(
+        name, topology.finite(initial, where), rest.get("trainable", True), rest.get("shared", False)
+    )
+
+
+PATTERNS = {
+    "full": ("full", "delay"),
+    "random": ("random", "seed", "delay"),
+    "ring": ("ring", "delay"),
+    "layers": ("layers", "recurrent", "delay"),
+}
+
+
+def _connections(stated: Any) -> Any:
+    where = "network.connections"
+    if isinstance(stated, str):
+        if stated in ("full", "ring"):
+            return topology.full() if stated == "full" else topology.ring()
+        raise NetworkError(f"{where}: no pattern {stated!r}; {near(stated, PATTERNS)}")
+    if isinstance(stated, list):
+        return stated
+    if not isinstance(stated, Mapping):
+        raise NetworkError(f"{where}: expected a pattern's name, a table or a list, got {stated!r}")
+    kinds = [k for k in PATTERNS if k in stated]
+    if len(kinds) != 1:
+        first = next(iter(stated), "")
+        raise NetworkError(f"{where}: {near(first, PATTERNS)}; got keys {', '.join(stated)}")
+    (kind,) = kinds
+    check_keys(stated, PATTERNS[kind], where)
+    delay = stated.get("delay", 1)
+    if kind == "full":
+        return topology.full(delay)
+    if kind == "ring":
+        return topology.ring(delay)
+    if kind == "random":
+        return topology.random(stated["random"], required(stated, "seed", where), delay)
+    sizes = stated["layers"]
+    if not isinstance(sizes, list):
+        raise NetworkError(f"{where}.layers: expected a list of sizes, got {sizes!r}")
+    recurrent = stated.get("recurrent", True)
+    if not isinstance(recurrent, bool):
+        raise NetworkError(f"{where}.recurrent: expected true or false, got {recurrent!r}")
+    return topology.layers(*sizes, recurrent=recurrent, delay=delay)
+
+
+def _objective(stated: Mapping[str, Any]) -> Objective:
+    check_keys(stated, ("J", "targets"), "objective")
+    targets = required(stated, "targets", "objective")
+    if not isinstance(targets, list):
+        raise NetworkError(f"objective.targets: expected a list of units, got {targets!r}")
+    if "J" not in stated:
+        return SquaredError(targets)
+    if not isinstance(stated["J"], str):
+        raise NetworkError(f"objective.J: expected an expression as text, got {stated['J']!r}")
+    return Objective(stated["J"], targets)
+
+
+def _algorithm(stated: Mapping[str, Any]) -> dict[str, Any]:
+    check_keys(stated, ALGORITHM, "algorithm")
+    if not isinstance(stated.get("name", ""), str):
+        raise NetworkError(f"algorithm.name: expected a name, got {stated['name']!r}")
+    return {"name": "epochwise", **stated}
+
+
+def to_spec(net: Network) -> dict[str, Any]:
+    """The network as a dict of the spec file's shape."""
+    spec: dict[str, Any] = {"spec": VERSION, "name": net.name}
+    if len(net.cells) == 1:
+        spec["cell"] = net.cells[0].to_spec()
+    else:
+        spec["cells"] = {
+            f"cell{i}": {**cell.to_spec(), "units": np.flatnonzero(net.cell_index == i).tolist()}
+            for i, cell in enumerate(net.cells)
+        }
+    spec["network"] = {
+        "units": net.units,
+        "inputs": net.inputs,
+        "connections": _listed(net) if net._pattern is None else net._pattern.to_spec(),
+    }
+    if net._stated_values:
+        spec["network"]["parameters"] = {
+            k: np.asarray(v, dtype=float).tolist() for k, v in net._stated_values.items()
+        }
+    spec["objective"] = net.objective.to_spec()
+    spec["algorithm"] = dict(net.algorithm)
+    return spec
+
+
+def _listed(net: Network) -> list[Any]:
+    listed: list[Any] = []
+    for c in net.connections:
+        ports = net.cells[net.cell_index[c.target]].net_inputs
+        if len(ports) == 1 and c.weight is None:
+            listed.append([c.target, c.source] + ([c.delay] if c.delay != 1 else []))
+            continue
+        item: dict[str, Any] = {"target": c.target, "source": c.source, "delay": c.delay}
+        if len(ports) > 1:
+            item["net_input"] = c.net_input
+        if c.weight is not None:
+            item["weight"] = c.weight
+        listed.append(item)
+    return listed
+
+
+def dumps(spec: Mapping[str, Any], suffix: str = ".toml") -> str:
+    """A spec as TOML (default) or JSON text."""
+    if suffix == ".json":
+        return json.dumps(spec, indent=1, ensure_ascii=False) + "\n"
+    return to_toml(spec)
+
+
+def save(net: Network, path: str | Path) -> None:
+    """Write a network's spec to ``path``, whole or not at all."""
+    path = Path(path)
+    if path.suffix.lower() not in (".toml", ".json"):
+        raise NetworkError(f"{path}: a spec file ends in .toml or .json")
+    text = dumps(to_spec(net), path.suffix.lower())
+    try:
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise NetworkError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+# --- what every table of a spec goes through ------------------------------------------------
+
+
+def check_keys(stated: Mapping[str, Any], known: Any, where: str) -> None:
+    """Refuse a key that is not known, naming the nearest that is."""
+    for key in stated:
+        if key not in known:
+            raise NetworkError(f"{where}: unknown key {key!r}; {near(key, known)}")
+
+
+def near(key: Any, known: Any) -> str:
+    """What the writer of a misspelt key may have meant."""
+    close = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(map(str, known))}"
+
+
+def table(data: Mapping[str, Any], key: str, default: Any = None) -> Mapping[str, Any]:
+    """The table under ``key``, or one clear error."""
+    if key not in data:
+        if default is None:
+            raise NetworkError(f"spec: [{key}] is missing")
+        return dict(default)
+    if not isinstance(data[key], Mapping):
+        raise NetworkError(f"{key}: expected a table, got {data[key]!r}")
+    return data[key]
+
+
+def required(stated: Mapping[str, Any], key: str, where: str) -> Any:
+    """The value under ``key``, or one clear error."""
+    if key not in stated:
+        raise NetworkError(f"{where}: {key} is missing")
+    return stated[key]
+
+
+def texts(stated: Mapping[str, Any], where: str) -> dict[str, str]:
+    """A table of name = "expression"."""
+    for key, value in stated.items():
+        if not isinstance(value, str):
+            raise NetworkError(f"{where}.{key}: expected an expression as text, got {value!r}")
+    return dict(stated)
