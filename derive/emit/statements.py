@@ -1,0 +1,194 @@
+"""A Program's body as Cython: loops, assignments, and where each element stands in memory."""
+
+from __future__ import annotations
+
+from derive.emit.expressions import expression
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Lookup,
+    Loop,
+    Modulo,
+    Note,
+    Plus,
+    Program,
+    Ref,
+    Statement,
+    Times,
+    Var,
+    plus,
+    times,
+    walk,
+)
+
+
+def core(program: Program, name: str) -> list[str]:
+    """The function that computes: pointers and sizes in, nothing allocated, no Python."""
+    arguments = [
+        *(f"{pointer_type(program, a)} {a.name}" for a in passed(program)),
+        *(f"Py_ssize_t {s}" for s in program.sizes),
+    ]
+    lines = [f"cdef void {name}("]
+    lines += [f"    {a}," for a in arguments[:-1]] + [f"    {arguments[-1]}", ") noexcept nogil:"]
+    counters = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
+    if counters:
+        lines.append(f"    cdef Py_ssize_t {', '.join(counters)}")
+    for kind, names in _locals(program).items():
+        for i in range(0, len(names), 8):
+            lines.append(f"    cdef {kind} {', '.join(names[i : i + 8])}")
+    return lines + _body(program, program.body, 1)
+
+
+def passed(program: Program) -> list[Array]:
+    """The arrays a core function takes, in order."""
+    return [a for a in program.arrays.values() if a.role in ("in", "out", "work")]
+
+
+def pointer_type(program: Program, a: Array) -> str:
+    """The Cython type of an array argument."""
+    element = element_type(program, a)
+    return f"{element}_in" if a.role == "in" else f"{element}_out"
+
+
+def element_type(program: Program, a: Array) -> str:
+    """``lane`` for a vector over sequences, ``real`` for one number."""
+    return "lane" if program.lane_width > 1 and a.batched else "real"
+
+
+def _locals(program: Program) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for a in program.arrays.values():
+        if a.role == "scalar":
+            found.setdefault(element_type(program, a), []).append(a.name)
+    return found
+
+
+def _body(program: Program, body: tuple[Statement, ...], depth: int) -> list[str]:
+    indent = "    " * depth
+    lines: list[str] = []
+    waiting = list(body)
+    while waiting:
+        s = waiting.pop(0)
+        if isinstance(s, Assign) and (run := _sum_after(s, waiting)):
+            del waiting[: len(run)]
+            lines += _long_sum(program, s, run, indent)
+            continue
+        match s:
+            case Note(text):
+                lines.append(f"{indent}# {text}")
+            case Assign():
+                lines.append(indent + _assignment(program, s))
+            case Loop():
+                start, stop = index_text(s.start), index_text(s.stop)
+                over = f"range({start}, {stop})" if start != "0" else f"range({stop})"
+                if s.backward:
+                    over = f"range({index_text(plus(s.stop, -1))}, {index_text(plus(s.start, -1))}, -1)"
+                lines.append(f"{indent}for {s.var} in {over}:")
+                lines += _body(program, s.body, depth + 1) or [f"{indent}    pass"]
+    return lines or [f"{indent}pass"]
+
+
+def _assignment(program: Program, s: Assign) -> str:
+    target = element(program, s.target)
+    names = {
+        v: element(program, r) if isinstance(r, Ref) else f"<real>{r!r}" for v, r in s.reads
+    }
+    value = expression(s.expr, names, program.lane_width > 1)
+    lanes = element_type(program, program.arrays[s.target.array]) == "lane"
+    if s.accumulate:
+        return f"{target} = {target} + {value}" if lanes else f"{target} += {value}"
+    # A vector cannot be assigned a single number.
+    single = lanes and not any(
+        isinstance(r, Ref) and element_type(program, program.arrays[r.array]) == "lane" for _, r in s.reads
+    )
+    return f"{target} = k_lane({value})" if single else f"{target} = {value}"
+
+
+def _sum_after(first: Assign, rest: list[Statement]) -> list[Assign]:
+    """The accumulations that directly follow an assignment to the same local variable or element.
+
+    Written as one sum they are computed in the same order: a + b + c is (a + b) + c.
+    """
+    run: list[Assign] = []
+    for s in rest[:MOST_TERMS]:
+        if not (isinstance(s, Assign) and s.accumulate and s.target == first.target):
+            break
+        if any(r == first.target for _, r in s.reads):
+            break
+        run.append(s)
+    return run
+
+
+MOST_TERMS = 400
+"""Terms in one sum: Cython's parser nests them."""
+
+
+def _long_sum(program: Program, first: Assign, run: list[Assign], indent: str) -> list[str]:
+    target = element(program, first.target)
+    lanes = program.lane_width > 1
+
+    def term(s: Assign) -> str:
+        names = {
+            v: element(program, r) if isinstance(r, Ref) else f"<real>{r!r}" for v, r in s.reads
+        }
+        text = expression(s.expr, names, lanes)
+        return text if s.expr.is_Mul and not text.startswith("-") else f"({text})"
+
+    start = [target, term(first)] if first.accumulate else [term(first)]
+    terms = start + [term(s) for s in run]
+    if terms[0] == "(0)":
+        terms[0] = "k_lane(0)" if lanes else "0"
+    lines, line = [], f"{indent}{target} = ({terms[0]}"
+    for t in terms[1:]:
+        if len(line) + len(t) > 96:
+            lines.append(line)
+            line = f"{indent}    + {t}"
+        else:
+            line += f" + {t}"
+    return [*lines, line + ")"]
+
+
+def element(program: Program, r: Ref) -> str:
+    """One element: a local variable, or pointer[offset]."""
+    a = program.arrays[r.array]
+    if a.role == "scalar":
+        return a.name
+    if a.role == "const":
+        return f"table_{a.name}[{index_text(r.index[0])}]"
+    return f"{a.name}[{index_text(offset(a, r.index))}]"
+
+
+def offset(a: Array, index: tuple[Index, ...]) -> Index:
+    """The place of an element in row-major order."""
+    at: Index = 0
+    for i, extent in zip(index, a.shape, strict=True):
+        at = plus(times(at, extent), i)
+    return at
+
+
+def index_text(index: Index) -> str:
+    """An index as C and Cython."""
+    match index:
+        case int():
+            return str(index)
+        case Var(name):
+            return name
+        case Lookup(table, at):
+            return f"table_{table}[{index_text(at)}]"
+        case Plus(left, int(right)) if right < 0:
+            return f"{index_text(left)} - {-right}"
+        case Plus(left, Times(inner, -1)):
+            return f"{index_text(left)} - {_tight(inner)}"
+        case Plus(left, right):
+            return f"{index_text(left)} + {index_text(right)}"
+        case Times(left, right):
+            return f"{_tight(left)}*{_tight(right)}"
+        case Modulo(left, size):
+            return f"({index_text(left)}) % {size}"
+    raise TypeError(index)
+
+
+def _tight(index: Index) -> str:
+    text = index_text(index)
+    return f"({text})" if isinstance(index, Plus | Modulo) else text

@@ -1,0 +1,111 @@
+"""Epochwise backpropagation through time: ∂J^total(t₀,t₁)/∂θ, exact, once an epoch.
+
+One sweep forward that keeps the signals, one backward that carries ε and δ; the error of every
+step is injected as the sweep passes it (Williams & Zipser 1995; Werbos 1990). Space
+Θ((n+m)T), time per step Θ(w_U + w_A).
+"""
+
+from __future__ import annotations
+
+from derive.network.network import Network
+from derive.program import sweep
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Lookup,
+    Loop,
+    Note,
+    Plus,
+    Program,
+    Ref,
+    Statement,
+    Var,
+    plus,
+)
+from derive.program.layout import Layout, lay_out
+
+OPTIONS: dict[str, object] = {}
+
+
+def programs(net: Network) -> dict[str, Program]:
+    """The functions of an epochwise kernel."""
+    return {
+        "forward": forward(net),
+        "gradient": gradient(net),
+        "gradient_all": gradient(net, ("theta", "x", "y0")),
+    }
+
+
+def forward(net: Network) -> Program:
+    """The states of every step: y of shape (T+1, N)."""
+    layout = lay_out(net)
+    t = Var("t")
+    out = sweep.copy(
+        Ref("y", (t, Var("l"))),
+        Ref("z", (sweep.row_of(layout, t), _state_column(Var("l")))),
+    )
+    states = len(layout.state_columns)
+    body: tuple[Statement, ...] = (
+        *sweep.begin(layout),
+        Loop("t", 1, Plus(Var("T"), 1), sweep.advance(layout, t, tape=False), "time"),
+        Loop("t", 0, Plus(Var("T"), 1), (Loop("l", 0, states, (out,), "copy"),), "time"),
+    )
+    storage = sweep.arrays(layout, ("theta", "x", "y0", "y"), tape=False)
+    return _program("forward", layout, ("T",), storage, body)
+
+
+def gradient(net: Network, wrt: tuple[str, ...] = ("theta",)) -> Program:
+    """J^total and its gradient with respect to theta and, on demand, x and y0."""
+    layout = lay_out(net)
+    t = Var("t")
+    before = plus(t, -1)
+    back: list[Statement] = [
+        Note("ε(t) += e(t), the error of this step"),
+        *sweep.inject(layout, t),
+        Note("δ(t), and this step's terms of the gradient"),
+        *sweep.through_units(layout, t),
+        Note("ε(t−1): what reaches the step before along the connections"),
+        *sweep.across_connections(layout, before, 0, layout.n, "eps"),
+    ]
+    if "x" in wrt:
+        back += sweep.across_connections(layout, before, layout.n, layout.m, "grad_x", (before,))
+    tape = layout.tape_width > 0
+    body: list[Statement] = [
+        *sweep.begin(layout),
+        Loop("t", 1, Plus(Var("T"), 1), sweep.advance(layout, t, tape), "time"),
+        sweep.clear("grad_theta", (net.size,)),
+        sweep.clear("eps", (layout.width,)),
+        sweep.clear("delta", (layout.longest, layout.row_count)),
+        sweep.clear("J", ()),
+    ]
+    if "x" in wrt:
+        rows = Loop("t", 0, Var("T"), (_clear_row("grad_x", net.inputs),), "time")
+        body.append(rows)
+    body.append(Loop("t", 1, Plus(Var("T"), 1), tuple(back), "time", backward=True))
+    if "y0" in wrt:
+        take = sweep.copy(Ref("grad_y0", (Var("l"),)), Ref("eps", (_state_column(Var("l")),)))
+        body.append(Loop("l", 0, len(layout.state_columns), (take,), "copy"))
+    outs = ("J", *(f"grad_{name}" for name in ("theta", "x", "y0") if name in (*wrt, "theta")))
+    storage = sweep.arrays(layout, ("theta", "x", "target", "mask", "y0", *outs), tape)
+    storage |= sweep.backward_arrays(layout)
+    return _program("gradient", layout, ("T", "mask_step"), storage, tuple(body))
+
+
+def _state_column(at: Index) -> Index:
+    return Lookup("state_column", at)
+
+
+def _clear_row(array: str, width: int) -> Statement:
+    return Loop("l", 0, width, (Assign(Ref(array, (Var("t"), Var("l"))), sweep.ZERO),), "copy")
+
+
+def _program(
+    name: str,
+    layout: Layout,
+    sizes: tuple[str, ...],
+    storage: dict[str, Array],
+    body: tuple[Statement, ...],
+) -> Program:
+    storage |= sweep.constants(layout) | sweep.locals_of(layout)
+    return Program(name, sizes, storage, layout.tables, ()).with_body(body)

@@ -1,0 +1,395 @@
+"""Programs: loops over time, units and connections around SymPy right-hand sides.
+
+Supported: loops with bounds that are whole numbers, sizes known at run time (T) or entries of
+static tables; assignment and accumulation into array elements; right-hand sides in SymPy.
+Not supported, on purpose: conditions on data (a right-hand side may be Piecewise), recursion,
+allocation, calls. That is what lets one Program be printed, proved, run, counted and typeset.
+
+A right-hand side is written in a cell's own symbols and ``reads`` says where each one lives.
+Schedules move the reads and leave the expression alone, so the order of operations, and with it
+every bit of the result, is the same in each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from sympy import Expr, Symbol
+
+from derive.errors import ProgramError
+
+# --- whole numbers that index arrays and bound loops ------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A loop's counter, or a size known at run time."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """An entry of a static table."""
+
+    table: str
+    at: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Plus:
+    """A sum of two indices."""
+
+    left: Index
+    right: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """An index times a whole number or a size."""
+
+    left: Index
+    right: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Modulo:
+    """A place in a ring of ``size`` slots."""
+
+    left: Index
+    size: int
+
+
+Index = int | Var | Lookup | Plus | Times | Modulo
+
+
+def plus(*terms: Index) -> Index:
+    """A sum, with its constants gathered at the end."""
+    constant = 0
+    total: Index | None = None
+    waiting = list(terms)
+    while waiting:
+        term = waiting.pop(0)
+        if isinstance(term, int):
+            constant += term
+        elif isinstance(term, Plus):
+            waiting[:0] = [term.left, term.right]
+        else:
+            total = term if total is None else Plus(total, term)
+    if total is None:
+        return constant
+    return Plus(total, constant) if constant else total
+
+
+def times(left: Index, right: Index) -> Index:
+    """A product, folded where it can be."""
+    if isinstance(left, int) and isinstance(right, int):
+        return left * right
+    if isinstance(left, int):
+        left, right = right, left
+    if right == 0:
+        return 0
+    if right == 1:
+        return left
+    return Times(left, right)
+
+
+def modulo(left: Index, size: int) -> Index:
+    """A place in a ring, folded where it can be."""
+    if size == 1:
+        return 0
+    return left % size if isinstance(left, int) else Modulo(left, size)
+
+
+def rebuilt(index: Index, change: Callable[[Index], Index | None]) -> Index:
+    """``index`` with every part for which ``change`` gives a replacement replaced."""
+    changed = change(index)
+    if changed is not None:
+        return changed
+    match index:
+        case Lookup(table, at):
+            again = Lookup(table, rebuilt(at, change))
+            changed = change(again) if again != index else None
+            return again if changed is None else changed
+        case Plus(left, right):
+            return plus(rebuilt(left, change), rebuilt(right, change))
+        case Times(left, right):
+            return times(rebuilt(left, change), rebuilt(right, change))
+        case Modulo(left, size):
+            return modulo(rebuilt(left, change), size)
+    return index
+
+
+def parts(index: Index) -> Iterator[Index]:
+    """An index and everything in it."""
+    yield index
+    match index:
+        case Lookup(_, at):
+            yield from parts(at)
+        case Plus(left, right) | Times(left, right):
+            yield from parts(left)
+            yield from parts(right)
+        case Modulo(left, _):
+            yield from parts(left)
+
+
+# --- storage and statements -------------------------------------------------------------------
+
+Role = Literal["in", "out", "work", "scalar", "const"]
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """A place for numbers.
+
+    ``in`` and ``out`` arrays are the caller's, ``work`` is scratch that lasts a call, ``scalar`` a
+    local variable, ``const`` holds ``values`` known when the code is made. ``batched`` arrays have
+    one set of elements per sequence of a batch; in a schedule over lanes each of their elements is
+    a vector over a few sequences.
+    """
+
+    name: str
+    shape: tuple[Index, ...]
+    role: Role
+    batched: bool = False
+    meaning: str = ""
+    values: Any = None
+    labels: tuple[str, ...] = ()
+    """Names of the elements, for readers of small nets; none where there are many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One element of an array."""
+
+    array: str
+    index: tuple[Index, ...] = ()
+
+
+Operand = Ref | float
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """target = expr, or target += expr, where ``reads`` gives the symbols of expr their places."""
+
+    target: Ref
+    expr: Expr
+    reads: tuple[tuple[Symbol, Operand], ...] = ()
+    accumulate: bool = False
+
+
+LoopRole = Literal["time", "units", "connections", "targets", "copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """for var in start…stop−1, or from stop−1 down to start when ``backward``.
+
+    ``span`` bounds the counter where start and stop depend on outer loops.
+    """
+
+    var: str
+    start: Index
+    stop: Index
+    body: tuple[Statement, ...]
+    role: LoopRole
+    backward: bool = False
+    span: tuple[int, int] | None = None
+
+    @property
+    def bounds(self) -> tuple[int, int] | None:
+        """Whole numbers between which the counter stays, if they are known."""
+        if isinstance(self.start, int) and isinstance(self.stop, int):
+            return (self.start, self.stop)
+        return self.span
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark for whoever reads the program."""
+
+    text: str
+
+
+Statement = Assign | Loop | Note
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """One function: what it takes, what it keeps, what it does.
+
+    Attributes
+    ----------
+    name : str
+        ``forward``, ``gradient``, …
+    sizes : tuple of str
+        Whole numbers known only when it is called (T, mask_step).
+    arrays : dict of str to Array
+        All storage, in the order of the call.
+    tables : dict of str to integer ndarray
+        Static facts of the topology.
+    body : tuple of Statement
+    """
+
+    name: str
+    sizes: tuple[str, ...]
+    arrays: Mapping[str, Array]
+    tables: Mapping[str, Any]
+    body: tuple[Statement, ...]
+    lane_width: int = 1
+    schedule: str = "reference"
+    notes: tuple[str, ...] = field(default=())
+
+    def with_body(self, body: tuple[Statement, ...]) -> Program:
+        """The program with another body, and only the tables and constants that it uses."""
+        used = {p.table for s in walk(body) for i in indices(s) for p in parts(i)
+                if isinstance(p, Lookup)}  # fmt: skip
+        refs = {r.array for s in walk(body) if isinstance(s, Assign) for r in references(s)}
+        return replace(
+            self,
+            body=body,
+            tables={k: v for k, v in self.tables.items() if k in used},
+            arrays={
+                k: a
+                for k, a in self.arrays.items()
+                if a.role in ("in", "out") or k in refs
+            },
+        )
+
+    def __str__(self) -> str:
+        from derive.program.pretty import pretty
+
+        return pretty(self)
+
+
+def walk(body: tuple[Statement, ...]) -> Iterator[Statement]:
+    """Every statement, outer ones first."""
+    for s in body:
+        yield s
+        if isinstance(s, Loop):
+            yield from walk(s.body)
+
+
+def references(s: Assign) -> Iterator[Ref]:
+    """The elements an assignment writes and reads."""
+    yield s.target
+    for _, operand in s.reads:
+        if isinstance(operand, Ref):
+            yield operand
+
+
+def indices(s: Statement) -> Iterator[Index]:
+    """Every index expression that stands directly in a statement."""
+    match s:
+        case Assign():
+            for r in references(s):
+                yield from r.index
+        case Loop():
+            yield s.start
+            yield s.stop
+
+
+def reindexed(s: Assign, change: Callable[[Index], Index]) -> Assign:
+    """An assignment with every index expression changed."""
+
+    def moved(r: Ref) -> Ref:
+        return Ref(r.array, tuple(change(i) for i in r.index))
+
+    return Assign(
+        moved(s.target),
+        s.expr,
+        tuple((v, moved(r) if isinstance(r, Ref) else r) for v, r in s.reads),
+        s.accumulate,
+    )
+
+
+def substituted(body: tuple[Statement, ...], values: Mapping[str, Index]) -> tuple[Statement, ...]:
+    """``body`` with counters replaced by values."""
+
+    def change(part: Index) -> Index | None:
+        return values.get(part.name) if isinstance(part, Var) else None
+
+    return mapped(body, lambda i: rebuilt(i, change))
+
+
+def mapped(
+    body: tuple[Statement, ...], change: Callable[[Index], Index]
+) -> tuple[Statement, ...]:
+    """``body`` with every index expression changed."""
+    out: list[Statement] = []
+    for s in body:
+        match s:
+            case Assign():
+                out.append(reindexed(s, change))
+            case Loop():
+                out.append(
+                    replace(
+                        s,
+                        start=change(s.start),
+                        stop=change(s.stop),
+                        body=mapped(s.body, change),
+                    )
+                )
+            case _:
+                out.append(s)
+    return tuple(out)
+
+
+def evaluate(index: Index, env: Mapping[str, int], tables: Mapping[str, Any]) -> int:
+    """The whole number an index stands for."""
+    match index:
+        case int():
+            return index
+        case Var(name):
+            try:
+                return env[name]
+            except KeyError:
+                raise ProgramError(f"size or counter {name!r} has no value here") from None
+        case Lookup(table, at):
+            return int(tables[table][evaluate(at, env, tables)])
+        case Plus(left, right):
+            return evaluate(left, env, tables) + evaluate(right, env, tables)
+        case Times(left, right):
+            return evaluate(left, env, tables) * evaluate(right, env, tables)
+        case Modulo(left, size):
+            return evaluate(left, env, tables) % size
+    raise ProgramError(f"not an index: {index!r}")
+
+
+def affine(index: Index) -> tuple[dict[str, int], int] | None:
+    """``index`` as Σ coefficient·variable + constant with known coefficients, if it is one."""
+    match index:
+        case int():
+            return {}, index
+        case Var(name):
+            return {name: 1}, 0
+        case Plus(left, right):
+            a, b = affine(left), affine(right)
+            if a is None or b is None:
+                return None
+            names = [*a[0], *(n for n in b[0] if n not in a[0])]
+            return {n: a[0].get(n, 0) + b[0].get(n, 0) for n in names}, a[1] + b[1]
+        case Times(left, int(factor)):
+            a = affine(left)
+            if a is None:
+                return None
+            return {n: c * factor for n, c in a[0].items()}, a[1] * factor
+    return None
+
+
+def linear(coefficients: Mapping[str, int], constant: int) -> Index:
+    """The index Σ coefficient·variable + constant."""
+    terms = [times(Var(n), c) for n, c in coefficients.items()]
+    return plus(*terms, constant)
+
+
+def as_table(values: Any) -> Any:
+    """A static table: 32-bit integers where they fit."""
+    values = np.asarray(values, dtype=np.int64)
+    if values.size == 0 or (values.max() < 2**31 and values.min() >= -(2**31)):
+        return values.astype(np.int32)
+    return values

@@ -1,0 +1,14 @@
+"""Loops over units and connections around static index tables: any net, one sequence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from derive.program.ir import Program
+from derive.program.passes.fold_tables import fold_tables
+from derive.program.passes.promote import promote
+
+
+def tables(program: Program) -> Program:
+    """``program`` as loops; its text does not grow with the net, only its tables do."""
+    return replace(promote(fold_tables(program)), schedule="tables")
