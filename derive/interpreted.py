@@ -1,0 +1,145 @@
+"""A kernel's functions without a compiler: the same Programs, run on NumPy arrays."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from derive.network.network import Network
+from derive.program.interpret import numpy_arithmetic, run
+from derive.program.ir import Program
+
+Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
+WRT = ("theta", "x", "y0")
+
+
+class Interpreted:
+    """``forward`` and ``gradient`` with the signatures and checks of an emitted module."""
+
+    def __init__(
+        self, net: Network, programs: Mapping[str, Program], dtype: str, batch: bool
+    ) -> None:
+        self.net, self.programs = net, programs
+        self.dtype, self.batch = np.dtype(dtype), batch
+        self.arithmetic = numpy_arithmetic(self.dtype)
+
+    def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
+        """States of every step: y (T+1, N[, B])."""
+        inputs, T, lanes = self._read(theta, x, y0)
+        shape = (T + 1, len(self.net.states), *lanes)
+        y = self._result("y", out, shape, inputs)
+        with np.errstate(all="ignore"):
+            result = run(self.programs["forward"], self.arithmetic, inputs, {"T": T}, lanes)
+        y[...] = result["y"]
+        return y
+
+    def gradient(
+        self,
+        theta: Any,
+        x: Any,
+        target: Any,
+        mask: Any = None,
+        y0: Any = None,
+        wrt: Any = None,
+        out: Any = None,
+    ) -> Any:
+        """J^total and its gradient; J is maximised."""
+        inputs, T, lanes = self._read(theta, x, y0)
+        n_T = len(self.net.objective.targets)
+        B = f", B={lanes[0]}" if lanes else ""
+        shape, symbols = (T, n_T, *lanes), f"(T={T}, n_T={n_T}{B})"
+        inputs["target"] = self._array("target", target, shape, symbols)
+        if mask is None:
+            inputs["mask"] = np.ones((1, n_T, *lanes), dtype=self.dtype)
+        else:
+            inputs["mask"] = self._array("mask", mask, shape, symbols)
+        names, outs = _wanted(wrt, out)
+        shapes = {
+            "theta": (self.net.size,),
+            "x": (T, self.net.inputs, *lanes),
+            "y0": (len(self.net.states), *lanes),
+        }
+        results: dict[str, Any] = {}
+        for name in WRT:
+            if name in names:
+                read = {**inputs, **results}
+                results[name] = self._result(name, outs.get(name), shapes[name], read)
+        sizes = {"T": T, "mask_step": 0 if mask is None else 1, "mask_rows": len(inputs["mask"])}
+        which = "gradient" if names == ("theta",) else "gradient_all"
+        with np.errstate(all="ignore"):
+            r = run(self.programs[which], self.arithmetic, inputs, sizes, lanes)
+        if lanes:
+            r["J"], r["grad_theta"] = r["J"].sum(), r["grad_theta"].sum(axis=-1)
+        for name, array in results.items():
+            array[...] = r[f"grad_{name}"]
+        J = float(r["J"])
+        if wrt is None:
+            return J, results["theta"]
+        return Gradient(J, *(results.get(name) for name in WRT))
+
+    def _read(self, theta: Any, x: Any, y0: Any) -> tuple[dict[str, Any], int, tuple[int, ...]]:
+        m, states = self.net.inputs, len(self.net.states)
+        theta = self._array("theta", theta, (self.net.size,), f"(P={self.net.size},)")
+        symbols = f"(T, m={m}, B)" if self.batch else f"(T, m={m})"
+        x = self._array("x", x, (-1, m, -1) if self.batch else (-1, m), symbols)
+        lanes = x.shape[2:]
+        if not x.shape[0] or 0 in lanes:
+            least = "T, B ≥ 1" if self.batch else "T ≥ 1"
+            raise ValueError(f"x: expected {symbols} with {least}, got {x.shape}")
+        shape = (states, *lanes)
+        if y0 is None:
+            y0 = np.zeros(shape, dtype=self.dtype)
+        else:
+            B = f", B={lanes[0]}" if lanes else ","
+            y0 = self._array("y0", y0, shape, f"(N={states}{B})")
+        return {"theta": theta, "x": x, "y0": y0}, int(x.shape[0]), lanes
+
+    def _array(self, name: str, value: Any, shape: tuple[int, ...], symbols: str) -> Any:
+        if not isinstance(value, np.ndarray):
+            try:
+                value = np.asarray(value, dtype=self.dtype)
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"{name}: expected an array of {self.dtype}, got {type(value).__name__} "
+                    f"({error})"
+                ) from None
+        if value.dtype != self.dtype and (name != "mask" or value.dtype.kind not in "biu"):
+            raise TypeError(f"{name}: expected {self.dtype}, got {value.dtype}")
+        fits = value.ndim == len(shape) and all(
+            want in (-1, have) for want, have in zip(shape, value.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(f"{name}: expected {symbols}, got {value.shape}")
+        return np.ascontiguousarray(value, dtype=self.dtype)
+
+    def _result(self, name: str, out: Any, shape: tuple[int, ...], read: Mapping[str, Any]) -> Any:
+        if out is None:
+            return np.empty(shape, dtype=self.dtype)
+        if not isinstance(out, np.ndarray) or out.dtype != self.dtype:
+            given = getattr(out, "dtype", type(out))
+            raise TypeError(f"out ({name}): expected an array of {self.dtype}, got {given}")
+        if out.shape != shape:
+            raise ValueError(f"out ({name}): expected {shape}, got {out.shape}")
+        if not (out.flags.c_contiguous and out.flags.writeable):
+            raise ValueError(f"out ({name}): must be C-contiguous and writeable")
+        if any(np.may_share_memory(out, other) for other in read.values()):
+            raise ValueError(f"out ({name}): shares memory with another argument")
+        return out
+
+
+def _wanted(wrt: Any, out: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """What to differentiate by, and for each the array to write to, if one is given."""
+    try:
+        names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    except TypeError:
+        raise TypeError(f"wrt: expected some of {WRT}, got {wrt!r}") from None
+    known = all(isinstance(name, str) and name in WRT for name in names)
+    if not names or not known or len(set(names)) != len(names):
+        raise ValueError(f"wrt: expected some of {WRT}, each once, got {names}")
+    outs = () if out is None else out if isinstance(out, tuple) else (out,)
+    if out is not None and len(outs) != len(names):
+        raise ValueError(f"out: expected an array for each of {names}, got {len(outs)}")
+    return names, dict(zip(names, outs, strict=False))

@@ -1,0 +1,493 @@
+"""From a network to a function on arrays.
+
+    stage        in                          out
+    differentiate  Network                   Derivation         derive.calculus
+    program        Network, algorithm        Programs           derive.program
+    schedule       Program, counted size     Program            derive.program.schedules
+    emit           Programs                  text of a module   derive.emit
+    build          text                      binary             derive.build
+    load           binary                    Kernel             here
+
+:func:`compile` calls them in that order, or skips to the last where the cache has the binary:
+then SymPy is not even imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from derive.errors import DerivationError, DeriveError
+from derive.version import __version__
+
+if TYPE_CHECKING:
+    from derive.calculus.derivation import Derivation
+    from derive.network.network import Network
+    from derive.program.ir import Program
+
+DTYPES = ("float64", "float32")
+
+
+class Kernel:
+    """A network's compiled functions, and everything on the way to them.
+
+    Attributes
+    ----------
+    net : Network
+    algorithm : dict
+        Its name and options.
+    dtype : numpy.dtype
+        Of every array it takes and gives.
+    batch : bool
+        Whether arrays carry a last axis B of sequences.
+    schedule, reason : str
+        How the loops are laid out, and why so.
+    timings : dict of str to float
+        Seconds of each stage that was run; empty when the kernel came from the cache.
+    path : pathlib.Path or None
+        The compiled module; None when the Program runs on NumPy.
+    build_log : str
+        Every command of the build and what it printed.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        module: Any,
+        *,
+        algorithm: Mapping[str, Any],
+        dtype: str,
+        batch: bool,
+        schedule: str,
+        reason: str,
+        source: str,
+        path: Path | None = None,
+        build_log: str = "",
+        timings: Mapping[str, float] | None = None,
+        digest: str = "",
+    ) -> None:
+        import numpy as np
+
+        self.net = net
+        self.module = module
+        self.algorithm = dict(algorithm)
+        self.dtype = np.dtype(dtype)
+        self.batch = batch
+        self.schedule = schedule
+        self.reason = reason
+        self.source = source
+        self.path = path
+        self.build_log = build_log
+        self.timings = dict(timings or {})
+        self.digest = digest
+
+    def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
+        """The states of every step.
+
+        Parameters
+        ----------
+        theta : (P,) array
+            Parameters, laid out as ``net.parameters`` says.
+        x : (T, m[, B]) array
+            Inputs; y[t+1] is computed from x[t].
+        y0 : (N[, B]) array, optional
+            Initial state, zero if not given.
+        out : (T+1, N[, B]) array, optional
+            Where to write the result.
+
+        Returns
+        -------
+        (T+1, N[, B]) array
+            Columns as ``net.states`` says; y[0] is the initial state.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, its expected shape or type and the given one.
+        """
+        return self.module.forward(theta, x, y0, out)
+
+    def gradient(
+        self,
+        theta: Any,
+        x: Any,
+        target: Any,
+        mask: Any = None,
+        y0: Any = None,
+        wrt: Any = None,
+        out: Any = None,
+    ) -> Any:
+        """J^total and its gradient. J is maximised: ascend along it.
+
+        Parameters
+        ----------
+        theta, x, y0
+            As for :meth:`forward`.
+        target : (T, n_T[, B]) array
+            target[t] is for y[t+1]; columns in the order of the objective's targets.
+        mask : (T, n_T[, B]) array, optional
+            1 where a target exists. Where it is 0 the target is not read and may be NaN; other
+            values weight the term.
+        wrt : tuple of {"theta", "x", "y0"}, optional
+            With it the result is a named tuple.
+        out : array or tuple of arrays, optional
+            Where to write the gradient(s), in the order of ``wrt``.
+
+        Returns
+        -------
+        (J, g), or a named tuple (J, theta, x, y0) with None for what was not asked
+            A batch sums J and the gradient by theta over B.
+        """
+        return self.module.gradient(theta, x, target, mask, y0, wrt, out)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether this is machine code, or the Program run on NumPy."""
+        return self.path is not None
+
+    @cached_property
+    def programs(self) -> dict[str, Program]:
+        """The scheduled Programs that were emitted, by function."""
+        from derive.program.schedules.choose import Choice
+
+        name = self.schedule.removeprefix("lanes, ")
+        choice = Choice(name, self.batch, self.reason)
+        return _scheduled(self.net, self.algorithm, choice, self.dtype.itemsize)
+
+    @property
+    def program(self) -> Program:
+        """The Program of ``gradient``; it prints as pseudo-code."""
+        return self.programs["gradient"]
+
+    @cached_property
+    def derivation(self) -> Derivation:
+        """The equations that the Program computes, and the rules that give them."""
+        return differentiate(self.net, self.algorithm["name"])
+
+    def explain(self) -> str:
+        """Which schedule was chosen, and why."""
+        return f"schedule {self.schedule}: {self.reason}"
+
+    def __repr__(self) -> str:
+        how = self.schedule if self.compiled else "run on NumPy"
+        return (
+            f"Kernel({self.net.name!r}, {self.algorithm['name']!r}, {self.dtype}, "
+            f"batch={self.batch}, {how})"
+        )
+
+
+def differentiate(net: Any, algorithm: str | None = None, **options: Any) -> Derivation:
+    """How a network learns, as numbered equations with the rule that gives each.
+
+    Parameters
+    ----------
+    net : Network, dict or path of a spec
+    algorithm : str, optional
+        The one the spec names if not given.
+
+    Returns
+    -------
+    Derivation
+        Prints as equations; ``latex()``, and ``_repr_latex_`` in notebooks.
+    """
+    from derive.calculus.derivation import derivation
+    from derive.program.algorithms import settle
+
+    net = as_network(net)
+    return derivation(net, settle(net, algorithm, options)["name"])
+
+
+def compile(
+    net: Any,
+    algorithm: str | None = None,
+    *,
+    dtype: str = "float64",
+    batch: bool = False,
+    schedule: str = "auto",
+    profile: str = "local",
+    cache: bool = True,
+    **options: Any,
+) -> Kernel:
+    """Compile a network's learning algorithm into a kernel, or take it from the cache.
+
+    Parameters
+    ----------
+    net : Network, dict or path of a spec
+    algorithm : str, optional
+        ``"epochwise"``; the one the spec names if not given.
+    dtype : {"float64", "float32"}
+    batch : bool
+        Let arrays have a last axis B of sequences, computed in SIMD lanes.
+    schedule : {"auto", "unrolled", "tables"}
+        How loops are laid out; chosen from counted work if "auto".
+    profile : {"local", "portable", "reproducible"}
+        Compiler flags: this machine's instructions, any machine's, or bit-equal results across
+        schedules.
+    cache : bool
+        Whether to look for the kernel on disk and keep it there.
+    **options
+        The algorithm's own.
+
+    Raises
+    ------
+    NetworkError, DerivationError, ProgramError, BuildError, CacheError
+        Each names what is at fault. Without a compiler there is no error but one warning: the
+        same Program then runs on NumPy arrays.
+    """
+    from derive.build import cache as store
+    from derive.build.toolchain import find_toolchain
+    from derive.build.toolchain import profile as flags_of
+
+    net = as_network(net)
+    dtype = _dtype(dtype)
+    if not isinstance(batch, bool):
+        raise DerivationError(f"batch: expected True or False, got {batch!r}")
+    settled = settled_algorithm(net, algorithm, options)
+    flags = flags_of(profile)
+    toolchain = find_toolchain()
+    if toolchain is None:
+        return _interpreted(net, settled, dtype, batch, schedule)
+    fields = {
+        "network": net.digest,
+        "name": net.name,
+        "algorithm": settled,
+        "dtype": dtype,
+        "batch": batch,
+        "schedule": schedule,
+        "derive": {"version": __version__, "sources": sources_digest()},
+        "build": toolchain.key(flags),
+    }
+    digest = store.digest(fields)
+    entry = store.lookup(digest) if cache else None
+    timings: dict[str, float] = {}
+    if entry is None:
+        made = _Making(net, settled, dtype, batch, schedule, timings)
+        if not cache:
+            return made.uncached(flags, toolchain)
+        entry = store.store(fields, lambda folder: made.into(folder, flags, toolchain))
+    return _from_entry(net, entry, settled, dtype, batch, timings)
+
+
+class _Making:
+    """One run through all stages, with the time each took."""
+
+    def __init__(
+        self,
+        net: Network,
+        algorithm: dict[str, Any],
+        dtype: str,
+        batch: bool,
+        schedule: str,
+        timings: dict[str, float],
+    ) -> None:
+        self.net, self.algorithm, self.dtype = net, algorithm, dtype
+        self.batch, self.schedule, self.timings = batch, schedule, timings
+
+    def into(self, folder: Path, flags: Any, toolchain: Any) -> dict[str, Any]:
+        """Emit and build in ``folder``; what to remember of it."""
+        from derive.build.toolchain import compile_module, start_ahead
+
+        started = time.perf_counter()
+        start_ahead()
+        emitted = emit(self.net, self.algorithm, self.dtype, self.batch, self.schedule)
+        self.timings["derive and emit"] = time.perf_counter() - started
+        built = compile_module(emitted.text, self.net.name, folder, flags, toolchain)
+        self.timings.update(built.seconds)
+        (folder / "build.log").write_text(built.log, encoding="utf-8")
+        return {
+            "module": built.path.name,
+            "schedule": emitted.schedule,
+            "reason": emitted.reason,
+        }
+
+    def uncached(self, flags: Any, toolchain: Any) -> Kernel:
+        """A kernel in a folder of its own that goes when the process does."""
+        import atexit
+        import shutil
+        import tempfile
+
+        from derive.build.loader import load_extension
+
+        folder = Path(tempfile.mkdtemp(prefix="derive-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        meta = self.into(folder, flags, toolchain)
+        path = folder / meta["module"]
+        return Kernel(
+            self.net,
+            load_extension(path, self.net.name),
+            algorithm=self.algorithm,
+            dtype=self.dtype,
+            batch=self.batch,
+            schedule=meta["schedule"],
+            reason=meta["reason"],
+            source=(folder / f"{self.net.name}.pyx").read_text(encoding="utf-8"),
+            path=path,
+            build_log=(folder / "build.log").read_text(encoding="utf-8"),
+            timings=self.timings,
+        )
+
+
+def _from_entry(
+    net: Network,
+    entry: Any,
+    algorithm: dict[str, Any],
+    dtype: str,
+    batch: bool,
+    timings: dict[str, float],
+) -> Kernel:
+    from derive.build.loader import load_extension
+
+    meta = entry.meta
+    path = entry.path / meta["module"]
+    started = time.perf_counter()
+    module = load_extension(path, net.name)
+    if timings:
+        timings["load"] = time.perf_counter() - started
+    return Kernel(
+        net,
+        module,
+        algorithm=algorithm,
+        dtype=dtype,
+        batch=batch,
+        schedule=meta["schedule"],
+        reason=meta["reason"],
+        source=(entry.path / f"{net.name}.pyx").read_text(encoding="utf-8"),
+        path=path,
+        build_log=(entry.path / "build.log").read_text(encoding="utf-8"),
+        timings=timings,
+        digest=entry.digest,
+    )
+
+
+class Emitted:
+    """The text of a module, and how its loops are laid out."""
+
+    def __init__(self, text: str, schedule: str, reason: str) -> None:
+        self.text, self.schedule, self.reason = text, schedule, reason
+
+
+def emit(
+    net: Network,
+    algorithm: Mapping[str, Any],
+    dtype: str = "float64",
+    batch: bool = False,
+    schedule: str = "auto",
+) -> Emitted:
+    """The text of a network's module: the same text for the same network and version."""
+    import numpy as np
+
+    from derive.calculus.summary import summary
+    from derive.emit.cython import Facts, module
+    from derive.program.schedules.choose import choose
+
+    choice = choose(net, batch, schedule)
+    scheduled = _scheduled(net, algorithm, choice, np.dtype(dtype).itemsize)
+    laid_out = next(iter(scheduled.values())).schedule
+    record = {
+        "derive": __version__,
+        "digest": net.digest,
+        "algorithm": dict(algorithm),
+        "dtype": dtype,
+        "batch": batch,
+        "schedule": laid_out,
+        "spec": net.to_spec(),
+    }
+    facts = Facts(
+        __version__,
+        algorithm,
+        dtype,
+        laid_out,
+        summary(net),
+        record,
+    )
+    return Emitted(module(net, scheduled, facts), laid_out, choice.reason)
+
+
+def _scheduled(
+    net: Network, algorithm: Mapping[str, Any], choice: Any, itemsize: int
+) -> dict[str, Program]:
+    from derive.program.algorithms import programs
+    from derive.program.schedules.choose import scheduled
+
+    return {k: scheduled(p, choice, itemsize) for k, p in programs(net, algorithm).items()}
+
+
+def _interpreted(
+    net: Network, algorithm: dict[str, Any], dtype: str, batch: bool, schedule: str
+) -> Kernel:
+    from derive.interpreted import Interpreted
+    from derive.program.algorithms import programs
+    from derive.program.schedules.choose import choose
+
+    warnings.warn(
+        "no C compiler was found: the Program runs on NumPy arrays, slowly but exactly the same",
+        stacklevel=3,
+    )
+    choice = choose(net, batch, schedule)
+    text = emit(net, algorithm, dtype, batch, schedule).text
+    return Kernel(
+        net,
+        Interpreted(net, programs(net, algorithm), dtype, batch),
+        algorithm=algorithm,
+        dtype=dtype,
+        batch=batch,
+        schedule=choice.name,
+        reason=choice.reason,
+        source=text,
+    )
+
+
+def as_network(net: Any) -> Network:
+    """A Network from itself, a dict, or the path of a spec."""
+    from derive.network.network import Network
+
+    if isinstance(net, Network):
+        return net
+    if isinstance(net, (str, os.PathLike, Mapping)):
+        return Network.load(net if isinstance(net, Mapping) else Path(net))
+    raise DeriveError(f"net: expected a Network, a dict or the path of a spec, got {net!r}")
+
+
+def settled_algorithm(
+    net: Network, algorithm: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The algorithm asked for, or the spec's, with all its options."""
+    # The registry of algorithms imports SymPy; a spec's plain default must not.
+    stated = algorithm or net.algorithm["name"]
+    if stated == "epochwise" and not options and len(net.algorithm) == 1:
+        return {"name": "epochwise"}
+    from derive.program.algorithms import settle
+
+    return settle(net, algorithm, options)
+
+
+def _dtype(dtype: Any) -> str:
+    import numpy as np
+
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in DTYPES:
+        raise DerivationError(f"dtype: expected {' or '.join(DTYPES)}, got {name!r}")
+    return name
+
+
+@cache
+def sources_digest() -> str:
+    """A digest of the code that shapes a kernel: an edited derive does not use old kernels."""
+    here = Path(__file__).parent
+    h = hashlib.sha256()
+    files = [here / "functions.py", here / "kernel.py"]
+    for package in ("network", "calculus", "program", "emit", "build"):
+        files += sorted((here / package).rglob("*.py"))
+    for file in files:
+        h.update(file.relative_to(here).as_posix().encode())
+        h.update(file.read_bytes())
+    return h.hexdigest()

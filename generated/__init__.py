@@ -1,0 +1,1 @@
+"""Kernels emitted by derive; see manifest.json."""

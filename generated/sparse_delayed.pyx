@@ -1,0 +1,1096 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, binding=False, auto_pickle=False
+
+"""sparse_delayed: 8 units, 2 input lines, 22 connections.
+
+Algorithm epochwise; schedule unrolled; float64; derive 0.1.0.
+Derived from the forward equations, not written by hand:
+
+    [semilinear]
+    s(t) = sum over connections of w*x(t - delay)
+    y(t) = logistic(b + s(t))
+    delta(t) = -eps(t)*y(t)*(y(t) - 1)
+    db = -eps(t)*y(t)*(y(t) - 1)
+    eps(t-1) = e(t-1) + sum over connections c out of it of w*delta(t-1 + delay)
+    e(t) = d - y   (units with a target, where there is one)
+    dJ/dw(c) = sum over t of delta(t)*x(t - delay), c from x to s
+
+forward(theta, x, y0=None, out=None) -> y (T+1, N=8)
+gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None)
+    -> (J, dJ/dtheta (P=29,)), or with wrt a named tuple (J, theta, x, y0)
+
+x (T, m=2); target and mask (T, n_T=2) for units 6, 7; y0 (N=8).
+J is maximised: ascend along the gradient. target[t] is for y[t+1], computed from x[t].
+theta: w(0, 0, 5), w(0, 7, 2), w(0, 8), w(1, 0), w(1, 4, 3), w(1, 9), w(2, 0), w(2, 1, 2), w(2, 8,
+4), w(3, 2)=w(4, 3), w(3, 3, 2), w(4, 9, 5), w(5, 2), w(5, 4), w(5, 5), w(6, 1, 5), w(6, 5), w(6,
+6, 3), w(7, 3, 4), w(7, 6), w(7, 7), b(0), b(1), b(2), b(3), b(4), b(5), b(6), b(7); w(target,
+source[, delay]).
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from collections import namedtuple
+
+import numpy as np
+
+cdef extern from *:
+    """
+    #include <math.h>
+    #include <stdint.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #if defined(_MSC_VER)
+    #define K_RESTRICT __restrict
+    #else
+    #define K_RESTRICT restrict
+    #endif
+    typedef double real;
+    typedef const real *K_RESTRICT real_in;
+    typedef real *K_RESTRICT real_out;
+    #define k_where(c, a, b) ((c) ? (a) : (b))
+    #define M(g) g
+    static inline real k_logistic(real x) { return 1/(1 + M(exp)(-x)); }
+    """
+    ctypedef double real
+    ctypedef const real *real_in
+    ctypedef real *real_out
+    real k_where(bint, real, real) noexcept nogil
+    real k_logistic(real) noexcept nogil
+
+DTYPE = np.dtype("float64")
+Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
+RECORD = '{"algorithm": {"name": "epochwise"}, "batch": false, "derive": "0.1.0", "digest": "9985c02ae10962e3189d2d1581fe78106a59df1221c52a560a05581910b50825", "dtype": "float64", "schedule": "unrolled", "spec": {"algorithm": {"name": "epochwise"}, "cell": {"activation": "logistic", "bias": true, "library": "semilinear"}, "name": "sparse_delayed", "network": {"connections": [[0, 0, 5], [0, 7, 2], [0, 8], [1, 0], [1, 4, 3], [1, 9], [2, 0], [2, 1, 2], [2, 8, 4], {"delay": 1, "source": 2, "target": 3, "weight": "tied"}, [3, 3, 2], {"delay": 1, "source": 3, "target": 4, "weight": "tied"}, [4, 9, 5], [5, 2], [5, 4], [5, 5], [6, 1, 5], [6, 5], [6, 6, 3], [7, 3, 4], [7, 6], [7, 7]], "inputs": 2, "units": 8}, "objective": {"J": "(-(d - y)**2)/2", "targets": [6, 7]}, "spec": "derive/1"}}'
+
+WRT = ("theta", "x", "y0")
+
+
+cdef object _array(str name, object value, tuple shape, str symbols):
+    """``value`` as a C-contiguous array of this module's type and the given shape (-1: any)."""
+    if not isinstance(value, np.ndarray):
+        value = np.asarray(value, dtype=DTYPE)
+    if value.dtype != DTYPE and (name != "mask" or value.dtype.kind not in "biu"):
+        raise TypeError("%s: expected %s, got %s" % (name, DTYPE, value.dtype))
+    cdef tuple given = value.shape
+    cdef bint fits = len(given) == len(shape)
+    cdef Py_ssize_t d
+    if fits:
+        for d in range(len(shape)):
+            fits = fits and (shape[d] == -1 or shape[d] == given[d])
+    if not fits:
+        raise ValueError("%s: expected %s, got %s" % (name, symbols, given))
+    return np.ascontiguousarray(value, dtype=DTYPE)
+
+
+cdef object _result(str name, object out, tuple shape, tuple read):
+    """A new array for a result, or the caller's, checked to be apart from all that is read."""
+    if out is None:
+        return np.empty(shape, dtype=DTYPE)
+    if not isinstance(out, np.ndarray) or out.dtype != DTYPE:
+        raise TypeError("out (%s): expected an array of %s, got %s"
+                        % (name, DTYPE, getattr(out, "dtype", type(out))))
+    if out.shape != shape:
+        raise ValueError("out (%s): expected %s, got %s" % (name, shape, out.shape))
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError("out (%s): must be C-contiguous and writeable" % name)
+    for other in read:
+        if np.may_share_memory(out, other):
+            raise ValueError("out (%s): shares memory with an input; give it its own" % name)
+    return out
+
+
+cdef tuple _wanted(object wrt, object out):
+    """What to differentiate by, and for each the array to write to, if one is given."""
+    cdef tuple names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    cdef tuple outs = out if isinstance(out, tuple) else (out,) if out is not None else ()
+    cdef dict given = {}
+    for name in names:
+        if name not in WRT or name in given:
+            raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
+        given[name] = None
+    if not names or outs and len(outs) != len(names):
+        raise ValueError("wrt and out: expected an array for each of %s, got %d"
+                         % (names, len(outs)))
+    if outs:
+        given.update(zip(names, outs))
+    return names, given
+
+
+cdef object _only(tuple names, object gradient):
+    """The gradient with None for what was not asked."""
+    cdef list kept = [gradient[0]]
+    for name, value in zip(WRT, gradient[1:]):
+        kept.append(value if name in names else None)
+    return Gradient(*kept)
+
+
+cdef real *_data(object array) except? NULL:
+    """Where an array's numbers are; the array must outlive the use."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef real *data = <real *>view.buf
+    PyBuffer_Release(&view)
+    return data
+
+
+cdef real *_workspace(size_t count) except NULL:
+    """Scratch for one call, aligned to 64 bytes; the pointer to free stands just before it."""
+    cdef char *raw = <char *>malloc(count*sizeof(real) + 128)
+    if raw == NULL:
+        raise MemoryError("no memory for %d numbers of scratch" % count)
+    cdef char *aligned = raw + (128 - <size_t>raw % 64)
+    memcpy(aligned - sizeof(void *), &raw, sizeof(void *))
+    return <real *>aligned
+
+
+cdef void _release(real *workspace) noexcept nogil:
+    cdef void *raw
+    memcpy(&raw, <char *>workspace - sizeof(void *), sizeof(void *))
+    free(raw)
+
+cdef void forward_core(
+    real_in theta,
+    real_in x,
+    real_in y0,
+    real_out y,
+    real_out z,
+    Py_ssize_t T
+) noexcept nogil:
+    cdef Py_ssize_t t
+    cdef real v_w_0_0_d5, v_w_0_7_d2, v_w_0_8, v_w_1_0, v_w_1_4_d3, v_w_1_9, v_w_2_0, v_w_2_1_d2
+    cdef real v_w_2_8_d4, v_w_3_2, v_w_3_3_d2, v_w_4_9_d5, v_w_5_2, v_w_5_4, v_w_5_5, v_w_6_1_d5
+    cdef real v_w_6_5, v_w_6_6_d3, v_w_7_3_d4, v_w_7_6, v_w_7_7, v_b__0, v_b__1, v_b__2
+    cdef real v_b__3, v_b__4, v_b__5, v_b__6, v_b__7, u_s, u_y_new
+    v_w_0_0_d5 = theta[0]
+    v_w_0_7_d2 = theta[1]
+    v_w_0_8 = theta[2]
+    v_w_1_0 = theta[3]
+    v_w_1_4_d3 = theta[4]
+    v_w_1_9 = theta[5]
+    v_w_2_0 = theta[6]
+    v_w_2_1_d2 = theta[7]
+    v_w_2_8_d4 = theta[8]
+    v_w_3_2 = theta[9]
+    v_w_3_3_d2 = theta[10]
+    v_w_4_9_d5 = theta[11]
+    v_w_5_2 = theta[12]
+    v_w_5_4 = theta[13]
+    v_w_5_5 = theta[14]
+    v_w_6_1_d5 = theta[15]
+    v_w_6_5 = theta[16]
+    v_w_6_6_d3 = theta[17]
+    v_w_7_3_d4 = theta[18]
+    v_w_7_6 = theta[19]
+    v_w_7_7 = theta[20]
+    v_b__0 = theta[21]
+    v_b__1 = theta[22]
+    v_b__2 = theta[23]
+    v_b__3 = theta[24]
+    v_b__4 = theta[25]
+    v_b__5 = theta[26]
+    v_b__6 = theta[27]
+    v_b__7 = theta[28]
+    z[0] = 0
+    z[1] = 0
+    z[2] = 0
+    z[3] = 0
+    z[4] = 0
+    z[5] = 0
+    z[6] = 0
+    z[7] = 0
+    z[8] = 0
+    z[9] = 0
+    z[10] = 0
+    z[11] = 0
+    z[12] = 0
+    z[13] = 0
+    z[14] = 0
+    z[15] = 0
+    z[16] = 0
+    z[17] = 0
+    z[18] = 0
+    z[19] = 0
+    z[20] = 0
+    z[21] = 0
+    z[22] = 0
+    z[23] = 0
+    z[24] = 0
+    z[25] = 0
+    z[26] = 0
+    z[27] = 0
+    z[28] = 0
+    z[29] = 0
+    z[30] = 0
+    z[31] = 0
+    z[32] = 0
+    z[33] = 0
+    z[34] = 0
+    z[35] = 0
+    z[36] = 0
+    z[37] = 0
+    z[38] = 0
+    z[39] = 0
+    z[40] = 0
+    z[41] = 0
+    z[42] = 0
+    z[43] = 0
+    z[44] = 0
+    z[45] = 0
+    z[46] = 0
+    z[47] = 0
+    z[48] = 0
+    z[49] = 0
+    z[40] = y0[0]
+    z[41] = y0[1]
+    z[42] = y0[2]
+    z[43] = y0[3]
+    z[44] = y0[4]
+    z[45] = y0[5]
+    z[46] = y0[6]
+    z[47] = y0[7]
+    for t in range(1, T + 1):
+        z[(t + 3)*10 + 8] = x[(t - 1)*2]
+        z[(t + 3)*10 + 9] = x[(t - 1)*2 + 1]
+        u_s = (0 + v_w_0_0_d5*z[(t - 1)*10] + v_w_0_7_d2*z[(t + 2)*10 + 7]
+            + v_w_0_8*z[(t + 3)*10 + 8])
+        u_y_new = k_logistic(v_b__0 + u_s)
+        z[(t + 4)*10] = u_y_new
+        u_s = (0 + v_w_1_0*z[(t + 3)*10] + v_w_1_4_d3*z[(t + 1)*10 + 4] + v_w_1_9*z[(t + 3)*10 + 9])
+        u_y_new = k_logistic(v_b__1 + u_s)
+        z[(t + 4)*10 + 1] = u_y_new
+        u_s = (0 + v_w_2_0*z[(t + 3)*10] + v_w_2_1_d2*z[(t + 2)*10 + 1] + v_w_2_8_d4*z[t*10 + 8])
+        u_y_new = k_logistic(v_b__2 + u_s)
+        z[(t + 4)*10 + 2] = u_y_new
+        u_s = (0 + v_w_3_2*z[(t + 3)*10 + 2] + v_w_3_3_d2*z[(t + 2)*10 + 3])
+        u_y_new = k_logistic(v_b__3 + u_s)
+        z[(t + 4)*10 + 3] = u_y_new
+        u_s = (0 + v_w_3_2*z[(t + 3)*10 + 3] + v_w_4_9_d5*z[(t - 1)*10 + 9])
+        u_y_new = k_logistic(v_b__4 + u_s)
+        z[(t + 4)*10 + 4] = u_y_new
+        u_s = (0 + v_w_5_2*z[(t + 3)*10 + 2] + v_w_5_4*z[(t + 3)*10 + 4]
+            + v_w_5_5*z[(t + 3)*10 + 5])
+        u_y_new = k_logistic(v_b__5 + u_s)
+        z[(t + 4)*10 + 5] = u_y_new
+        u_s = (0 + v_w_6_1_d5*z[(t - 1)*10 + 1] + v_w_6_5*z[(t + 3)*10 + 5]
+            + v_w_6_6_d3*z[(t + 1)*10 + 6])
+        u_y_new = k_logistic(v_b__6 + u_s)
+        z[(t + 4)*10 + 6] = u_y_new
+        u_s = (0 + v_w_7_3_d4*z[t*10 + 3] + v_w_7_6*z[(t + 3)*10 + 6] + v_w_7_7*z[(t + 3)*10 + 7])
+        u_y_new = k_logistic(v_b__7 + u_s)
+        z[(t + 4)*10 + 7] = u_y_new
+    for t in range(T + 1):
+        y[t*8] = z[(t + 4)*10]
+        y[t*8 + 1] = z[(t + 4)*10 + 1]
+        y[t*8 + 2] = z[(t + 4)*10 + 2]
+        y[t*8 + 3] = z[(t + 4)*10 + 3]
+        y[t*8 + 4] = z[(t + 4)*10 + 4]
+        y[t*8 + 5] = z[(t + 4)*10 + 5]
+        y[t*8 + 6] = z[(t + 4)*10 + 6]
+        y[t*8 + 7] = z[(t + 4)*10 + 7]
+
+cdef void gradient_core(
+    real_in theta,
+    real_in x,
+    real_in target,
+    real_in mask,
+    real_in y0,
+    real_out J,
+    real_out grad_theta,
+    real_out z,
+    real_out delta,
+    Py_ssize_t T,
+    Py_ssize_t mask_step
+) noexcept nogil:
+    cdef Py_ssize_t t
+    cdef real v_w_0_0_d5, v_w_0_7_d2, v_w_0_8, v_w_1_0, v_w_1_4_d3, v_w_1_9, v_w_2_0, v_w_2_1_d2
+    cdef real v_w_2_8_d4, v_w_3_2, v_w_3_3_d2, v_w_4_9_d5, v_w_5_2, v_w_5_4, v_w_5_5, v_w_6_1_d5
+    cdef real v_w_6_5, v_w_6_6_d3, v_w_7_3_d4, v_w_7_6, v_w_7_7, v_b__0, v_b__1, v_b__2
+    cdef real v_b__3, v_b__4, v_b__5, v_b__6, v_b__7, v_J, v_grad_w_0_0_d5, v_grad_w_0_7_d2
+    cdef real v_grad_w_0_8, v_grad_w_1_0, v_grad_w_1_4_d3, v_grad_w_1_9, v_grad_w_2_0, v_grad_w_2_1_d2, v_grad_w_2_8_d4, v_grad_w_3_2
+    cdef real v_grad_w_3_3_d2, v_grad_w_4_9_d5, v_grad_w_5_2, v_grad_w_5_4, v_grad_w_5_5, v_grad_w_6_1_d5, v_grad_w_6_5, v_grad_w_6_6_d3
+    cdef real v_grad_w_7_3_d4, v_grad_w_7_6, v_grad_w_7_7, v_grad_b__0, v_grad_b__1, v_grad_b__2, v_grad_b__3, v_grad_b__4
+    cdef real v_grad_b__5, v_grad_b__6, v_grad_b__7, v_eps_0, v_eps_1, v_eps_2, v_eps_3, v_eps_4
+    cdef real v_eps_5, v_eps_6, v_eps_7, v_eps_8, v_eps_9, u_s, u_y_new, u_y_new_bar
+    cdef real u_s_bar, u_b_bar
+    v_w_0_0_d5 = theta[0]
+    v_w_0_7_d2 = theta[1]
+    v_w_0_8 = theta[2]
+    v_w_1_0 = theta[3]
+    v_w_1_4_d3 = theta[4]
+    v_w_1_9 = theta[5]
+    v_w_2_0 = theta[6]
+    v_w_2_1_d2 = theta[7]
+    v_w_2_8_d4 = theta[8]
+    v_w_3_2 = theta[9]
+    v_w_3_3_d2 = theta[10]
+    v_w_4_9_d5 = theta[11]
+    v_w_5_2 = theta[12]
+    v_w_5_4 = theta[13]
+    v_w_5_5 = theta[14]
+    v_w_6_1_d5 = theta[15]
+    v_w_6_5 = theta[16]
+    v_w_6_6_d3 = theta[17]
+    v_w_7_3_d4 = theta[18]
+    v_w_7_6 = theta[19]
+    v_w_7_7 = theta[20]
+    v_b__0 = theta[21]
+    v_b__1 = theta[22]
+    v_b__2 = theta[23]
+    v_b__3 = theta[24]
+    v_b__4 = theta[25]
+    v_b__5 = theta[26]
+    v_b__6 = theta[27]
+    v_b__7 = theta[28]
+    z[0] = 0
+    z[1] = 0
+    z[2] = 0
+    z[3] = 0
+    z[4] = 0
+    z[5] = 0
+    z[6] = 0
+    z[7] = 0
+    z[8] = 0
+    z[9] = 0
+    z[10] = 0
+    z[11] = 0
+    z[12] = 0
+    z[13] = 0
+    z[14] = 0
+    z[15] = 0
+    z[16] = 0
+    z[17] = 0
+    z[18] = 0
+    z[19] = 0
+    z[20] = 0
+    z[21] = 0
+    z[22] = 0
+    z[23] = 0
+    z[24] = 0
+    z[25] = 0
+    z[26] = 0
+    z[27] = 0
+    z[28] = 0
+    z[29] = 0
+    z[30] = 0
+    z[31] = 0
+    z[32] = 0
+    z[33] = 0
+    z[34] = 0
+    z[35] = 0
+    z[36] = 0
+    z[37] = 0
+    z[38] = 0
+    z[39] = 0
+    z[40] = 0
+    z[41] = 0
+    z[42] = 0
+    z[43] = 0
+    z[44] = 0
+    z[45] = 0
+    z[46] = 0
+    z[47] = 0
+    z[48] = 0
+    z[49] = 0
+    z[40] = y0[0]
+    z[41] = y0[1]
+    z[42] = y0[2]
+    z[43] = y0[3]
+    z[44] = y0[4]
+    z[45] = y0[5]
+    z[46] = y0[6]
+    z[47] = y0[7]
+    for t in range(1, T + 1):
+        z[(t + 3)*10 + 8] = x[(t - 1)*2]
+        z[(t + 3)*10 + 9] = x[(t - 1)*2 + 1]
+        u_s = (0 + v_w_0_0_d5*z[(t - 1)*10] + v_w_0_7_d2*z[(t + 2)*10 + 7]
+            + v_w_0_8*z[(t + 3)*10 + 8])
+        u_y_new = k_logistic(v_b__0 + u_s)
+        z[(t + 4)*10] = u_y_new
+        u_s = (0 + v_w_1_0*z[(t + 3)*10] + v_w_1_4_d3*z[(t + 1)*10 + 4] + v_w_1_9*z[(t + 3)*10 + 9])
+        u_y_new = k_logistic(v_b__1 + u_s)
+        z[(t + 4)*10 + 1] = u_y_new
+        u_s = (0 + v_w_2_0*z[(t + 3)*10] + v_w_2_1_d2*z[(t + 2)*10 + 1] + v_w_2_8_d4*z[t*10 + 8])
+        u_y_new = k_logistic(v_b__2 + u_s)
+        z[(t + 4)*10 + 2] = u_y_new
+        u_s = (0 + v_w_3_2*z[(t + 3)*10 + 2] + v_w_3_3_d2*z[(t + 2)*10 + 3])
+        u_y_new = k_logistic(v_b__3 + u_s)
+        z[(t + 4)*10 + 3] = u_y_new
+        u_s = (0 + v_w_3_2*z[(t + 3)*10 + 3] + v_w_4_9_d5*z[(t - 1)*10 + 9])
+        u_y_new = k_logistic(v_b__4 + u_s)
+        z[(t + 4)*10 + 4] = u_y_new
+        u_s = (0 + v_w_5_2*z[(t + 3)*10 + 2] + v_w_5_4*z[(t + 3)*10 + 4]
+            + v_w_5_5*z[(t + 3)*10 + 5])
+        u_y_new = k_logistic(v_b__5 + u_s)
+        z[(t + 4)*10 + 5] = u_y_new
+        u_s = (0 + v_w_6_1_d5*z[(t - 1)*10 + 1] + v_w_6_5*z[(t + 3)*10 + 5]
+            + v_w_6_6_d3*z[(t + 1)*10 + 6])
+        u_y_new = k_logistic(v_b__6 + u_s)
+        z[(t + 4)*10 + 6] = u_y_new
+        u_s = (0 + v_w_7_3_d4*z[t*10 + 3] + v_w_7_6*z[(t + 3)*10 + 6] + v_w_7_7*z[(t + 3)*10 + 7])
+        u_y_new = k_logistic(v_b__7 + u_s)
+        z[(t + 4)*10 + 7] = u_y_new
+    v_grad_w_0_0_d5 = 0
+    v_grad_w_0_7_d2 = 0
+    v_grad_w_0_8 = 0
+    v_grad_w_1_0 = 0
+    v_grad_w_1_4_d3 = 0
+    v_grad_w_1_9 = 0
+    v_grad_w_2_0 = 0
+    v_grad_w_2_1_d2 = 0
+    v_grad_w_2_8_d4 = 0
+    v_grad_w_3_2 = 0
+    v_grad_w_3_3_d2 = 0
+    v_grad_w_4_9_d5 = 0
+    v_grad_w_5_2 = 0
+    v_grad_w_5_4 = 0
+    v_grad_w_5_5 = 0
+    v_grad_w_6_1_d5 = 0
+    v_grad_w_6_5 = 0
+    v_grad_w_6_6_d3 = 0
+    v_grad_w_7_3_d4 = 0
+    v_grad_w_7_6 = 0
+    v_grad_w_7_7 = 0
+    v_grad_b__0 = 0
+    v_grad_b__1 = 0
+    v_grad_b__2 = 0
+    v_grad_b__3 = 0
+    v_grad_b__4 = 0
+    v_grad_b__5 = 0
+    v_grad_b__6 = 0
+    v_grad_b__7 = 0
+    v_eps_0 = 0
+    v_eps_1 = 0
+    v_eps_2 = 0
+    v_eps_3 = 0
+    v_eps_4 = 0
+    v_eps_5 = 0
+    v_eps_6 = 0
+    v_eps_7 = 0
+    v_eps_8 = 0
+    v_eps_9 = 0
+    delta[0] = 0
+    delta[1] = 0
+    delta[2] = 0
+    delta[3] = 0
+    delta[4] = 0
+    delta[5] = 0
+    delta[6] = 0
+    delta[7] = 0
+    delta[8] = 0
+    delta[9] = 0
+    delta[10] = 0
+    delta[11] = 0
+    delta[12] = 0
+    delta[13] = 0
+    delta[14] = 0
+    delta[15] = 0
+    delta[16] = 0
+    delta[17] = 0
+    delta[18] = 0
+    delta[19] = 0
+    delta[20] = 0
+    delta[21] = 0
+    delta[22] = 0
+    delta[23] = 0
+    delta[24] = 0
+    delta[25] = 0
+    delta[26] = 0
+    delta[27] = 0
+    delta[28] = 0
+    delta[29] = 0
+    delta[30] = 0
+    delta[31] = 0
+    delta[32] = 0
+    delta[33] = 0
+    delta[34] = 0
+    delta[35] = 0
+    delta[36] = 0
+    delta[37] = 0
+    delta[38] = 0
+    delta[39] = 0
+    v_J = 0
+    for t in range(T, 0, -1):
+        # ε(t) += e(t), the error of this step
+        v_J += k_where(mask[(t - 1)*mask_step*2] != 0, -<real>0.5*mask[(t - 1)*mask_step*2]*((target[(t - 1)*2] - z[(t + 4)*10 + 6])*(target[(t - 1)*2] - z[(t + 4)*10 + 6])), 0)
+        v_eps_6 += k_where(mask[(t - 1)*mask_step*2] != 0, mask[(t - 1)*mask_step*2]*(target[(t - 1)*2] - z[(t + 4)*10 + 6]), 0)
+        v_J += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + 1]*((target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])), 0)
+        v_eps_7 += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, mask[(t - 1)*mask_step*2 + 1]*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7]), 0)
+        # δ(t), and this step's terms of the gradient
+        u_y_new_bar = v_eps_0
+        u_s_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
+        u_b_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
+        v_eps_0 = 0
+        v_grad_b__0 += u_b_bar
+        delta[((t) % 5)*8] = u_s_bar
+        v_grad_w_0_0_d5 += z[(t - 1)*10]*u_s_bar
+        v_grad_w_0_7_d2 += z[(t + 2)*10 + 7]*u_s_bar
+        v_grad_w_0_8 += z[(t + 3)*10 + 8]*u_s_bar
+        u_y_new_bar = v_eps_1
+        u_s_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
+        u_b_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
+        v_eps_1 = 0
+        v_grad_b__1 += u_b_bar
+        delta[((t) % 5)*8 + 1] = u_s_bar
+        v_grad_w_1_0 += z[(t + 3)*10]*u_s_bar
+        v_grad_w_1_4_d3 += z[(t + 1)*10 + 4]*u_s_bar
+        v_grad_w_1_9 += z[(t + 3)*10 + 9]*u_s_bar
+        u_y_new_bar = v_eps_2
+        u_s_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
+        u_b_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
+        v_eps_2 = 0
+        v_grad_b__2 += u_b_bar
+        delta[((t) % 5)*8 + 2] = u_s_bar
+        v_grad_w_2_0 += z[(t + 3)*10]*u_s_bar
+        v_grad_w_2_1_d2 += z[(t + 2)*10 + 1]*u_s_bar
+        v_grad_w_2_8_d4 += z[t*10 + 8]*u_s_bar
+        u_y_new_bar = v_eps_3
+        u_s_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
+        u_b_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
+        v_eps_3 = 0
+        v_grad_b__3 += u_b_bar
+        delta[((t) % 5)*8 + 3] = u_s_bar
+        v_grad_w_3_2 += z[(t + 3)*10 + 2]*u_s_bar
+        v_grad_w_3_3_d2 += z[(t + 2)*10 + 3]*u_s_bar
+        u_y_new_bar = v_eps_4
+        u_s_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
+        u_b_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
+        v_eps_4 = 0
+        v_grad_b__4 += u_b_bar
+        delta[((t) % 5)*8 + 4] = u_s_bar
+        v_grad_w_3_2 += z[(t + 3)*10 + 3]*u_s_bar
+        v_grad_w_4_9_d5 += z[(t - 1)*10 + 9]*u_s_bar
+        u_y_new_bar = v_eps_5
+        u_s_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
+        u_b_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
+        v_eps_5 = 0
+        v_grad_b__5 += u_b_bar
+        delta[((t) % 5)*8 + 5] = u_s_bar
+        v_grad_w_5_2 += z[(t + 3)*10 + 2]*u_s_bar
+        v_grad_w_5_4 += z[(t + 3)*10 + 4]*u_s_bar
+        v_grad_w_5_5 += z[(t + 3)*10 + 5]*u_s_bar
+        u_y_new_bar = v_eps_6
+        u_s_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
+        u_b_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
+        v_eps_6 = 0
+        v_grad_b__6 += u_b_bar
+        delta[((t) % 5)*8 + 6] = u_s_bar
+        v_grad_w_6_1_d5 += z[(t - 1)*10 + 1]*u_s_bar
+        v_grad_w_6_5 += z[(t + 3)*10 + 5]*u_s_bar
+        v_grad_w_6_6_d3 += z[(t + 1)*10 + 6]*u_s_bar
+        u_y_new_bar = v_eps_7
+        u_s_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
+        u_b_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
+        v_eps_7 = 0
+        v_grad_b__7 += u_b_bar
+        delta[((t) % 5)*8 + 7] = u_s_bar
+        v_grad_w_7_3_d4 += z[t*10 + 3]*u_s_bar
+        v_grad_w_7_6 += z[(t + 3)*10 + 6]*u_s_bar
+        v_grad_w_7_7 += z[(t + 3)*10 + 7]*u_s_bar
+        # ε(t−1): what reaches the step before along the connections
+        v_eps_0 = (v_eps_0 + v_w_0_0_d5*delta[((t + 4) % 5)*8] + v_w_1_0*delta[((t) % 5)*8 + 1]
+            + v_w_2_0*delta[((t) % 5)*8 + 2])
+        v_eps_1 = (v_eps_1 + v_w_2_1_d2*delta[((t + 1) % 5)*8 + 2]
+            + v_w_6_1_d5*delta[((t + 4) % 5)*8 + 6])
+        v_eps_2 = (v_eps_2 + v_w_3_2*delta[((t) % 5)*8 + 3] + v_w_5_2*delta[((t) % 5)*8 + 5])
+        v_eps_3 = (v_eps_3 + v_w_3_3_d2*delta[((t + 1) % 5)*8 + 3] + v_w_3_2*delta[((t) % 5)*8 + 4]
+            + v_w_7_3_d4*delta[((t + 3) % 5)*8 + 7])
+        v_eps_4 = (v_eps_4 + v_w_1_4_d3*delta[((t + 2) % 5)*8 + 1] + v_w_5_4*delta[((t) % 5)*8 + 5])
+        v_eps_5 = (v_eps_5 + v_w_5_5*delta[((t) % 5)*8 + 5] + v_w_6_5*delta[((t) % 5)*8 + 6])
+        v_eps_6 = (v_eps_6 + v_w_6_6_d3*delta[((t + 2) % 5)*8 + 6] + v_w_7_6*delta[((t) % 5)*8 + 7])
+        v_eps_7 = (v_eps_7 + v_w_0_7_d2*delta[((t + 1) % 5)*8] + v_w_7_7*delta[((t) % 5)*8 + 7])
+    J[0] = v_J
+    grad_theta[0] = v_grad_w_0_0_d5
+    grad_theta[1] = v_grad_w_0_7_d2
+    grad_theta[2] = v_grad_w_0_8
+    grad_theta[3] = v_grad_w_1_0
+    grad_theta[4] = v_grad_w_1_4_d3
+    grad_theta[5] = v_grad_w_1_9
+    grad_theta[6] = v_grad_w_2_0
+    grad_theta[7] = v_grad_w_2_1_d2
+    grad_theta[8] = v_grad_w_2_8_d4
+    grad_theta[9] = v_grad_w_3_2
+    grad_theta[10] = v_grad_w_3_3_d2
+    grad_theta[11] = v_grad_w_4_9_d5
+    grad_theta[12] = v_grad_w_5_2
+    grad_theta[13] = v_grad_w_5_4
+    grad_theta[14] = v_grad_w_5_5
+    grad_theta[15] = v_grad_w_6_1_d5
+    grad_theta[16] = v_grad_w_6_5
+    grad_theta[17] = v_grad_w_6_6_d3
+    grad_theta[18] = v_grad_w_7_3_d4
+    grad_theta[19] = v_grad_w_7_6
+    grad_theta[20] = v_grad_w_7_7
+    grad_theta[21] = v_grad_b__0
+    grad_theta[22] = v_grad_b__1
+    grad_theta[23] = v_grad_b__2
+    grad_theta[24] = v_grad_b__3
+    grad_theta[25] = v_grad_b__4
+    grad_theta[26] = v_grad_b__5
+    grad_theta[27] = v_grad_b__6
+    grad_theta[28] = v_grad_b__7
+
+cdef void gradient_all_core(
+    real_in theta,
+    real_in x,
+    real_in target,
+    real_in mask,
+    real_in y0,
+    real_out J,
+    real_out grad_theta,
+    real_out grad_x,
+    real_out grad_y0,
+    real_out z,
+    real_out delta,
+    Py_ssize_t T,
+    Py_ssize_t mask_step
+) noexcept nogil:
+    cdef Py_ssize_t t
+    cdef real v_w_0_0_d5, v_w_0_7_d2, v_w_0_8, v_w_1_0, v_w_1_4_d3, v_w_1_9, v_w_2_0, v_w_2_1_d2
+    cdef real v_w_2_8_d4, v_w_3_2, v_w_3_3_d2, v_w_4_9_d5, v_w_5_2, v_w_5_4, v_w_5_5, v_w_6_1_d5
+    cdef real v_w_6_5, v_w_6_6_d3, v_w_7_3_d4, v_w_7_6, v_w_7_7, v_b__0, v_b__1, v_b__2
+    cdef real v_b__3, v_b__4, v_b__5, v_b__6, v_b__7, v_J, v_grad_w_0_0_d5, v_grad_w_0_7_d2
+    cdef real v_grad_w_0_8, v_grad_w_1_0, v_grad_w_1_4_d3, v_grad_w_1_9, v_grad_w_2_0, v_grad_w_2_1_d2, v_grad_w_2_8_d4, v_grad_w_3_2
+    cdef real v_grad_w_3_3_d2, v_grad_w_4_9_d5, v_grad_w_5_2, v_grad_w_5_4, v_grad_w_5_5, v_grad_w_6_1_d5, v_grad_w_6_5, v_grad_w_6_6_d3
+    cdef real v_grad_w_7_3_d4, v_grad_w_7_6, v_grad_w_7_7, v_grad_b__0, v_grad_b__1, v_grad_b__2, v_grad_b__3, v_grad_b__4
+    cdef real v_grad_b__5, v_grad_b__6, v_grad_b__7, v_eps_0, v_eps_1, v_eps_2, v_eps_3, v_eps_4
+    cdef real v_eps_5, v_eps_6, v_eps_7, v_eps_8, v_eps_9, u_s, u_y_new, u_y_new_bar
+    cdef real u_s_bar, u_b_bar
+    v_w_0_0_d5 = theta[0]
+    v_w_0_7_d2 = theta[1]
+    v_w_0_8 = theta[2]
+    v_w_1_0 = theta[3]
+    v_w_1_4_d3 = theta[4]
+    v_w_1_9 = theta[5]
+    v_w_2_0 = theta[6]
+    v_w_2_1_d2 = theta[7]
+    v_w_2_8_d4 = theta[8]
+    v_w_3_2 = theta[9]
+    v_w_3_3_d2 = theta[10]
+    v_w_4_9_d5 = theta[11]
+    v_w_5_2 = theta[12]
+    v_w_5_4 = theta[13]
+    v_w_5_5 = theta[14]
+    v_w_6_1_d5 = theta[15]
+    v_w_6_5 = theta[16]
+    v_w_6_6_d3 = theta[17]
+    v_w_7_3_d4 = theta[18]
+    v_w_7_6 = theta[19]
+    v_w_7_7 = theta[20]
+    v_b__0 = theta[21]
+    v_b__1 = theta[22]
+    v_b__2 = theta[23]
+    v_b__3 = theta[24]
+    v_b__4 = theta[25]
+    v_b__5 = theta[26]
+    v_b__6 = theta[27]
+    v_b__7 = theta[28]
+    z[0] = 0
+    z[1] = 0
+    z[2] = 0
+    z[3] = 0
+    z[4] = 0
+    z[5] = 0
+    z[6] = 0
+    z[7] = 0
+    z[8] = 0
+    z[9] = 0
+    z[10] = 0
+    z[11] = 0
+    z[12] = 0
+    z[13] = 0
+    z[14] = 0
+    z[15] = 0
+    z[16] = 0
+    z[17] = 0
+    z[18] = 0
+    z[19] = 0
+    z[20] = 0
+    z[21] = 0
+    z[22] = 0
+    z[23] = 0
+    z[24] = 0
+    z[25] = 0
+    z[26] = 0
+    z[27] = 0
+    z[28] = 0
+    z[29] = 0
+    z[30] = 0
+    z[31] = 0
+    z[32] = 0
+    z[33] = 0
+    z[34] = 0
+    z[35] = 0
+    z[36] = 0
+    z[37] = 0
+    z[38] = 0
+    z[39] = 0
+    z[40] = 0
+    z[41] = 0
+    z[42] = 0
+    z[43] = 0
+    z[44] = 0
+    z[45] = 0
+    z[46] = 0
+    z[47] = 0
+    z[48] = 0
+    z[49] = 0
+    z[40] = y0[0]
+    z[41] = y0[1]
+    z[42] = y0[2]
+    z[43] = y0[3]
+    z[44] = y0[4]
+    z[45] = y0[5]
+    z[46] = y0[6]
+    z[47] = y0[7]
+    for t in range(1, T + 1):
+        z[(t + 3)*10 + 8] = x[(t - 1)*2]
+        z[(t + 3)*10 + 9] = x[(t - 1)*2 + 1]
+        u_s = (0 + v_w_0_0_d5*z[(t - 1)*10] + v_w_0_7_d2*z[(t + 2)*10 + 7]
+            + v_w_0_8*z[(t + 3)*10 + 8])
+        u_y_new = k_logistic(v_b__0 + u_s)
+        z[(t + 4)*10] = u_y_new
+        u_s = (0 + v_w_1_0*z[(t + 3)*10] + v_w_1_4_d3*z[(t + 1)*10 + 4] + v_w_1_9*z[(t + 3)*10 + 9])
+        u_y_new = k_logistic(v_b__1 + u_s)
+        z[(t + 4)*10 + 1] = u_y_new
+        u_s = (0 + v_w_2_0*z[(t + 3)*10] + v_w_2_1_d2*z[(t + 2)*10 + 1] + v_w_2_8_d4*z[t*10 + 8])
+        u_y_new = k_logistic(v_b__2 + u_s)
+        z[(t + 4)*10 + 2] = u_y_new
+        u_s = (0 + v_w_3_2*z[(t + 3)*10 + 2] + v_w_3_3_d2*z[(t + 2)*10 + 3])
+        u_y_new = k_logistic(v_b__3 + u_s)
+        z[(t + 4)*10 + 3] = u_y_new
+        u_s = (0 + v_w_3_2*z[(t + 3)*10 + 3] + v_w_4_9_d5*z[(t - 1)*10 + 9])
+        u_y_new = k_logistic(v_b__4 + u_s)
+        z[(t + 4)*10 + 4] = u_y_new
+        u_s = (0 + v_w_5_2*z[(t + 3)*10 + 2] + v_w_5_4*z[(t + 3)*10 + 4]
+            + v_w_5_5*z[(t + 3)*10 + 5])
+        u_y_new = k_logistic(v_b__5 + u_s)
+        z[(t + 4)*10 + 5] = u_y_new
+        u_s = (0 + v_w_6_1_d5*z[(t - 1)*10 + 1] + v_w_6_5*z[(t + 3)*10 + 5]
+            + v_w_6_6_d3*z[(t + 1)*10 + 6])
+        u_y_new = k_logistic(v_b__6 + u_s)
+        z[(t + 4)*10 + 6] = u_y_new
+        u_s = (0 + v_w_7_3_d4*z[t*10 + 3] + v_w_7_6*z[(t + 3)*10 + 6] + v_w_7_7*z[(t + 3)*10 + 7])
+        u_y_new = k_logistic(v_b__7 + u_s)
+        z[(t + 4)*10 + 7] = u_y_new
+    v_grad_w_0_0_d5 = 0
+    v_grad_w_0_7_d2 = 0
+    v_grad_w_0_8 = 0
+    v_grad_w_1_0 = 0
+    v_grad_w_1_4_d3 = 0
+    v_grad_w_1_9 = 0
+    v_grad_w_2_0 = 0
+    v_grad_w_2_1_d2 = 0
+    v_grad_w_2_8_d4 = 0
+    v_grad_w_3_2 = 0
+    v_grad_w_3_3_d2 = 0
+    v_grad_w_4_9_d5 = 0
+    v_grad_w_5_2 = 0
+    v_grad_w_5_4 = 0
+    v_grad_w_5_5 = 0
+    v_grad_w_6_1_d5 = 0
+    v_grad_w_6_5 = 0
+    v_grad_w_6_6_d3 = 0
+    v_grad_w_7_3_d4 = 0
+    v_grad_w_7_6 = 0
+    v_grad_w_7_7 = 0
+    v_grad_b__0 = 0
+    v_grad_b__1 = 0
+    v_grad_b__2 = 0
+    v_grad_b__3 = 0
+    v_grad_b__4 = 0
+    v_grad_b__5 = 0
+    v_grad_b__6 = 0
+    v_grad_b__7 = 0
+    v_eps_0 = 0
+    v_eps_1 = 0
+    v_eps_2 = 0
+    v_eps_3 = 0
+    v_eps_4 = 0
+    v_eps_5 = 0
+    v_eps_6 = 0
+    v_eps_7 = 0
+    v_eps_8 = 0
+    v_eps_9 = 0
+    delta[0] = 0
+    delta[1] = 0
+    delta[2] = 0
+    delta[3] = 0
+    delta[4] = 0
+    delta[5] = 0
+    delta[6] = 0
+    delta[7] = 0
+    delta[8] = 0
+    delta[9] = 0
+    delta[10] = 0
+    delta[11] = 0
+    delta[12] = 0
+    delta[13] = 0
+    delta[14] = 0
+    delta[15] = 0
+    delta[16] = 0
+    delta[17] = 0
+    delta[18] = 0
+    delta[19] = 0
+    delta[20] = 0
+    delta[21] = 0
+    delta[22] = 0
+    delta[23] = 0
+    delta[24] = 0
+    delta[25] = 0
+    delta[26] = 0
+    delta[27] = 0
+    delta[28] = 0
+    delta[29] = 0
+    delta[30] = 0
+    delta[31] = 0
+    delta[32] = 0
+    delta[33] = 0
+    delta[34] = 0
+    delta[35] = 0
+    delta[36] = 0
+    delta[37] = 0
+    delta[38] = 0
+    delta[39] = 0
+    v_J = 0
+    for t in range(T):
+        grad_x[t*2] = 0
+        grad_x[t*2 + 1] = 0
+    for t in range(T, 0, -1):
+        # ε(t) += e(t), the error of this step
+        v_J += k_where(mask[(t - 1)*mask_step*2] != 0, -<real>0.5*mask[(t - 1)*mask_step*2]*((target[(t - 1)*2] - z[(t + 4)*10 + 6])*(target[(t - 1)*2] - z[(t + 4)*10 + 6])), 0)
+        v_eps_6 += k_where(mask[(t - 1)*mask_step*2] != 0, mask[(t - 1)*mask_step*2]*(target[(t - 1)*2] - z[(t + 4)*10 + 6]), 0)
+        v_J += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + 1]*((target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])), 0)
+        v_eps_7 += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, mask[(t - 1)*mask_step*2 + 1]*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7]), 0)
+        # δ(t), and this step's terms of the gradient
+        u_y_new_bar = v_eps_0
+        u_s_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
+        u_b_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
+        v_eps_0 = 0
+        v_grad_b__0 += u_b_bar
+        delta[((t) % 5)*8] = u_s_bar
+        v_grad_w_0_0_d5 += z[(t - 1)*10]*u_s_bar
+        v_grad_w_0_7_d2 += z[(t + 2)*10 + 7]*u_s_bar
+        v_grad_w_0_8 += z[(t + 3)*10 + 8]*u_s_bar
+        u_y_new_bar = v_eps_1
+        u_s_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
+        u_b_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
+        v_eps_1 = 0
+        v_grad_b__1 += u_b_bar
+        delta[((t) % 5)*8 + 1] = u_s_bar
+        v_grad_w_1_0 += z[(t + 3)*10]*u_s_bar
+        v_grad_w_1_4_d3 += z[(t + 1)*10 + 4]*u_s_bar
+        v_grad_w_1_9 += z[(t + 3)*10 + 9]*u_s_bar
+        u_y_new_bar = v_eps_2
+        u_s_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
+        u_b_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
+        v_eps_2 = 0
+        v_grad_b__2 += u_b_bar
+        delta[((t) % 5)*8 + 2] = u_s_bar
+        v_grad_w_2_0 += z[(t + 3)*10]*u_s_bar
+        v_grad_w_2_1_d2 += z[(t + 2)*10 + 1]*u_s_bar
+        v_grad_w_2_8_d4 += z[t*10 + 8]*u_s_bar
+        u_y_new_bar = v_eps_3
+        u_s_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
+        u_b_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
+        v_eps_3 = 0
+        v_grad_b__3 += u_b_bar
+        delta[((t) % 5)*8 + 3] = u_s_bar
+        v_grad_w_3_2 += z[(t + 3)*10 + 2]*u_s_bar
+        v_grad_w_3_3_d2 += z[(t + 2)*10 + 3]*u_s_bar
+        u_y_new_bar = v_eps_4
+        u_s_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
+        u_b_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
+        v_eps_4 = 0
+        v_grad_b__4 += u_b_bar
+        delta[((t) % 5)*8 + 4] = u_s_bar
+        v_grad_w_3_2 += z[(t + 3)*10 + 3]*u_s_bar
+        v_grad_w_4_9_d5 += z[(t - 1)*10 + 9]*u_s_bar
+        u_y_new_bar = v_eps_5
+        u_s_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
+        u_b_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
+        v_eps_5 = 0
+        v_grad_b__5 += u_b_bar
+        delta[((t) % 5)*8 + 5] = u_s_bar
+        v_grad_w_5_2 += z[(t + 3)*10 + 2]*u_s_bar
+        v_grad_w_5_4 += z[(t + 3)*10 + 4]*u_s_bar
+        v_grad_w_5_5 += z[(t + 3)*10 + 5]*u_s_bar
+        u_y_new_bar = v_eps_6
+        u_s_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
+        u_b_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
+        v_eps_6 = 0
+        v_grad_b__6 += u_b_bar
+        delta[((t) % 5)*8 + 6] = u_s_bar
+        v_grad_w_6_1_d5 += z[(t - 1)*10 + 1]*u_s_bar
+        v_grad_w_6_5 += z[(t + 3)*10 + 5]*u_s_bar
+        v_grad_w_6_6_d3 += z[(t + 1)*10 + 6]*u_s_bar
+        u_y_new_bar = v_eps_7
+        u_s_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
+        u_b_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
+        v_eps_7 = 0
+        v_grad_b__7 += u_b_bar
+        delta[((t) % 5)*8 + 7] = u_s_bar
+        v_grad_w_7_3_d4 += z[t*10 + 3]*u_s_bar
+        v_grad_w_7_6 += z[(t + 3)*10 + 6]*u_s_bar
+        v_grad_w_7_7 += z[(t + 3)*10 + 7]*u_s_bar
+        # ε(t−1): what reaches the step before along the connections
+        v_eps_0 = (v_eps_0 + v_w_0_0_d5*delta[((t + 4) % 5)*8] + v_w_1_0*delta[((t) % 5)*8 + 1]
+            + v_w_2_0*delta[((t) % 5)*8 + 2])
+        v_eps_1 = (v_eps_1 + v_w_2_1_d2*delta[((t + 1) % 5)*8 + 2]
+            + v_w_6_1_d5*delta[((t + 4) % 5)*8 + 6])
+        v_eps_2 = (v_eps_2 + v_w_3_2*delta[((t) % 5)*8 + 3] + v_w_5_2*delta[((t) % 5)*8 + 5])
+        v_eps_3 = (v_eps_3 + v_w_3_3_d2*delta[((t + 1) % 5)*8 + 3] + v_w_3_2*delta[((t) % 5)*8 + 4]
+            + v_w_7_3_d4*delta[((t + 3) % 5)*8 + 7])
+        v_eps_4 = (v_eps_4 + v_w_1_4_d3*delta[((t + 2) % 5)*8 + 1] + v_w_5_4*delta[((t) % 5)*8 + 5])
+        v_eps_5 = (v_eps_5 + v_w_5_5*delta[((t) % 5)*8 + 5] + v_w_6_5*delta[((t) % 5)*8 + 6])
+        v_eps_6 = (v_eps_6 + v_w_6_6_d3*delta[((t + 2) % 5)*8 + 6] + v_w_7_6*delta[((t) % 5)*8 + 7])
+        v_eps_7 = (v_eps_7 + v_w_0_7_d2*delta[((t + 1) % 5)*8] + v_w_7_7*delta[((t) % 5)*8 + 7])
+        grad_x[(t - 1)*2] = (grad_x[(t - 1)*2] + v_w_0_8*delta[((t) % 5)*8]
+            + v_w_2_8_d4*delta[((t + 3) % 5)*8 + 2])
+        grad_x[(t - 1)*2 + 1] = (grad_x[(t - 1)*2 + 1] + v_w_1_9*delta[((t) % 5)*8 + 1]
+            + v_w_4_9_d5*delta[((t + 4) % 5)*8 + 4])
+    grad_y0[0] = v_eps_0
+    grad_y0[1] = v_eps_1
+    grad_y0[2] = v_eps_2
+    grad_y0[3] = v_eps_3
+    grad_y0[4] = v_eps_4
+    grad_y0[5] = v_eps_5
+    grad_y0[6] = v_eps_6
+    grad_y0[7] = v_eps_7
+    J[0] = v_J
+    grad_theta[0] = v_grad_w_0_0_d5
+    grad_theta[1] = v_grad_w_0_7_d2
+    grad_theta[2] = v_grad_w_0_8
+    grad_theta[3] = v_grad_w_1_0
+    grad_theta[4] = v_grad_w_1_4_d3
+    grad_theta[5] = v_grad_w_1_9
+    grad_theta[6] = v_grad_w_2_0
+    grad_theta[7] = v_grad_w_2_1_d2
+    grad_theta[8] = v_grad_w_2_8_d4
+    grad_theta[9] = v_grad_w_3_2
+    grad_theta[10] = v_grad_w_3_3_d2
+    grad_theta[11] = v_grad_w_4_9_d5
+    grad_theta[12] = v_grad_w_5_2
+    grad_theta[13] = v_grad_w_5_4
+    grad_theta[14] = v_grad_w_5_5
+    grad_theta[15] = v_grad_w_6_1_d5
+    grad_theta[16] = v_grad_w_6_5
+    grad_theta[17] = v_grad_w_6_6_d3
+    grad_theta[18] = v_grad_w_7_3_d4
+    grad_theta[19] = v_grad_w_7_6
+    grad_theta[20] = v_grad_w_7_7
+    grad_theta[21] = v_grad_b__0
+    grad_theta[22] = v_grad_b__1
+    grad_theta[23] = v_grad_b__2
+    grad_theta[24] = v_grad_b__3
+    grad_theta[25] = v_grad_b__4
+    grad_theta[26] = v_grad_b__5
+    grad_theta[27] = v_grad_b__6
+    grad_theta[28] = v_grad_b__7
+
+def forward(theta, x, y0=None, out=None):
+    """States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""
+    cdef real *free_here
+    cdef real *p_theta
+    cdef real *p_x
+    cdef real *p_y
+    cdef real *p_y0
+    cdef real *w_z
+    cdef real *work
+    theta = _array("theta", theta, (29,), "(P=29,)")
+    x = _array("x", x, (-1, 2), "(T, m=2)")
+    cdef Py_ssize_t T = x.shape[0]
+    if T < 1:
+        raise ValueError(f"x: expected (T, m=2) with T ≥ 1, got {x.shape}")
+    if y0 is None:
+        y0 = np.zeros((8,), dtype=DTYPE)
+    else:
+        y0 = _array("y0", y0, (8,), "(N=8,)")
+    y = _result("y", out, (T + 1, 8), (theta, x, y0))
+    p_theta = _data(theta)
+    p_x = _data(x)
+    p_y0 = _data(y0)
+    p_y = _data(y)
+    work = _workspace((T + 5)*10)
+    free_here = work
+    w_z = free_here
+    with nogil:
+        forward_core(p_theta, p_x, p_y0, p_y, w_z, T)
+        _release(work)
+    return y
+
+def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
+    """J^total and its gradient; J is maximised.
+
+    (J, dJ/dtheta), or with wrt=("theta", "x", "y0") a named tuple (J, theta, x, y0).
+    """
+    cdef real *free_here
+    cdef real *p_grad_theta
+    cdef real *p_grad_x
+    cdef real *p_grad_y0
+    cdef real *p_mask
+    cdef real *p_target
+    cdef real *p_theta
+    cdef real *p_x
+    cdef real *p_y0
+    cdef real *w_delta
+    cdef real *w_z
+    cdef real *work
+    theta = _array("theta", theta, (29,), "(P=29,)")
+    x = _array("x", x, (-1, 2), "(T, m=2)")
+    cdef Py_ssize_t T = x.shape[0]
+    if T < 1:
+        raise ValueError(f"x: expected (T, m=2) with T ≥ 1, got {x.shape}")
+    if y0 is None:
+        y0 = np.zeros((8,), dtype=DTYPE)
+    else:
+        y0 = _array("y0", y0, (8,), "(N=8,)")
+    target = _array("target", target, (T, 2), f"(T={T}, n_T=2)")
+    cdef Py_ssize_t mask_step = 0 if mask is None else 1
+    if mask is None:
+        mask = np.ones((1, 2), dtype=DTYPE)
+    else:
+        mask = _array("mask", mask, (T, 2), f"(T={T}, n_T=2)")
+    cdef Py_ssize_t mask_rows = mask.shape[0]
+    names, outs = _wanted(wrt, out)
+    read = (theta, x, target, mask, y0)
+    cdef real J = 0
+    grad_theta = _result("theta", outs.get("theta"), (29,), read)
+    if names == ("theta",):
+        p_theta = _data(theta)
+        p_x = _data(x)
+        p_target = _data(target)
+        p_mask = _data(mask)
+        p_y0 = _data(y0)
+        p_grad_theta = _data(grad_theta)
+        work = _workspace((T + 5)*10 + 40)
+        free_here = work
+        w_z = free_here
+        free_here += (T + 5)*10
+        w_delta = free_here
+        with nogil:
+            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_delta, T, mask_step)
+            _release(work)
+        if wrt is None:
+            return J, grad_theta
+        return Gradient(J, grad_theta, None, None)
+    grad_x = _result("x", outs.get("x"), (T, 2), read)
+    grad_y0 = _result("y0", outs.get("y0"), (8,), read)
+    p_theta = _data(theta)
+    p_x = _data(x)
+    p_target = _data(target)
+    p_mask = _data(mask)
+    p_y0 = _data(y0)
+    p_grad_theta = _data(grad_theta)
+    p_grad_x = _data(grad_x)
+    p_grad_y0 = _data(grad_y0)
+    work = _workspace((T + 5)*10 + 40)
+    free_here = work
+    w_z = free_here
+    free_here += (T + 5)*10
+    w_delta = free_here
+    with nogil:
+        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_delta, T, mask_step)
+        _release(work)
+    return _only(names, Gradient(J, grad_theta, grad_x, grad_y0))
