@@ -4,12 +4,12 @@ Their derivatives are not written here: ``fdiff`` differentiates the definition 
 form in terms of the function's own value, by naming the exponential in the definition and solving
 for it. That gives v·(1 − v) for the logistic function without anyone stating it.
 
-At a corner the convention is that of the left: step(0) = 0, so relu′(0) = 0, |x|′ at 0 is −1.
+At a corner: step(0) = 0, so relu′(0) = 0; sign(0) = 0, so |x|′ is 0 at 0; where the two arguments
+of a maximum are equal its derivative by either is 0.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import sympy
@@ -29,18 +29,16 @@ class Defined(Function):  # type: ignore[misc]
     def fdiff(self, argindex: int = 1) -> Expr:
         """The derivative, found from the definition."""
         x, v = Symbol("x", real=True), Symbol("v", real=True)
-        return derivative(type(self)).xreplace({v: self, x: self.args[0]})
+        slope: Expr = derivative(type(self)).xreplace({v: self, x: self.args[0]})
+        return slope
 
     def _eval_rewrite(self, rule: Any, args: Any, **hints: Any) -> Expr:
         return self.definition(args[0])
 
-    def _eval_evalf(self, prec: int) -> Expr:
-        return self.stable(self.args[0])._eval_evalf(prec)
-
-    @classmethod
-    def stable(cls, x: Expr) -> Expr:
-        """A form of the definition that does not lose digits."""
-        return cls.definition(x)
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        if not self.args[0].is_number:
+            return None
+        return self.definition(self.args[0])._eval_evalf(prec)
 
     def _eval_is_real(self) -> bool | None:
         return True if self.args[0].is_extended_real else None
@@ -64,6 +62,17 @@ class softplus(Defined):
     def definition(cls, x: Expr) -> Expr:
         return sympy.log(1 + sympy.exp(x))
 
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        if not self.args[0].is_number:
+            return None
+        # 1 + exp(x) loses a small exp(x) at any fixed precision.
+        import mpmath
+
+        with mpmath.workprec(prec + 10):
+            x = self.args[0]._to_mpmath(prec + 10)
+            value = mpmath.log1p(mpmath.exp(x))
+        return Expr._from_mpmath(value, prec)
+
     def _eval_is_positive(self) -> bool | None:
         return True if self.args[0].is_extended_real else None
 
@@ -84,9 +93,17 @@ class relu(Defined):
         return sympy.Piecewise((x, x > 0), (0, True))
 
 
-@cache
 def derivative(function: type[Defined]) -> Expr:
     """d/dx of a defined function, in x and in v, the function's own value."""
+    if function not in _derivatives:
+        _derivatives[function] = _derivative(function)
+    return _derivatives[function]
+
+
+_derivatives: dict[type[Defined], Expr] = {}
+
+
+def _derivative(function: type[Defined]) -> Expr:
     x, v = Symbol("x", real=True), Symbol("v", real=True)
     definition = function.definition(x)
     slope = sympy.diff(definition, x)
@@ -98,14 +115,26 @@ def derivative(function: type[Defined]) -> Expr:
         E = Symbol("E", positive=True)
         if (slope_in_E := sympy.cancel(slope.xreplace({e: E}))).free_symbols <= {E}:
             for other in (logistic,):  # a value another function has by definition
-                if other is not function and sympy.cancel(
-                    slope_in_E - sympy.cancel(_in_exponential(other, e, x, E))
-                ) == 0:
+                if (
+                    other is not function
+                    and sympy.cancel(slope_in_E - sympy.cancel(_in_exponential(other, e, x, E)))
+                    == 0
+                ):
                     return other(x)
             solved = sympy.solve(definition.xreplace({e: E}) - v, E)
             if len(solved) == 1:
-                return sympy.factor(sympy.cancel(slope_in_E.xreplace({E: solved[0]})))
+                return _upright(sympy.factor(sympy.cancel(slope_in_E.xreplace({E: solved[0]}))))
     return slope
+
+
+def _upright(product: Expr) -> Expr:
+    """A product without a sign in front where a factor can take it: v·(1 − v), not −v·(v − 1)."""
+    if product.is_Mul and product.args[0] == -1:
+        for factor in product.args[1:]:
+            if factor.is_Add:
+                turned = sympy.Add(*(-term for term in factor.args))
+                return sympy.Mul(turned, *(f for f in product.args[1:] if f is not factor))
+    return product
 
 
 def _in_exponential(function: type[Defined], e: Expr, x: Symbol, E: Symbol) -> Expr:
@@ -132,8 +161,7 @@ def _of_corner(definition: Expr, slope: Expr, x: Symbol, v: Symbol) -> Expr:
 def convention(expr: Expr) -> Expr:
     """``expr`` with SymPy's generalised functions replaced by the convention at corners.
 
-    Heaviside(x) and the slope of |x| are taken from the left at 0; a Dirac delta, the slope of a
-    step, is 0.
+    Heaviside(x) becomes step(x), 0 at 0; a Dirac delta, the slope of a step, is 0.
     """
     x = sympy.Wild("x")
     expr = expr.replace(sympy.Heaviside, lambda a, *_: step(a))

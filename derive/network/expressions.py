@@ -9,12 +9,15 @@ from __future__ import annotations
 import ast
 import difflib
 import math
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from derive.errors import NetworkError
+from derive.network.bounds import LARGEST_EXPONENT, bounded, check_arguments, value_of
 
 if TYPE_CHECKING:
     import sympy
@@ -35,8 +38,15 @@ ARITY = {
 ALIASES = {"sigmoid": "logistic", "Abs": "abs", "Max": "max", "Min": "min"}
 CONSTANTS = {"pi": math.pi, "E": math.e}
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
-COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
-LARGEST_EXPONENT = 1000
+COMPARISONS = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
+LONGEST_NUMBER = 400
 
 Tree = tuple[Any, ...]
 
@@ -51,7 +61,15 @@ class Expression:
 
     def to_sympy(self, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
         """The expression in SymPy; a decimal such as 0.1 becomes the exact fraction 1/10."""
-        return _to_sympy(self.tree, symbols)
+        try:
+            return _to_sympy(self.tree, symbols)
+        except NetworkError:
+            raise
+        except RecursionError:
+            raise NetworkError("an expression is nested too deeply; name parts of it") from None
+        except (TypeError, ValueError, ArithmeticError) as error:
+            # SymPy's own refusal, such as to compare what has become a complex number.
+            raise NetworkError(f"an expression cannot be built: {str(error)[:80]}") from None
 
 
 def parse(text: object, names: Collection[str], where: str) -> Expression:
@@ -68,19 +86,23 @@ def parse(text: object, names: Collection[str], where: str) -> Expression:
         raise NetworkError(f"{where}: longer than {LONGEST} characters")
     if not text.strip():
         raise NetworkError(f"{where}: the expression is empty")
+    for column, c in enumerate(text, 1):
+        if not c.isascii():  # Python would take a look-alike such as a full-width y for y
+            raise NetworkError(f"{where}: column {column}: {c!r} (U+{ord(c):04X}) is not ASCII")
     if _nesting(text) > DEEPEST:
         raise NetworkError(f"{where}: nested more than {DEEPEST} deep; name parts of it")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            node = ast.parse(text.strip(), mode="eval").body
+            text = re.sub(r"\s", " ", text).strip()  # one line, so that a column is a place in it
+            node = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         at = f" at column {error.offset}" if error.offset else ""
         raise NetworkError(f"{where}: not an expression{at}: {error.msg}") from None
     except (RecursionError, MemoryError, ValueError):
         raise NetworkError(f"{where}: not an expression that can be read") from None
     try:
-        tree = _Reader(names, where).read(node, 0)
+        tree = _Reader(names, where, text).read(node, 0)
         return Expression(_text(tree)[0], tuple(sorted(_names(tree))), tree)
     except RecursionError:
         raise NetworkError(f"{where}: nested too deeply; name parts of it") from None
@@ -98,6 +120,7 @@ def _nesting(text: str) -> int:
 class _Reader:
     names: Collection[str]
     where: str
+    text: str
 
     def fail(self, node: ast.AST, what: str) -> NetworkError:
         column = getattr(node, "col_offset", 0) + 1
@@ -112,7 +135,7 @@ class _Reader:
             case ast.Constant(value=int() | float() as value):
                 if not abs(value) <= 1e300:
                     raise self.fail(node, "the number is too large")
-                return ("number", repr(value))
+                return ("number", self.number(node, value))
             case ast.Name(id=name):
                 return self.name(node, name)
             case ast.UnaryOp(op=ast.USub(), operand=inner):
@@ -132,13 +155,23 @@ class _Reader:
             "and functions",
         )
 
+    def number(self, node: ast.expr, value: float) -> str:
+        """One spelling of a number, exact also where the nearest float64 is not what is written."""
+        written = self.text[node.col_offset : node.end_col_offset]
+        if not re.fullmatch(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", written):
+            return repr(value)  # 0x10, 1_000
+        if len(written) > LONGEST_NUMBER:
+            raise self.fail(node, f"a number of more than {LONGEST_NUMBER} digits; round it")
+        if value == 0 and re.match(r"[0.]*[1-9]", written):
+            raise self.fail(node, f"{written} is beyond the numbers of float64")
+        return repr(value) if Fraction(written) == Fraction(repr(value)) else written
+
     def exponent(self, node: ast.expr, tree: Tree) -> None:
-        if _names(tree):
-            return
-        sign, inner = (-1, tree[1]) if tree[0] == "-" and len(tree) == 2 else (1, tree)
-        if inner[0] == "number" and abs(sign * float(inner[1])) <= LARGEST_EXPONENT:
-            return
-        if inner[0] == "/" and all(part[0] == "number" for part in inner[1:]):
+        try:
+            value = value_of(tree)
+        except NetworkError as error:
+            raise self.fail(node, str(error)) from None
+        if value is None or abs(value) <= LARGEST_EXPONENT:
             return
         raise self.fail(node, f"an exponent must be a number of at most {LARGEST_EXPONENT}")
 
@@ -223,8 +256,6 @@ def _at(tree: Tree, least: int) -> str:
 def _to_sympy(tree: Tree, symbols: Mapping[str, sympy.Symbol]) -> Any:
     import sympy
 
-    from derive import functions
-
     kind = tree[0]
     if kind == "number":
         return sympy.Rational(tree[1])
@@ -233,6 +264,15 @@ def _to_sympy(tree: Tree, symbols: Mapping[str, sympy.Symbol]) -> Any:
     if kind == "constant":
         return {"pi": sympy.pi, "E": sympy.E}[tree[1]]
     args = [_to_sympy(t, symbols) for t in tree[1:]]
+    check_arguments(kind, args)
+    return bounded(_applied(kind, args))
+
+
+def _applied(kind: str, args: list[Any]) -> Any:
+    import sympy
+
+    from derive import functions
+
     if kind == "-" and len(args) == 1:
         return -args[0]
     match kind:
@@ -250,15 +290,16 @@ def _to_sympy(tree: Tree, symbols: Mapping[str, sympy.Symbol]) -> Any:
             return args[0] ** args[1]
         case "where":
             return sympy.Piecewise((args[1], args[0]), (args[2], True))
-    relation = {
+    relations: dict[str, Any] = {
         "<": sympy.Lt, "<=": sympy.Le, ">": sympy.Gt, ">=": sympy.Ge,
         "==": sympy.Eq, "!=": sympy.Ne,
-    }.get(kind)  # fmt: skip
-    if relation:
-        return relation(*args)
-    own = {"logistic", "softplus", "relu", "step"}
-    names = {"abs": "Abs", "max": "Max", "min": "Min"}
-    return getattr(functions if kind in own else sympy, names.get(kind, kind))(*args)
+    }  # fmt: skip
+    name = str(kind)
+    if name in relations:
+        return relations[name](*args)
+    if name in ("logistic", "softplus", "relu", "step"):
+        return getattr(functions, name)(*args)
+    return getattr(sympy, {"abs": "Abs", "max": "Max", "min": "Min"}.get(name, name))(*args)
 
 
 def to_text(expr: sympy.Expr) -> str:
@@ -315,6 +356,8 @@ def _from_sympy(e: Any) -> Tree:
         (value, condition), *rest = e.args
         if condition == sympy.true:
             return _from_sympy(value)
+        if not hasattr(condition, "rel_op"):
+            raise NetworkError(f"the condition {condition} cannot be written as one comparison")
         return (
             "where",
             (condition.rel_op, *(_from_sympy(a) for a in condition.args)),
@@ -329,4 +372,6 @@ def _from_sympy(e: Any) -> Tree:
         for a in e.args[1:]:
             tree = (name, tree, _from_sympy(a))
         return tree
-    raise NetworkError(f"{type(e).__name__} cannot be written in a spec; there are {', '.join(ARITY)}")
+    raise NetworkError(
+        f"{type(e).__name__} cannot be written in a spec; there are {', '.join(ARITY)}"
+    )

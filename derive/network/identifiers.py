@@ -13,7 +13,9 @@ C_KEYWORDS = frozenset(
     "inline int long register restrict return short signed sizeof static struct switch typedef "
     "union unsigned void volatile while bool true false class delete new private protected public "
     "template this throw try catch using virtual operator namespace friend export explicit mutable "
-    "typename wchar_t and or not xor main errno NULL real lane".split()
+    "typename wchar_t and or not xor constexpr nullptr alignas alignof bitand bitor compl decltype "
+    "noexcept static_assert thread_local concept requires co_await co_return co_yield and_eq or_eq "
+    "xor_eq not_eq asm type main errno NULL real lane".split()
 )
 CYTHON_KEYWORDS = frozenset(
     "cdef cpdef ctypedef cimport nogil gil readonly api fused include DEF IF ELIF ELSE by "

@@ -158,7 +158,15 @@ class Network:
     @cached_property
     def states(self) -> tuple[tuple[int, str], ...]:
         """(unit, name) of every state column of ``y``, unit by unit."""
-        return tuple((k, s) for k in range(self.units) for s in self.cells[self.cell_index[k]].states)
+        return tuple(
+            (k, s) for k in range(self.units) for s in self.cells[self.cell_index[k]].states
+        )
+
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """A name for each distinct cell: its own, numbered where two share one."""
+        own = [c.name for c in self.cells]
+        return tuple(n if own.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(own))
 
     @cached_property
     def unit_parameters(self) -> dict[str, Integers]:

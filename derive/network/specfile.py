@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from derive.errors import NetworkError
+from derive.files import write_whole
 from derive.network import topology
 from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.identifiers import validate_identifier
 from derive.network.library import LIBRARY
 from derive.network.network import Network
 from derive.network.objective import Objective, SquaredError
-from derive.network.toml import to_toml
 
 VERSION = "derive/1"
 LARGEST = 64 * 1024 * 1024
@@ -57,7 +56,9 @@ def read(path: str | Path) -> dict[str, Any]:
             raise NetworkError(f"{path}: larger than {LARGEST // 2**20} MiB; no spec is")
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise NetworkError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+        raise NetworkError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from None
     except OSError as error:
         raise NetworkError(f"{path}: cannot be read: {error.strerror}") from None
     try:
@@ -114,7 +115,9 @@ def _cells(data: Mapping[str, Any], units: int) -> Cell | list[Cell]:
     if "cell" in data:
         stated = table(data, "cell")
         if "units" in stated:
-            raise NetworkError("cell.units: only for [cells.NAME] tables; one cell is for all units")
+            raise NetworkError(
+                "cell.units: only for [cells.NAME] tables; one cell is for all units"
+            )
         return cell_from_dict(stated, "cell")
     chosen: list[Cell | None] = [None] * units
     for name, stated in table(data, "cells").items():
@@ -122,6 +125,7 @@ def _cells(data: Mapping[str, Any], units: int) -> Cell | list[Cell]:
         if not isinstance(stated, Mapping):
             raise NetworkError(f"{where}: expected a table, got {stated!r}")
         cell = cell_from_dict(stated, where)
+        cell.name = validate_identifier(name, where)
         listed = required(stated, "units", where)
         if not isinstance(listed, list):
             raise NetworkError(f"{where}.units: expected a list of units, got {listed!r}")
@@ -188,7 +192,10 @@ def _parameter(name: str, value: Any, where: str) -> ParameterDeclaration:
     else:
         initial, rest = value, {}
     return ParameterDeclaration(
-        name, topology.finite(initial, where), rest.get("trainable", True), rest.get("shared", False)
+        name,
+        topology.finite(initial, where),
+        rest.get("trainable", True),
+        rest.get("shared", False),
     )
 
 
@@ -258,8 +265,8 @@ def to_spec(net: Network) -> dict[str, Any]:
         spec["cell"] = net.cells[0].to_spec()
     else:
         spec["cells"] = {
-            f"cell{i}": {**cell.to_spec(), "units": np.flatnonzero(net.cell_index == i).tolist()}
-            for i, cell in enumerate(net.cells)
+            name: {**cell.to_spec(), "units": np.flatnonzero(net.cell_index == i).tolist()}
+            for i, (name, cell) in enumerate(zip(net.cell_names, net.cells, strict=True))
         }
     spec["network"] = {
         "units": net.units,
@@ -295,7 +302,9 @@ def dumps(spec: Mapping[str, Any], suffix: str = ".toml") -> str:
     """A spec as TOML (default) or JSON text."""
     if suffix == ".json":
         return json.dumps(spec, indent=1, ensure_ascii=False) + "\n"
-    return to_toml(spec)
+    import tomli_w
+
+    return tomli_w.dumps(dict(spec))
 
 
 def save(net: Network, path: str | Path) -> None:
@@ -305,16 +314,9 @@ def save(net: Network, path: str | Path) -> None:
         raise NetworkError(f"{path}: a spec file ends in .toml or .json")
     text = dumps(to_spec(net), path.suffix.lower())
     try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        write_whole(path, text)
     except OSError as error:
         raise NetworkError(f"{path}: cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
 
 
 # --- what every table of a spec goes through ------------------------------------------------

@@ -153,7 +153,9 @@ class Random:
                 f"{MOST_DRAWS}; give the connections as a list"
             )
         # Row by row: 10⁴ units would otherwise need 10⁸ numbers at once.
-        rows = [np.flatnonzero(generator.random(sources) < self.density) for _ in range(target.size)]
+        rows = [
+            np.flatnonzero(generator.random(sources) < self.density) for _ in range(target.size)
+        ]
         counts = np.array([r.size for r in rows], dtype=np.int64)
         source = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
         return (

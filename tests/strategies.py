@@ -1,0 +1,316 @@
+"""Random valid networks, and data for them: the one source of examples for every test.
+
+``networks()`` draws a :class:`Network` of 1–5 units: sparse, dense or without any connection,
+delayed, with shared weights, self-loops, mixed cells, targets on some units only. ``data(net, T)``
+draws what a kernel is called with: random, unsymmetric, some targets missing. ``simulate`` is a
+second, naive statement of what a network computes, to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy
+from hypothesis import strategies as st
+
+from derive.network import connect
+from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.library import leaky, semilinear
+from derive.network.network import Network
+from derive.network.objective import Objective, SquaredError
+from derive.network.symbols import intermediate, net_input, parameter, state
+from derive.network.topology import Connection
+
+# --- cells: each a function, so that an example can have several that are equal but not one -----
+
+
+def shared_leak() -> Cell:
+    """Stated in SymPy, with one trainable time constant for all units."""
+    y, s, tau = state("y"), net_input("s"), parameter("tau", initial=3.0, shared=True)
+    return Cell(states={y: y + (sympy.tanh(s) - y) / tau}, name="shared_leak")
+
+
+def adaptive() -> Cell:
+    """Two states, of which the second is the unit's own memory."""
+    y, v, s = state("y"), state("v"), net_input("s")
+    a, b = parameter("a", initial=0.3), parameter("b", initial=0.2, trainable=False)
+    return Cell(states={y: sympy.tanh(s - a * v), v: (1 - b) * v + b * y}, name="adaptive")
+
+
+def gated() -> Cell:
+    """Two net inputs and an intermediate: a gate that mixes old and new."""
+    return Cell.from_text(
+        {"y": "g*y + (1 - g)*tanh(s)"},
+        intermediates={"g": "logistic(gate + c)"},
+        net_inputs=("s", "gate"),
+        parameters=(ParameterDeclaration("c", 0.5),),
+        name="gated",
+    )
+
+
+def chained() -> Cell:
+    """Intermediates of intermediates, and the second state as output."""
+    u, q, h, y, s = intermediate("u"), intermediate("q"), state("h"), state("y"), net_input("s")
+    k = parameter("k", initial=0.7)
+    return Cell(
+        states={h: h / 2 + q, y: sympy.tanh(q * k) + h / 4},
+        intermediates={q: sympy.sin(u) + u / 3, u: s + h * k},
+        output=y,
+        name="chained",
+    )
+
+
+def rational_pair() -> Cell:
+    """Two states in exact arithmetic."""
+    return Cell.from_text(
+        {"y": "s/2 - a*v*y", "v": "v/3 + y/4"},
+        parameters=(ParameterDeclaration("a", 0.5),),
+        name="rational_pair",
+    )
+
+
+def deaf() -> Cell:
+    """No net input at all: nothing can be connected to it."""
+    return Cell.from_text(
+        {"y": "y*r"}, net_inputs=(), parameters=(ParameterDeclaration("r", 0.9),), name="deaf"
+    )
+
+
+SMOOTH: tuple[Callable[[], Cell], ...] = (
+    lambda: semilinear("tanh"),
+    lambda: semilinear("tanh", bias=True),
+    lambda: semilinear("logistic"),
+    lambda: semilinear("softplus", bias=True),
+    lambda: semilinear("identity"),
+    lambda: semilinear("sin(s) + s/3"),
+    lambda: leaky("tanh", tau=3.0),
+    lambda: leaky("logistic", tau=2.5, trainable=False, bias=True),
+    lambda: leaky("tanh", tau=2.0, dt=0.5),
+    shared_leak,
+    adaptive,
+    gated,
+    chained,
+    deaf,
+)
+RATIONAL: tuple[Callable[[], Cell], ...] = (
+    lambda: semilinear("identity", bias=True),
+    lambda: semilinear("s - s**3/8"),
+    lambda: semilinear("s/(1 + s**2)"),
+    lambda: leaky("s", tau=2.0),
+    lambda: leaky("s", tau=4.0, trainable=False),
+    rational_pair,
+    deaf,
+)
+CORNERED: tuple[Callable[[], Cell], ...] = (
+    lambda: semilinear("relu", bias=True),
+    lambda: semilinear("abs(s) - s/2"),
+    lambda: semilinear("where(s > 0, tanh(s), s/4)"),
+    lambda: semilinear("max(s, s/10)"),
+)
+OBJECTIVES = ("-(d - y)**4/4", "-log(cosh(d - y))", "d*y - softplus(y)", "-(d - y)**2*(1 + y**2)")
+RATIONAL_OBJECTIVES = ("-(d - y)**4/4", "-(d - y)**2*(1 + y**2)")
+
+
+@st.composite
+def networks(
+    draw: st.DrawFn,
+    max_units: int = 5,
+    rational: bool = False,
+    corners: bool = False,
+    longest_delay: int = 4,
+) -> Network:
+    """A valid network.
+
+    Parameters
+    ----------
+    rational : bool
+        Only cells and objectives that exact fractions can compute.
+    corners : bool
+        Also functions with a corner, such as relu; none of them is analytic.
+    """
+    # Size and kind of wiring are hypothesis' to shrink. The rest comes from a seed: drawn one by
+    # one, most examples would be of one tanh unit without delay.
+    n = draw(st.sampled_from(range(1, max_units + 1)))
+    m = draw(st.sampled_from(range(4)))
+    wiring = draw(st.sampled_from(["none", "sparse", "shared", "sparse", "shared", "pattern"]))
+    mixed = draw(st.booleans())
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+    def one_of(choices: Any) -> Any:
+        return choices[generator.integers(len(choices))]
+
+    makers = RATIONAL if rational else SMOOTH + (CORNERED if corners else ())
+    cell: Any = [one_of(makers)() for _ in range(n)] if mixed else one_of(makers)()
+    objectives = RATIONAL_OBJECTIVES if rational else OBJECTIVES
+    targets = generator.permutation(n)[: generator.integers(1, n + 1)].tolist()
+    objective: Objective = SquaredError(targets)
+    if generator.random() < 0.5:
+        objective = Objective(one_of(objectives), targets)
+    connections: Any = []
+    if wiring == "pattern":
+        delay = int(generator.integers(1, longest_delay + 1))
+        seed = int(generator.integers(100))
+        patterns = [connect.full(delay), connect.random(0.5, seed, delay), connect.ring()]
+        connections = one_of(patterns)
+    elif wiring != "none":
+        cells = cell if mixed else [cell] * n
+        connections = _sparse(generator, cells, m, longest_delay, wiring == "shared")
+    return Network(cell, n, m, connections, objective, name="drawn")
+
+
+def _sparse(
+    generator: np.random.Generator, cells: list[Cell], m: int, longest_delay: int, shared: bool
+) -> list[Connection]:
+    n = len(cells)
+    places = [
+        (k, source, delay, s)
+        for k, c in enumerate(cells)
+        for s in c.net_inputs
+        for source in range(n + m)
+        for delay in range(1, longest_delay + 1)
+    ]
+    count = min(len(places), int(generator.integers(1, 3 * n + 3)))
+    chosen: Any = generator.choice(len(places), count, replace=False) if places else []
+    ids: list[Any] = ["a", "b", 7, None, None] if shared else [None]
+    drawn = []
+    for i in chosen:
+        target, source, delay, s = places[i]
+        drawn.append(Connection(target, source, delay, s, ids[generator.integers(len(ids))]))
+    return drawn
+
+
+def spec_networks() -> st.SearchStrategy[Network]:
+    """Networks of every kind of cell, for what does not run them."""
+    return networks(corners=True)
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+class Data(NamedTuple):
+    """What a kernel is called with, in design order: ``kernel.gradient(*data)``."""
+
+    theta: Any
+    x: Any
+    target: Any
+    mask: Any
+    y0: Any
+
+
+def data(net: Network, T: int = 5, batch: int = 0, seed: int = 0) -> Data:
+    """Random theta, x, target, mask and y0; ``batch`` adds a last axis.
+
+    A third of the targets are missing; in every odd seed those of the last step are.
+    """
+    generator = np.random.default_rng(seed)
+    tail = (batch,) if batch else ()
+    n_T = len(net.objective.targets)
+    theta = generator.normal(size=net.size) * 0.8 + 0.05
+    if "tau" in net.unit_parameters:
+        at = net.unit_parameters["tau"]
+        theta[at[at >= 0]] = generator.uniform(1.5, 4.0, size=int((at >= 0).sum()))
+    mask = (generator.random((T, n_T, *tail)) < 0.67).astype(float)
+    mask[-1] = 0 if seed % 2 else mask[-1]
+    mask[0, 0] = 1
+    return Data(
+        theta,
+        generator.normal(size=(T, net.inputs, *tail)),
+        generator.normal(size=(T, n_T, *tail)),
+        mask,
+        generator.normal(size=(len(net.states), *tail)) * 0.7,
+    )
+
+
+def fractions(values: Data) -> Data:
+    """The same data to the nearest eighth, as exact fractions."""
+    exact = np.vectorize(lambda v: Fraction(round(8 * v), 8), otypes=[object])
+    return Data(*(exact(a) if a.size else a.astype(object) for a in values))
+
+
+def as_inputs(values: Data) -> dict[str, Any]:
+    """The data by name, as the interpreter takes it."""
+    return values._asdict()
+
+
+# --- a second opinion ----------------------------------------------------------------------------
+
+
+def logistic_value(x: Any) -> Any:
+    """1/(1 + exp(−x))."""
+    return 1 / (1 + np.exp(-x))
+
+
+NUMPY = [
+    {
+        "logistic": logistic_value,
+        "softplus": lambda x: np.log(1 + np.exp(x)),
+        "relu": lambda x: np.where(np.real(x) > 0, x, 0),
+        "Max": lambda *a: np.max(a),
+    },
+    "numpy",
+]
+
+
+def simulate(net: Network, values: Data) -> tuple[Any, Any]:
+    """The states y (T+1, N) and J^total, straight from what was stated; one sequence.
+
+    Deliberately naive: a list of past states, one connection at a time, the equations called as
+    functions. It shares no code with Programs.
+    """
+    theta, x, target, mask, y0 = values
+    kind = np.result_type(theta, x, y0, float)
+    own = {(p.name, p.unit): p.start for p in net.parameters if p.unit is not None}
+    columns = {place: i for i, place in enumerate(net.states)}
+    functions = []
+    for cell in net.cells:
+        eq = cell.equations
+        order = [*cell.states, *cell.net_inputs, *(p.name for p in cell.parameters)]
+        bodies = {k.name: v for k, v in eq.states.items()}
+        for name, body in reversed(list(eq.intermediates.items())):
+            bodies = {k: v.xreplace({name: body}) for k, v in bodies.items()}
+        symbols = [sympy.Symbol(v, real=True) for v in order]
+        functions.append((order, {k: sympy.lambdify(symbols, v, NUMPY) for k, v in bodies.items()}))
+
+    def parameter_of(k: int, name: str) -> Any:
+        if (name, k) in own:
+            return theta[own[name, k]]
+        cell = net.cells[net.cell_index[k]]
+        declared = {p.name: p for p in cell.parameters}
+        if declared[name].trainable:  # shared: it stands under the first unit that has the cell
+            first = next(i for i in range(net.units) if net.cell_index[i] == net.cell_index[k])
+            return theta[own[name, first]]
+        return net.values[name][k]
+
+    y = np.zeros((len(x) + 1, len(net.states)), dtype=kind)
+    y[0] = y0
+    for t in range(len(x)):
+        for k in range(net.units):
+            cell = net.cells[net.cell_index[k]]
+            net_inputs = dict.fromkeys(cell.net_inputs, 0)
+            for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
+                then = t + 1 - c.delay
+                if c.target != k or then < 0:
+                    continue
+                if c.source < net.units:
+                    output = net.cells[net.cell_index[c.source]].output
+                    carried = y[then, columns[c.source, output]]
+                else:
+                    carried = x[then, c.source - net.units]
+                net_inputs[c.net_input] = net_inputs[c.net_input] + theta[i] * carried
+            order, bodies = functions[net.cell_index[k]]
+            known = {name: y[t, columns[k, name]] for name in cell.states} | net_inputs
+            known |= {p.name: parameter_of(k, p.name) for p in cell.parameters}
+            for name, body in bodies.items():
+                y[t + 1, columns[k, name]] = body(*(known[v] for v in order))
+    d, out = sympy.symbols("d y", real=True)
+    term = sympy.lambdify([d, out], net.objective.expression, NUMPY)
+    J = 0
+    for t in range(len(x)):
+        for j, k in enumerate(net.objective.targets):
+            if mask[t, j]:
+                output = net.cells[net.cell_index[k]].output
+                J = J + term(target[t, j], y[t + 1, columns[k, output]])
+    return y, J
