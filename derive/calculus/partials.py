@@ -84,7 +84,8 @@ def local_system(cell: Cell) -> LocalSystem:
     equations = [Equation(u, convention(f)) for u, f in eq.intermediates.items()]
     equations += [Equation(z, convention(f)) for z, f in zip(new, eq.states.values(), strict=True)]
 
-    taken = {s.name for e in equations for s in e.expr.free_symbols} | {y.name for y in old}
+    # Every declared name, used or not: an invented one must not stand for two things.
+    taken = {v.name for v in (*variables, *fixed, *eq.intermediates)}
     while True:
         partials = _partials(equations, variables)
         remembered = _worth_remembering(equations, partials)

@@ -13,9 +13,9 @@ from derive.network.network import Network
 def summary(net: Network) -> str:
     """Forward equations and the backward ones that follow, one cell after the other."""
     lines = []
-    for cell in net.cells:
+    for name, cell in zip(net.cell_names, net.cells, strict=True):
         local = local_system(cell)
-        lines += _forward(local) + _backward(local, cell_adjoint(local))
+        lines += [f"[{name}]", *_forward(local), *_backward(local, cell_adjoint(local))]
     error = injection(net.objective).error
     lines.append(f"e(t) = {error}   (units with a target, where there is one)")
     lines.append("dJ/dw(c) = sum over t of delta(t)*x(t - delay), c from x to s")
@@ -30,7 +30,7 @@ def _forward(local: LocalSystem) -> list[str]:
     lines = [*inputs]
     for e in local.equations:
         lines.append(f"{names[e.symbol]} = {e.expr.xreplace(names)}")
-    return [f"[{local.name}]", *lines]
+    return lines
 
 
 def _backward(local: LocalSystem, adjoint: CellAdjoint) -> list[str]:

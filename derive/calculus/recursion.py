@@ -1,0 +1,165 @@
+"""ε and δ: the chain rule for ordered derivatives, along the connections and within a unit."""
+
+from __future__ import annotations
+
+import sympy
+from sympy import Expr, Sum, Symbol
+
+from derive.calculus import indexed as ix
+from derive.calculus.adjoint import bar
+from derive.calculus.indexed import Ordered, Slope, Total, Unit, collapse, i, j, k, l, t0, t1, tau
+from derive.calculus.partials import Partial
+from derive.calculus.steps import Sheet, cited
+
+BACKWARD = "τ = t₁…t₀+1"
+
+
+def define(sheet: Sheet) -> None:
+    """ε, δ and the bars of intermediates, as ordered derivatives."""
+    form, total = sheet.form, Total(t0, t1)
+    defined: dict[Expr, tuple[str, Expr, str]] = {}
+    for u in form.units:
+        for y in u.local.old:
+            of = form.output if y == u.output else ix.signal(u.names[y])
+            where = "k∈U" if y == u.output else u.where
+            defined.setdefault(u.eps(y)[k, tau], (eps_name(u, y), of[k, tau], where))
+        for v in u.local.inner:
+            if bar(v) in u.bars:
+                defined.setdefault(u.places[bar(v)], (f"eps({v.name})", u.places[v], u.where))
+    for name, (s, _, delta) in form.net_inputs.items():
+        defined[delta[k, tau]] = (f"delta{form.mark(name)}", s[k, tau], "k∈U")
+    for left, (name, of, where) in defined.items():
+        sheet.add(f"{name}_definition", left, Ordered(total, of), "definition", where)
+
+
+def through_connections(sheet: Sheet) -> None:
+    """∂s/∂x and ∂s/∂w: the weighted sum differentiated by an indexed quantity.
+
+    Where all delays are 1 the net input one step later is meant; otherwise that of any time τ′.
+    """
+    form = sheet.form
+    later, before = (ix.tau2, tau) if form.delayed else (tau, tau - 1)
+    for name, (s, w, _) in form.net_inputs.items():
+        stated = sheet.numbers["s", name]
+        raw = ix.weighted_sum(form, w, l, later, j).diff(ix.x[k, before])
+        left, key = Slope(s[l, later], ix.x[k, before]), f"d{name}_dx"
+        first = sheet.add(key, left, raw, f"derivative of ({stated})")
+        rule = f"the Kronecker delta collapses the sum over j in ({first})"
+        sheet.add(key, left, collapse(raw, j), rule)
+
+        # The sum's own delay is D′ here, so that D can name the one whose weight it is.
+        raw = ix.weighted_sum(form, w, k, tau, l, ix.D2).diff(w[form.at(i, j)])
+        left, key = Slope(s[k, tau], w[form.at(i, j)]), f"d{name}_dw"
+        first = sheet.add(key, left, raw, f"derivative of ({stated})")
+        rule = f"the Kronecker deltas collapse the sum of ({first})"
+        sheet.add(key, left, collapse(raw, l, ix.D2), rule)
+
+
+def through_unit(sheet: Sheet, u: Unit) -> None:
+    """ε → bars of intermediates → δ → ε of the step before, for one cell."""
+    for y in u.local.old:
+        error = ix.e[k, t1] if y == u.output else sympy.S.Zero
+        rule = "nothing follows from the last step but its error"
+        sheet.add(u.name(eps_name(u, y) + "_last"), u.eps(y)[k, t1], error, rule, u.where)
+    for v in (*reversed(u.local.inner), *u.local.net_inputs):
+        is_net_input = v in u.local.net_inputs
+        if bar(v) not in u.bars and not is_net_input:
+            continue
+        name = u.name(f"delta{sheet.form.mark(v.name)}" if is_net_input else f"eps({v.name})")
+        left, terms = u.places[bar(v)], terms_of(sheet, u, v)
+        rule = "it reaches no state"
+        if terms:
+            sheet.add(name, left, chain(u, terms), _enters(sheet, u, terms), u.where)
+            rule = put_in(terms)
+        sheet.add(name, left, u.lift(u.backward(v)), rule, u.where, BACKWARD)
+    for y in u.local.old:
+        _before(sheet, u, y)
+
+
+def _before(sheet: Sheet, u: Unit, y: Symbol) -> None:
+    """ε of the step before: the error, what the unit carries, what its connections bring back."""
+    form = sheet.form
+    terms = terms_of(sheet, u, y)
+    before, span = (tau, "τ = t₁−1…t₀+1") if form.delayed else (tau - 1, "τ = t₁…t₀+2")
+    shift = {tau: tau + 1} if form.delayed else {}
+    raw, found = chain(u, terms).xreplace(shift), u.lift(u.backward(y)).xreplace(shift)
+    entered, used = [sheet.numbers[u, p.of] for p, _ in terms], [number for _, number in terms]
+    if y == u.output:
+        brought_raw, brought = brought_back(sheet, k)
+        raw, found = ix.e[k, before] + raw + brought_raw, ix.e[k, before] + found + brought
+        entered += [sheet.numbers["J"], *(sheet.numbers["s", s] for s in form.net_inputs)]
+        used += [sheet.numbers[f"d{s}_dx"] for s in form.net_inputs]
+    name, left = u.name(eps_name(u, y)), u.eps(y)[k, before]
+    if used:
+        sheet.add(name, left, raw, f"chain rule over everything it enters: {cited(*entered)}",
+                  u.where)  # fmt: skip
+    rule = found_in(*used) if used else "it enters nothing"
+    sheet.add(name, left, found, rule, u.where, span)
+
+
+def brought_back(sheet: Sheet, source: Symbol) -> tuple[Expr, Expr]:
+    """Σ over the net inputs that a source enters of δ·∂s/∂x: by name, and with the partial in.
+
+    At the time of the net input where all delays are 1, else at that of the source: there a
+    second Kronecker delta, that of time, collapses the sum over the times τ′ it is heard at.
+    """
+    form = sheet.form
+    raw, found = [], []
+    later, before = (ix.tau2, tau) if form.delayed else (tau, tau - 1)
+    limits = [(l, *ix.UNITS), *([(ix.tau2, tau + 1, t1)] if form.delayed else [])]
+    for name, (s, _, delta) in form.net_inputs.items():
+        raw.append(Sum(delta[l, later] * Slope(s[l, later], ix.x[source, before]), *limits))
+        slope, over = sheet.right(f"d{name}_dx").xreplace({k: source}), ()
+        if isinstance(slope, Sum):
+            slope, over = slope.function, slope.limits
+        found.append(collapse(Sum(delta[l, later] * slope, *limits, *over), ix.tau2))
+    return sympy.Add(*raw), sympy.Add(*found)
+
+
+def eps_name(u: Unit, y: Symbol) -> str:
+    """The name of the step that gives ε of a state."""
+    return "eps" if y == u.output else f"eps({y.name})"
+
+
+Terms = list[tuple[Partial, int]]
+
+
+def terms_of(sheet: Sheet, u: Unit, v: Symbol) -> Terms:
+    """The partials by ``v`` of what it enters within the unit, with the steps that found them."""
+    entered = [p for p in u.local.partials if p.by == v and bar(p.of) in u.bars]
+    return [(p, _partial(sheet, u, p)) for p in entered]
+
+
+def _partial(sheet: Sheet, u: Unit, p: Partial) -> int:
+    """Write ∂of/∂by, as differentiated and as found."""
+    left = Slope(u.places[p.of], u.places[p.by])
+    name = u.name(f"d{p.of.name.rstrip('⁺')}_d{p.by.name}")
+    rule = f"derivative of ({sheet.numbers[u, p.of]})"
+    number = sheet.add(name, left, u.lift(p.stated), rule, u.where)
+    if p.found != p.stated:
+        named = p.found.free_symbols - p.stated.free_symbols
+        by = cited(*(sheet.numbers[u, q.symbol] for q in u.local.equations if q.symbol in named))
+        rule = f"({number}) in what the forward pass has, by {by}"
+        number = sheet.add(name, left, u.lift(p.found), rule, u.where)
+    return number
+
+
+def chain(u: Unit, terms: Terms) -> Expr:
+    """Σ of ∂⁺J/∂of · ∂of/∂by within a unit, before the partials are put in."""
+    at = u.places
+    return sympy.Add(*(at[bar(p.of)] * Slope(at[p.of], at[p.by]) for p, _ in terms))
+
+
+def _enters(sheet: Sheet, u: Unit, terms: Terms) -> str:
+    entered = cited(*(sheet.numbers[u, p.of] for p, _ in terms))
+    return f"chain rule over everything it enters: {entered}"
+
+
+def put_in(terms: Terms) -> str:
+    """The rule that puts the partials into the chain rule."""
+    return found_in(*(number for _, number in terms))
+
+
+def found_in(*numbers: int) -> str:
+    """The rule that replaces partials by what was found for them."""
+    return f"partial{'s' * (len(set(numbers)) > 1)} found in {cited(*numbers)}"

@@ -1,0 +1,87 @@
+"""A numbered equation with its rule, and the sheet a derivation is written on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from sympy import Expr
+
+from derive.calculus.indexed import Form
+from derive.calculus.notation import as_latex, in_latex, in_terminal
+
+
+@dataclass(frozen=True)
+class Step:
+    """One numbered equation, left = right, and the rule that gives it.
+
+    Attributes
+    ----------
+    number : int
+        Its number, counted from 1; rules refer to it as ``(number)``.
+    left, right : sympy.Expr
+        The two sides, over ``Indexed``, ``Sum`` and ``KroneckerDelta``.
+    rule : str
+        In words, what gives it.
+    ranges : tuple of str
+        For which units and times it holds.
+    name : str
+        What finds it in the derivation; the last step of a name is its result.
+    """
+
+    number: int
+    left: Expr
+    right: Expr
+    rule: str
+    ranges: tuple[str, ...] = ()
+    name: str = ""
+
+    def __str__(self) -> str:
+        equation = f"{in_terminal(self.left)} = {in_terminal(self.right)}"
+        return ",  ".join([f"({self.number}) {equation}", *self.ranges])
+
+    def latex(self) -> str:
+        """The equation as one row of an ``align`` environment."""
+        ranges = "".join(rf",\quad {_range(r)}" for r in self.ranges)
+        return (
+            rf"{as_latex(self.left)} &= {as_latex(self.right)}{ranges}"
+            rf" && \text{{{_escaped(self.rule)}}} \tag{{{self.number}}}"
+        )
+
+
+def _range(text: str) -> str:
+    head, _, cell = text.partition(" with cell ")
+    return in_latex(head) + (rf"\text{{ with cell {_escaped(cell)}}}" if cell else "")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("_", r"\_")
+
+
+@dataclass(eq=False)
+class Sheet:
+    """A derivation being written: its steps so far, and where each thing was found.
+
+    ``numbers`` leads from a step's name, a cell's equation or a cell's partial to its number.
+    """
+
+    form: Form
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    numbers: dict[Hashable, int] = field(default_factory=dict)
+
+    def add(self, name: str, left: Expr, right: Expr, rule: str, *ranges: str) -> int:
+        """Write the next step; its number is returned, for rules that refer to it."""
+        number = len(self.steps) + 1
+        self.steps.append(Step(number, left, right, rule, ranges, name))
+        self.numbers[name] = number
+        return number
+
+    def right(self, name: str) -> Expr:
+        """What the last step of that name found."""
+        return self.steps[self.numbers[name] - 1].right
+
+
+def cited(*numbers: int) -> str:
+    """Numbers of equations, as a rule names them."""
+    return ", ".join(f"({number})" for number in sorted(set(numbers)))
