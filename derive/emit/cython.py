@@ -143,7 +143,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     for name in sorted(functions):
         takes = f"{kind}, {kind}" if name in frame.PAIRED_FUNCTIONS else kind
         declared.append(f"{kind} k_{name}({takes}) noexcept nogil")
-    declared += [f"const int{v.dtype.itemsize * 8}_t table_{k}[]" for k, v in sorted(tables.items())]
+    for name, values in sorted(tables.items()):
+        declared.append(f"const int{values.dtype.itemsize * 8}_t table_{name}[]")
     declared += [f"const real table_{name}[]" for name in sorted(constants)]
     indent = "    "
     return "\n".join(
@@ -386,4 +387,3 @@ def _extent(a: Array) -> str:
         else:
             rest.append(f"({index_text(e)})")
     return "*".join([*rest, str(known)]) if rest else str(known)
-

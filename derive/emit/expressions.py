@@ -33,13 +33,16 @@ ADD, MUL, UNARY, ATOM = 1, 2, 3, 4
 class _Names:
     of: Mapping[Symbol, str]
     lanes: bool
+    itemsize: int
 
     def quotient(self, top: str, bottom: str) -> tuple[str, int]:
         # Cython casts both sides of "/" to a number, which a vector is not; a C macro divides it.
         return (f"k_div({top}, {bottom})", ATOM) if self.lanes else (f"{top}/{bottom}", MUL)
 
 
-def expression(expr: Expr, names: Mapping[Symbol, str], lanes: bool = False) -> str:
+def expression(
+    expr: Expr, names: Mapping[Symbol, str], lanes: bool = False, itemsize: int = 8
+) -> str:
     """``expr`` with each symbol printed as its name; ``lanes`` where names may be vectors.
 
     The order of operations is a function of the expression alone, never of the names, so that
@@ -50,12 +53,13 @@ def expression(expr: Expr, names: Mapping[Symbol, str], lanes: bool = False) -> 
     EmitError
         For a function that has no printed form.
     """
-    return _text(expr, _Names(names, lanes))[0]
+    return _text(expr, _Names(names, lanes, itemsize))[0]
 
 
 def functions_in(expr: Expr) -> set[str]:
     """The names of library functions that the printed form of ``expr`` calls."""
-    used = {LIBRARY[type(f)] for f in expr.atoms(sympy.Function) if type(f) in LIBRARY}
+    # Not atoms(Function): Max and Min are no Function of SymPy.
+    used = {LIBRARY[type(f)] for f in sympy.preorder_traversal(expr) if type(f) in LIBRARY}
     for power in expr.atoms(sympy.Pow):
         if power.exp in (sympy.Rational(1, 2), -sympy.Rational(1, 2)):
             used.add("sqrt")
@@ -73,10 +77,14 @@ def _text(e: Expr, names: _Names) -> tuple[str, int]:
         return names.of[e], ATOM
     if e.is_Integer:
         n = int(e)
-        text = str(n) if abs(n) < 2**31 else f"<real>{float(n)!r}"
-        return text, ATOM if n >= 0 else UNARY
+        text = str(n) if abs(n) < 2**31 else repr(float(n))
+        # Cython writes a whole number beside a real one as a double: in float32 that would make
+        # the whole expression one.
+        cast = names.itemsize < 8 or abs(n) >= 2**31
+        return (f"<real>{text}", UNARY) if cast else (text, ATOM if n >= 0 else UNARY)
     if e.is_Rational:
-        if float(e).as_integer_ratio() == (e.p, e.q):
+        # Beyond 2⁵³ the parts are no exact numbers, nor C's whole numbers.
+        if float(e).as_integer_ratio() == (e.p, e.q) or max(abs(e.p), e.q) >= 2**53:
             return f"<real>{float(e)!r}", UNARY
         return names.quotient(f"<real>{int(e.p)}", f"<real>{int(e.q)}")
     if e.is_Float or e.is_NumberSymbol:
@@ -131,10 +139,9 @@ def _product(e: Expr, names: _Names) -> str:
         else:
             over.append(factor)
     if coefficient != 1:
-        numerator, denominator = sympy.Integer(coefficient.p), sympy.Integer(coefficient.q)
-        if coefficient.is_Rational and denominator != 1 and not over:
-            over = [numerator]
-            under.insert(0, denominator)
+        if coefficient.is_Rational and coefficient.q != 1 and not over:
+            over = [sympy.Integer(coefficient.p)]
+            under.insert(0, sympy.Integer(coefficient.q))
         else:
             over.insert(0, coefficient)
     top = "*".join(_at(f, names, UNARY) for f in over) if over else "<real>1"

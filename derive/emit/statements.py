@@ -83,7 +83,8 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int) -> list[str
                 start, stop = index_text(s.start), index_text(s.stop)
                 over = f"range({start}, {stop})" if start != "0" else f"range({stop})"
                 if s.backward:
-                    over = f"range({index_text(plus(s.stop, -1))}, {index_text(plus(s.start, -1))}, -1)"
+                    first, end = plus(s.stop, -1), plus(s.start, -1)
+                    over = f"range({index_text(first)}, {index_text(end)}, -1)"
                 lines.append(f"{indent}for {s.var} in {over}:")
                 lines += _body(program, s.body, depth + 1) or [f"{indent}    pass"]
     return lines or [f"{indent}pass"]
@@ -91,18 +92,22 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int) -> list[str
 
 def _assignment(program: Program, s: Assign) -> str:
     target = element(program, s.target)
-    names = {
-        v: element(program, r) if isinstance(r, Ref) else f"<real>{r!r}" for v, r in s.reads
-    }
-    value = expression(s.expr, names, program.lane_width > 1)
+    value = _value(program, s)
     lanes = element_type(program, program.arrays[s.target.array]) == "lane"
     if s.accumulate:
         return f"{target} = {target} + {value}" if lanes else f"{target} += {value}"
     # A vector cannot be assigned a single number.
-    single = lanes and not any(
-        isinstance(r, Ref) and element_type(program, program.arrays[r.array]) == "lane" for _, r in s.reads
-    )
+    arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
+    single = lanes and all(element_type(program, a) == "real" for a in arrays)
     return f"{target} = k_lane({value})" if single else f"{target} = {value}"
+
+
+def _value(program: Program, s: Assign) -> str:
+    names = {
+        symbol: element(program, r) if isinstance(r, Ref) else f"<real>{r!r}"
+        for symbol, r in s.reads
+    }
+    return expression(s.expr, names, program.lane_width > 1, program.itemsize)
 
 
 def _sum_after(first: Assign, rest: list[Statement]) -> list[Assign]:
@@ -129,15 +134,12 @@ def _long_sum(program: Program, first: Assign, run: list[Assign], indent: str) -
     lanes = program.lane_width > 1
 
     def term(s: Assign) -> str:
-        names = {
-            v: element(program, r) if isinstance(r, Ref) else f"<real>{r!r}" for v, r in s.reads
-        }
-        text = expression(s.expr, names, lanes)
+        text = _value(program, s)
         return text if s.expr.is_Mul and not text.startswith("-") else f"({text})"
 
     start = [target, term(first)] if first.accumulate else [term(first)]
     terms = start + [term(s) for s in run]
-    if terms[0] == "(0)":
+    if terms[0] in ("(0)", "(<real>0)"):
         terms[0] = "k_lane(0)" if lanes else "0"
     lines, line = [], f"{indent}{target} = ({terms[0]}"
     for t in terms[1:]:

@@ -20,7 +20,18 @@ from sympy.core.relational import Relational
 
 from derive.errors import ProgramError
 from derive.functions import logistic, relu, softplus, step
-from derive.program.ir import Assign, Loop, Lookup, Modulo, Plus, Program, Ref, Statement, Times, Var
+from derive.program.ir import (
+    Assign,
+    Lookup,
+    Loop,
+    Modulo,
+    Plus,
+    Program,
+    Ref,
+    Statement,
+    Times,
+    Var,
+)
 
 Values = tuple[Any, ...]
 

@@ -233,6 +233,10 @@ class Program:
     tables : dict of str to integer ndarray
         Static facts of the topology.
     body : tuple of Statement
+    lane_width : int
+        Sequences in one vector; 1 where numbers are single.
+    itemsize : int
+        Bytes of a number.
     """
 
     name: str
@@ -241,6 +245,7 @@ class Program:
     tables: Mapping[str, Any]
     body: tuple[Statement, ...]
     lane_width: int = 1
+    itemsize: int = 8
     schedule: str = "reference"
     notes: tuple[str, ...] = field(default=())
 
@@ -253,11 +258,7 @@ class Program:
             self,
             body=body,
             tables={k: v for k, v in self.tables.items() if k in used},
-            arrays={
-                k: a
-                for k, a in self.arrays.items()
-                if a.role in ("in", "out") or k in refs
-            },
+            arrays={k: a for k, a in self.arrays.items() if a.role in ("in", "out") or k in refs},
         )
 
     def __str__(self) -> str:
@@ -316,9 +317,7 @@ def substituted(body: tuple[Statement, ...], values: Mapping[str, Index]) -> tup
     return mapped(body, lambda i: rebuilt(i, change))
 
 
-def mapped(
-    body: tuple[Statement, ...], change: Callable[[Index], Index]
-) -> tuple[Statement, ...]:
+def mapped(body: tuple[Statement, ...], change: Callable[[Index], Index]) -> tuple[Statement, ...]:
     """``body`` with every index expression changed."""
     out: list[Statement] = []
     for s in body:

@@ -30,15 +30,19 @@ from derive.program.layout import Group, Layout
 DELTA, MASK = Symbol("δ", real=True), Symbol("m", real=True)
 ZERO = sympy.S.Zero
 
-PAPER_NAMES = {"̄": "_bar", "⁺": "_new"}
+PREFIXES = {"⁺": "new_", "⁺̄": "eps_", "̄": "bar_"}
 
 
 def local_name(symbol: Symbol) -> str:
-    """The local variable that holds a cell's symbol while one unit is computed."""
-    name = symbol.name
-    for mark, plain in PAPER_NAMES.items():
-        name = name.replace(mark, plain)
-    return f"u_{name}"
+    """The local variable that holds a cell's symbol while one unit is computed.
+
+    A prefix tells what is derived from what a person named, and ``u_`` marks the latter, so that
+    a state ``y`` and an intermediate ``y_new`` or ``bar_y`` never meet.
+    """
+    for mark in ("⁺̄", "⁺", "̄"):
+        if symbol.name.endswith(mark):
+            return f"{PREFIXES[mark]}{symbol.name.removesuffix(mark)}"
+    return f"u_{symbol.name}"
 
 
 def scalar(symbol: Symbol) -> Ref:
@@ -114,9 +118,13 @@ def constants(layout: Layout) -> dict[str, Array]:
     return found
 
 
+SUM = Ref("sum")
+"""The local variable in which what flows back to one source is gathered."""
+
+
 def locals_of(layout: Layout) -> dict[str, Array]:
     """The local variables of all cells."""
-    found = {}
+    found = {SUM.array: Array(SUM.array, (), "scalar", True)}
     for g in layout.groups:
         symbols = (*g.local.net_inputs, *(e.symbol for e in g.local.equations))
         symbols += (*g.adjoint.eps, *(e.symbol for e in g.adjoint.equations))
@@ -312,7 +320,9 @@ def _unit_backward(layout: Layout, g: Group, k: Index, t: Index) -> list[Stateme
     for symbol in (*adjoint.eps, *(e.symbol for e in adjoint.equations)):
         place[symbol] = scalar(symbol)
     for e in adjoint.equations:
-        body.append(Assign(scalar(e.symbol), e.expr, tuple((v, place[v]) for v in in_order(e.expr))))
+        body.append(
+            Assign(scalar(e.symbol), e.expr, tuple((v, place[v]) for v in in_order(e.expr)))
+        )
     for y, z in zip(local.old, local.new, strict=True):
         if y in adjoint.carry:
             body.append(copy(eps[z], scalar(adjoint.carry[y])))
@@ -362,8 +372,8 @@ def across_connections(
             DELTA: Ref("delta", (slot(layout, then), Lookup("out_row", c))),
             WEIGHT: Ref("theta", (Lookup("out_weight", c),)),
         }
-        return [Assign(target, expr, tuple((v, reads[v]) for v in in_order(expr)), True)]
+        return [Assign(SUM, expr, tuple((v, reads[v]) for v in in_order(expr)), True)]
 
+    # Gathered in a local variable: an element of an array would be stored at every connection.
     loop = layout.out_of(plus(Var("l"), first), add)
-    return (Loop("l", 0, count, (loop,), "units"),)
-
+    return (Loop("l", 0, count, (copy(SUM, target), loop, copy(target, SUM)), "units"),)

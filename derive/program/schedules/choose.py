@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from derive.errors import ProgramError
 from derive.network.network import Network
@@ -58,4 +58,5 @@ def choose(net: Network, batch: bool, schedule: str = "auto") -> Choice:
 def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
     """``program`` laid out as chosen."""
     single = {"unrolled": unrolled, "tables": tables}[choice.name](program)
-    return lanes(single, itemsize) if choice.batch else single
+    single = replace(single, itemsize=itemsize)
+    return lanes(single) if choice.batch else single

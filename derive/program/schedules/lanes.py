@@ -14,10 +14,10 @@ BYTES = 64
 """One vector: eight float64 or sixteen float32. Narrower machines split it."""
 
 
-def lanes(program: Program, itemsize: int) -> Program:
+def lanes(program: Program) -> Program:
     """``program``, already scheduled for one sequence, over a block of sequences at once."""
     return replace(
         program,
-        lane_width=BYTES // itemsize,
+        lane_width=BYTES // program.itemsize,
         schedule=f"lanes, {program.schedule}",
     )

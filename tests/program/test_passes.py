@@ -1,0 +1,267 @@
+"""Claims about each pass and schedule: bits are kept, and each does what its name says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from derive.errors import ProgramError
+from derive.network import connect
+from derive.network.library import semilinear
+from derive.network.network import Network
+from derive.network.objective import SquaredError
+from derive.program.algorithms import epochwise
+from derive.program.interpret import numpy_arithmetic, run
+from derive.program.ir import (
+    Array,
+    Assign,
+    Lookup,
+    Loop,
+    Plus,
+    Program,
+    Ref,
+    Times,
+    Var,
+    affine,
+    evaluate,
+    plus,
+    walk,
+)
+from derive.program.passes.fold_tables import fold_tables
+from derive.program.passes.promote import promote
+from derive.program.passes.unroll import unroll
+from derive.program.schedules.choose import STRAIGHT_LINE, choose, scheduled
+from derive.program.schedules.tables import tables
+from derive.program.schedules.unrolled import unrolled
+from tests.strategies import as_inputs, data, networks
+
+Pass = Callable[[Program], Program]
+PASSES: tuple[Pass, ...] = (fold_tables, unroll, promote, tables, unrolled)
+X = sympy.Symbol("x", real=True)
+
+
+def dense(n: int, m: int = 2) -> Network:
+    """A fully connected tanh net."""
+    return Network(semilinear("tanh"), n, m, connect.full(), SquaredError([n - 1]), name="dense")
+
+
+def sparse(connections: int) -> Network:
+    """A random net with about that many connections, ten into each unit."""
+    n = connections // 10
+    pattern = connect.random(10 / (n + 2), 1)
+    return Network(semilinear("tanh"), n, 2, pattern, SquaredError([n - 1, 0, 3]), name="sparse")
+
+
+def outputs(program: Program, net: Network, T: int, seed: int = 0) -> dict[str, Any]:
+    """What the program computes in doubles."""
+    sizes = {"T": T, "mask_step": 1, "mask_rows": T}
+    return run(program, numpy_arithmetic(), as_inputs(data(net, T, seed=seed)), sizes)
+
+
+@settings(max_examples=40)
+@given(networks(corners=True), st.integers(1, 6), st.integers(0, 9))
+def test_every_pass_and_schedule_keeps_every_bit(net: Network, T: int, seed: int) -> None:
+    everything = ("theta", "x", "y0")
+    for program in (epochwise.forward(net), epochwise.gradient(net, everything)):
+        reference = outputs(program, net, T, seed)
+        for change in PASSES:
+            for name, array in outputs(change(program), net, T, seed).items():
+                np.testing.assert_array_equal(array, reference[name], change.__name__)
+
+
+@given(networks(), st.sampled_from([("theta",), ("theta", "x"), ("theta", "y0")]))
+def test_asking_for_less_changes_no_bit_of_the_rest(net: Network, wrt: tuple[str, ...]) -> None:
+    whole = outputs(epochwise.gradient(net, ("theta", "x", "y0")), net, 4)
+    part = outputs(epochwise.gradient(net, wrt), net, 4)
+    assert set(part) == {"J", *(f"grad_{name}" for name in wrt)}
+    for name, array in part.items():
+        np.testing.assert_array_equal(array, whole[name])
+
+
+# --- fold ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [1, 3])
+def test_fold_leaves_a_dense_net_no_table(delay: int) -> None:
+    net = Network(semilinear("tanh"), 7, 3, connect.full(delay), SquaredError([6]), name="dense")
+    for program in (epochwise.forward(net), epochwise.gradient(net, ("theta", "x", "y0"))):
+        assert program.tables and not fold_tables(program).tables
+
+
+def test_fold_keeps_a_table_that_follows_no_rule() -> None:
+    net = Network(semilinear("tanh"), 3, 0, [(0, 2), (1, 0), (2, 0)], SquaredError([0]), name="n")
+    assert set(fold_tables(epochwise.forward(net)).tables) == {"source"}
+
+
+def small(index: Any, loops: tuple[tuple[str, int, int], ...], table: list[int]) -> Program:
+    """out[i] = x[index], accumulated over the given loops."""
+    body: Any = Assign(Ref("out"), X, ((X, Ref("x", (index,))),), accumulate=True)
+    for var, start, stop in reversed(loops):
+        body = Loop(var, start, stop, (body,), "units")
+    arrays = {"x": Array("x", (99,), "in"), "out": Array("out", (), "out")}
+    return Program("small", (), arrays, {"table": np.array(table)}, (body,))
+
+
+@pytest.mark.parametrize(
+    ("table", "loops", "at", "folded"),
+    [
+        ([3, 4, 5, 6], (("k", 0, 4),), Var("k"), "x[k+3]"),
+        ([9, 7, 5, 3], (("k", 0, 4),), Var("k"), "x[k·-2+9]"),
+        ([5, 5, 5, 5], (("k", 0, 4),), Var("k"), "x[5]"),
+        ([0, 9, 2, 9], (("k", 0, 4),), Var("k"), "x[table[k]]"),
+        ([7, 1, 2, 3], (("k", 1, 4),), Var("k"), "x[k]"),
+        ([0, 1, 2, 9], (("k", 0, 3),), Var("k"), "x[k]"),
+        ([0, 1, 10, 11], (("k", 0, 2), ("c", 0, 2)), Plus(Times(Var("k"), 2), Var("c")),
+         "x[k·10+c]"),
+        ([0, 1, 10, 12], (("k", 0, 2), ("c", 0, 2)), Plus(Times(Var("k"), 2), Var("c")),
+         "x[table[k·2+c]]"),
+        ([1, 2, 3, 0], (("k", 0, 3),), Lookup("table", Var("k")), "x[table[k+1]]"),
+    ],
+)  # fmt: skip
+def test_fold_writes_a_rule_only_where_it_holds_at_every_entry(
+    table: list[int], loops: Any, at: Any, folded: str
+) -> None:
+    program = small(Lookup("table", at), loops, table)
+    after = fold_tables(program)
+    assert f"out += {folded}" in str(after)
+    x = np.random.default_rng(0).normal(size=99)
+    results = [run(p, numpy_arithmetic(), {"x": x}, {})["out"] for p in (program, after)]
+    assert results[0] == results[1] != 0
+
+
+def test_fold_of_a_counter_reused_by_a_later_loop_keeps_to_its_own_bounds() -> None:
+    first = small(Lookup("table", Var("k")), (("k", 0, 2),), [0, 1, 5, 9])
+    second = small(Lookup("table", Var("k")), (("k", 2, 4),), [0, 1, 5, 9])
+    both = fold_tables(first.with_body(first.body + second.body))
+    assert "x[k]" in str(both) and "x[k·4−3]" in str(both)
+
+
+# --- unroll and promote --------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(networks())
+def test_unroll_leaves_only_loops_over_time_and_no_table(net: Network) -> None:
+    for program in (epochwise.forward(net), epochwise.gradient(net)):
+        after = unroll(program)
+        assert {s.role for s in walk(after.body) if isinstance(s, Loop)} == {"time"}
+        assert not after.tables
+
+
+def test_unroll_runs_a_backward_loop_backward() -> None:
+    v = sympy.Symbol("v", real=True)
+    body = Assign(Ref("out"), 2 * X + v, ((X, Ref("out")), (v, Ref("x", (Var("k"),)))))
+    loop = Loop("k", 0, 3, (body,), "units", backward=True)
+    arrays = {"x": Array("x", (3,), "in"), "out": Array("out", (), "out")}
+    program = Program("p", (), arrays, {}, (loop,))
+    x = np.array([1.0, 10.0, 100.0])
+    results = [run(p, numpy_arithmetic(), {"x": x}, {})["out"] for p in (program, unroll(program))]
+    assert results[0] == results[1] == 4 * 100 + 2 * 10 + 1
+
+
+def test_promote_of_an_unrolled_net_keeps_its_accumulators_in_locals() -> None:
+    program = promote(unroll(fold_tables(epochwise.gradient(dense(3)))))
+    backward = [s for s in program.body if isinstance(s, Loop) and s.role == "time"][-1]
+    touched = {
+        r.array
+        for s in walk(backward.body)
+        if isinstance(s, Assign)
+        for r in (s.target, *(o for _, o in s.reads if isinstance(o, Ref)))
+    }
+    kept = {a for a in touched if program.arrays[a].role != "scalar"}
+    assert kept == {"z", "target", "mask"}
+    assert "eps" not in program.arrays and "delta" not in program.arrays
+    assert program.arrays["grad_theta"].role == "out"
+
+
+def test_promote_leaves_what_is_reached_by_a_counter() -> None:
+    program = epochwise.gradient(sparse(100))
+    assert {"eps", "delta"} <= set(promote(program).arrays)
+
+
+# --- schedules -----------------------------------------------------------------------------------
+
+
+def text_without_tables(program: Program) -> str:
+    """The printed program with every whole number that depends on the size of the net removed."""
+    lines = [line for line in str(program).splitlines() if not line.startswith("  table ")]
+    return "\n".join(lines)
+
+
+def test_the_text_of_tables_does_not_grow_with_the_net() -> None:
+    nets = [sparse(10**e) for e in (2, 3, 4)]
+    for make in (epochwise.forward, epochwise.gradient):
+        programs = [tables(make(net)) for net in nets]
+        assert len({tuple(p.tables) for p in programs}) == 1
+        # Only the digits of the bounds get longer: not one line, and few characters a line.
+        lines = [text_without_tables(p).splitlines() for p in programs]
+        assert len({len(text) for text in lines}) == 1
+        for short, long in zip(lines[0], lines[-1], strict=True):
+            assert 0 <= len(long) - len(short) <= 8
+
+
+def test_tables_of_a_random_net_grow_linearly_with_it() -> None:
+    for net in (sparse(10**3), sparse(10**4)):
+        entries = sum(len(t) for t in tables(epochwise.gradient(net)).tables.values())
+        assert entries <= 3 * net.wiring.size + 2 * (net.units + net.inputs + 2)
+
+
+def test_statements_of_unrolled_grow_linearly() -> None:
+    counts = [sum(1 for _ in walk(unrolled(epochwise.gradient(dense(n))).body)) for n in (4, 8)]
+    assert counts[1] < 4.5 * counts[0]
+
+
+def test_auto_takes_straight_line_code_only_where_it_is_small() -> None:
+    assert choose(dense(3), False).name == "unrolled"
+    assert choose(dense(40), True).name == "tables"
+    edge = choose(dense(17), False)
+    assert edge.name == ("unrolled" if 17 * 19 + 34 <= STRAIGHT_LINE else "tables")
+    assert str(STRAIGHT_LINE) in edge.reason
+
+
+def test_a_schedule_that_is_none_or_hopeless_is_refused() -> None:
+    with pytest.raises(ProgramError, match="expected one of auto, unrolled, tables, got 'fast'"):
+        choose(dense(3), False, "fast")
+    with pytest.raises(ProgramError, match="24145 operations a step .* use 'tables'"):
+        choose(sparse(20_000), False, "unrolled")
+
+
+@pytest.mark.parametrize(("itemsize", "width"), [(8, 8), (4, 16)])
+def test_lanes_fill_a_vector_and_leave_the_program_alone(itemsize: int, width: int) -> None:
+    program = epochwise.gradient(dense(3))
+    single = scheduled(program, choose(dense(3), False), itemsize)
+    batch = scheduled(program, choose(dense(3), True), itemsize)
+    assert (single.lane_width, batch.lane_width) == (1, width)
+    assert [str(s) for s in batch.body] == [str(s) for s in single.body]
+
+
+# --- whole numbers -------------------------------------------------------------------------------
+
+INDICES = st.recursive(
+    st.one_of(st.integers(-9, 9), st.sampled_from([Var("a"), Var("b")])),
+    lambda inner: st.one_of(
+        st.builds(Plus, inner, inner), st.builds(Times, inner, st.integers(-3, 3))
+    ),
+    max_leaves=8,
+)
+
+
+@given(INDICES, INDICES, st.integers(0, 5), st.integers(0, 5))
+def test_index_arithmetic_keeps_values(left: Any, right: Any, a: int, b: int) -> None:
+    env = {"a": a, "b": b}
+    value = evaluate(left, env, {})
+    assert evaluate(plus(left, right), env, {}) == value + evaluate(right, env, {})
+    form = affine(left)
+    assert form is not None
+    assert sum(c * env[v] for v, c in form[0].items()) + form[1] == value
+
+
+def test_a_size_without_value_is_named() -> None:
+    with pytest.raises(ProgramError, match="'T' has no value"):
+        evaluate(Plus(Var("T"), 1), {}, {})
