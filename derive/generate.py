@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from derive.errors import BuildError, NetworkError
+from derive.files import write_whole
 from derive.kernel import Emitted, as_network, emit, settled_algorithm
 
 MANIFEST = "manifest.json"
@@ -96,17 +97,20 @@ def generate(
     items[net.name] = Item(
         net.name, relative, dtype, batch, schedule, net.digest, _sha256(emitted.text)
     )
+    built = _build(emitted, net.name) if build else {}
+    # From here on nothing but the disk can fail.
     folder.mkdir(parents=True, exist_ok=True)
-    if build:
-        _build(emitted, net.name, folder)
+    for name, binary in built.items():
+        write_whole(folder / name, binary)
     path = folder / f"{net.name}.pyx"
-    _write(path, emitted.text)
+    write_whole(path, emitted.text)
     if not (folder / "__init__.py").exists():
-        _write(folder / "__init__.py", '"""Kernels emitted by derive; see manifest.json."""\n')
+        write_whole(folder / "__init__.py", '"""Kernels emitted by derive; see manifest.json."""\n')
     listed = {
         name: {k: v for k, v in vars(items[name]).items() if k != "name"} for name in sorted(items)
     }
-    _write(folder / MANIFEST, json.dumps({"format": FORMAT, "modules": listed}, indent=1) + "\n")
+    manifest = {"format": FORMAT, "modules": listed}
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return path
 
 
@@ -139,8 +143,16 @@ def check(folder: str | Path) -> list[str]:
 
 
 def regenerate(folder: str | Path) -> list[Path]:
-    """Emit every module of a generated folder anew, without building."""
+    """Emit every module of a generated folder anew, without building.
+
+    Raises
+    ------
+    BuildError
+        When the folder has no manifest.
+    """
     folder = Path(folder)
+    if not (folder / MANIFEST).exists():
+        raise BuildError(f"{folder / MANIFEST} is missing; derive generate SPEC --into makes one")
     return [
         generate(
             folder / item.spec,
@@ -159,7 +171,8 @@ def _emit(spec: Path, dtype: str, batch: bool, schedule: str) -> Emitted:
     return emit(net, settled_algorithm(net, None, {}), dtype, batch, schedule)
 
 
-def _build(emitted: Emitted, name: str, folder: Path) -> None:
+def _build(emitted: Emitted, name: str) -> dict[str, bytes]:
+    """The compiled module's file name and content."""
     from derive.build.toolchain import compile_module, find_toolchain, profile
 
     toolchain = find_toolchain()
@@ -167,23 +180,8 @@ def _build(emitted: Emitted, name: str, folder: Path) -> None:
         raise BuildError("no C compiler was found; install one, or emit only with --no-build")
     with tempfile.TemporaryDirectory(prefix="derive-") as private:
         built = compile_module(emitted.text, name, Path(private), profile("portable"), toolchain)
-        _write(folder / built.path.name, built.path.read_bytes())
+        return {built.path.name: built.path.read_bytes()}
 
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Whole or not at all."""
-    data = content.encode() if isinstance(content, str) else content
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(partial, 0o755 if path.suffix == ".so" else 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
-

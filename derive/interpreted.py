@@ -123,8 +123,8 @@ class Interpreted:
             raise TypeError(f"out ({name}): expected an array of {self.dtype}, got {given}")
         if out.shape != shape:
             raise ValueError(f"out ({name}): expected {shape}, got {out.shape}")
-        if not (out.flags.c_contiguous and out.flags.writeable):
-            raise ValueError(f"out ({name}): must be C-contiguous and writeable")
+        if not out.flags.carray:
+            raise ValueError(f"out ({name}): must be C-contiguous, aligned and writeable")
         if any(np.may_share_memory(out, other) for other in read.values()):
             raise ValueError(f"out ({name}): shares memory with another argument")
         return out

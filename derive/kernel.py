@@ -245,7 +245,7 @@ def compile(
     from derive.build.toolchain import profile as flags_of
 
     net = as_network(net)
-    dtype = _dtype(dtype)
+    dtype = checked_dtype(dtype)
     if not isinstance(batch, bool):
         raise DerivationError(f"batch: expected True or False, got {batch!r}")
     settled = settled_algorithm(net, algorithm, options)
@@ -386,6 +386,7 @@ def emit(
     from derive.emit.cython import Facts, module
     from derive.program.schedules.choose import choose
 
+    dtype = checked_dtype(dtype)
     choice = choose(net, batch, schedule)
     scheduled = _scheduled(net, algorithm, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
@@ -421,12 +422,14 @@ def _scheduled(
 def _interpreted(
     net: Network, algorithm: dict[str, Any], dtype: str, batch: bool, schedule: str
 ) -> Kernel:
+    from derive.build.toolchain import toolchain_problem
     from derive.interpreted import Interpreted
     from derive.program.algorithms import programs
     from derive.program.schedules.choose import choose
 
     warnings.warn(
-        "no C compiler was found: the Program runs on NumPy arrays, slowly but exactly the same",
+        f"no C compiler ({toolchain_problem() or 'none was found'}): "
+        "the same Program runs on NumPy arrays instead, slowly",
         stacklevel=3,
     )
     choice = choose(net, batch, schedule)
@@ -467,7 +470,8 @@ def settled_algorithm(
     return settle(net, algorithm, options)
 
 
-def _dtype(dtype: Any) -> str:
+def checked_dtype(dtype: Any) -> str:
+    """The name of a type of number that kernels have."""
     import numpy as np
 
     try:

@@ -9,8 +9,8 @@ Derived from the forward equations, not written by hand:
     [semilinear]
     s(t) = sum over connections of w*x(t - delay)
     y(t) = logistic(b + s(t))
-    delta(t) = -eps(t)*y(t)*(y(t) - 1)
-    db = -eps(t)*y(t)*(y(t) - 1)
+    delta(t) = eps(t)*y(t)*(1 - y(t))
+    db = eps(t)*y(t)*(1 - y(t))
     eps(t-1) = e(t-1) + sum over connections c out of it of w*delta(t-1 + delay)
     e(t) = d - y   (units with a target, where there is one)
     dJ/dw(c) = sum over t of delta(t)*x(t - delay), c from x to s
@@ -68,9 +68,13 @@ WRT = ("theta", "x", "y0")
 
 
 cdef object _array(str name, object value, tuple shape, str symbols):
-    """``value`` as a C-contiguous array of this module's type and the given shape (-1: any)."""
+    """``value`` as a C-contiguous array of this module's type and a shape (-1: any)."""
     if not isinstance(value, np.ndarray):
-        value = np.asarray(value, dtype=DTYPE)
+        try:
+            value = np.asarray(value, dtype=DTYPE)
+        except (TypeError, ValueError) as error:
+            raise TypeError("%s: expected an array of %s, got %s (%s)"
+                            % (name, DTYPE, type(value).__name__, error)) from None
     if value.dtype != DTYPE and (name != "mask" or value.dtype.kind not in "biu"):
         raise TypeError("%s: expected %s, got %s" % (name, DTYPE, value.dtype))
     cdef tuple given = value.shape
@@ -81,11 +85,12 @@ cdef object _array(str name, object value, tuple shape, str symbols):
             fits = fits and (shape[d] == -1 or shape[d] == given[d])
     if not fits:
         raise ValueError("%s: expected %s, got %s" % (name, symbols, given))
-    return np.ascontiguousarray(value, dtype=DTYPE)
+    value = np.ascontiguousarray(value, dtype=DTYPE)
+    return value if value.flags.aligned else value.copy()
 
 
 cdef object _result(str name, object out, tuple shape, tuple read):
-    """A new array for a result, or the caller's, checked to be apart from all that is read."""
+    """A new array for a result, or the caller's, checked to be apart from what is read."""
     if out is None:
         return np.empty(shape, dtype=DTYPE)
     if not isinstance(out, np.ndarray) or out.dtype != DTYPE:
@@ -93,26 +98,31 @@ cdef object _result(str name, object out, tuple shape, tuple read):
                         % (name, DTYPE, getattr(out, "dtype", type(out))))
     if out.shape != shape:
         raise ValueError("out (%s): expected %s, got %s" % (name, shape, out.shape))
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise ValueError("out (%s): must be C-contiguous and writeable" % name)
+    if not out.flags.carray:
+        raise ValueError("out (%s): must be C-contiguous, aligned and writeable" % name)
     for other in read:
         if np.may_share_memory(out, other):
-            raise ValueError("out (%s): shares memory with an input; give it its own" % name)
+            raise ValueError("out (%s): shares memory with another argument" % name)
     return out
 
 
 cdef tuple _wanted(object wrt, object out):
     """What to differentiate by, and for each the array to write to, if one is given."""
-    cdef tuple names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    cdef tuple outs = out if isinstance(out, tuple) else (out,) if out is not None else ()
+    cdef tuple names
+    try:
+        names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    except TypeError:
+        raise TypeError("wrt: expected some of %s, got %r" % (WRT, wrt)) from None
+    cdef tuple outs = () if out is None else out if isinstance(out, tuple) else (out,)
     cdef dict given = {}
     for name in names:
-        if name not in WRT or name in given:
+        if not isinstance(name, str) or name not in WRT or name in given:
             raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
         given[name] = None
-    if not names or outs and len(outs) != len(names):
-        raise ValueError("wrt and out: expected an array for each of %s, got %d"
-                         % (names, len(outs)))
+    if not names:
+        raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
+    if out is not None and len(outs) != len(names):
+        raise ValueError("out: expected an array for each of %s, got %d" % (names, len(outs)))
     if outs:
         given.update(zip(names, outs))
     return names, given
@@ -136,7 +146,7 @@ cdef real *_data(object array) except? NULL:
 
 
 cdef real *_workspace(size_t count) except NULL:
-    """Scratch for one call, aligned to 64 bytes; the pointer to free stands just before it."""
+    """Scratch for one call, aligned to 64 bytes; the pointer to free stands before it."""
     cdef char *raw = <char *>malloc(count*sizeof(real) + 128)
     if raw == NULL:
         raise MemoryError("no memory for %d numbers of scratch" % count)
@@ -162,7 +172,7 @@ cdef void forward_core(
     cdef real v_w_0_0_d5, v_w_0_7_d2, v_w_0_8, v_w_1_0, v_w_1_4_d3, v_w_1_9, v_w_2_0, v_w_2_1_d2
     cdef real v_w_2_8_d4, v_w_3_2, v_w_3_3_d2, v_w_4_9_d5, v_w_5_2, v_w_5_4, v_w_5_5, v_w_6_1_d5
     cdef real v_w_6_5, v_w_6_6_d3, v_w_7_3_d4, v_w_7_6, v_w_7_7, v_b__0, v_b__1, v_b__2
-    cdef real v_b__3, v_b__4, v_b__5, v_b__6, v_b__7, u_s, u_y_new
+    cdef real v_b__3, v_b__4, v_b__5, v_b__6, v_b__7, u_s, new_y
     v_w_0_0_d5 = theta[0]
     v_w_0_7_d2 = theta[1]
     v_w_0_8 = theta[2]
@@ -255,31 +265,31 @@ cdef void forward_core(
         z[(t + 3)*10 + 9] = x[(t - 1)*2 + 1]
         u_s = (0 + v_w_0_0_d5*z[(t - 1)*10] + v_w_0_7_d2*z[(t + 2)*10 + 7]
             + v_w_0_8*z[(t + 3)*10 + 8])
-        u_y_new = k_logistic(v_b__0 + u_s)
-        z[(t + 4)*10] = u_y_new
+        new_y = k_logistic(v_b__0 + u_s)
+        z[(t + 4)*10] = new_y
         u_s = (0 + v_w_1_0*z[(t + 3)*10] + v_w_1_4_d3*z[(t + 1)*10 + 4] + v_w_1_9*z[(t + 3)*10 + 9])
-        u_y_new = k_logistic(v_b__1 + u_s)
-        z[(t + 4)*10 + 1] = u_y_new
+        new_y = k_logistic(v_b__1 + u_s)
+        z[(t + 4)*10 + 1] = new_y
         u_s = (0 + v_w_2_0*z[(t + 3)*10] + v_w_2_1_d2*z[(t + 2)*10 + 1] + v_w_2_8_d4*z[t*10 + 8])
-        u_y_new = k_logistic(v_b__2 + u_s)
-        z[(t + 4)*10 + 2] = u_y_new
+        new_y = k_logistic(v_b__2 + u_s)
+        z[(t + 4)*10 + 2] = new_y
         u_s = (0 + v_w_3_2*z[(t + 3)*10 + 2] + v_w_3_3_d2*z[(t + 2)*10 + 3])
-        u_y_new = k_logistic(v_b__3 + u_s)
-        z[(t + 4)*10 + 3] = u_y_new
+        new_y = k_logistic(v_b__3 + u_s)
+        z[(t + 4)*10 + 3] = new_y
         u_s = (0 + v_w_3_2*z[(t + 3)*10 + 3] + v_w_4_9_d5*z[(t - 1)*10 + 9])
-        u_y_new = k_logistic(v_b__4 + u_s)
-        z[(t + 4)*10 + 4] = u_y_new
+        new_y = k_logistic(v_b__4 + u_s)
+        z[(t + 4)*10 + 4] = new_y
         u_s = (0 + v_w_5_2*z[(t + 3)*10 + 2] + v_w_5_4*z[(t + 3)*10 + 4]
             + v_w_5_5*z[(t + 3)*10 + 5])
-        u_y_new = k_logistic(v_b__5 + u_s)
-        z[(t + 4)*10 + 5] = u_y_new
+        new_y = k_logistic(v_b__5 + u_s)
+        z[(t + 4)*10 + 5] = new_y
         u_s = (0 + v_w_6_1_d5*z[(t - 1)*10 + 1] + v_w_6_5*z[(t + 3)*10 + 5]
             + v_w_6_6_d3*z[(t + 1)*10 + 6])
-        u_y_new = k_logistic(v_b__6 + u_s)
-        z[(t + 4)*10 + 6] = u_y_new
+        new_y = k_logistic(v_b__6 + u_s)
+        z[(t + 4)*10 + 6] = new_y
         u_s = (0 + v_w_7_3_d4*z[t*10 + 3] + v_w_7_6*z[(t + 3)*10 + 6] + v_w_7_7*z[(t + 3)*10 + 7])
-        u_y_new = k_logistic(v_b__7 + u_s)
-        z[(t + 4)*10 + 7] = u_y_new
+        new_y = k_logistic(v_b__7 + u_s)
+        z[(t + 4)*10 + 7] = new_y
     for t in range(T + 1):
         y[t*8] = z[(t + 4)*10]
         y[t*8 + 1] = z[(t + 4)*10 + 1]
@@ -312,8 +322,8 @@ cdef void gradient_core(
     cdef real v_grad_w_3_3_d2, v_grad_w_4_9_d5, v_grad_w_5_2, v_grad_w_5_4, v_grad_w_5_5, v_grad_w_6_1_d5, v_grad_w_6_5, v_grad_w_6_6_d3
     cdef real v_grad_w_7_3_d4, v_grad_w_7_6, v_grad_w_7_7, v_grad_b__0, v_grad_b__1, v_grad_b__2, v_grad_b__3, v_grad_b__4
     cdef real v_grad_b__5, v_grad_b__6, v_grad_b__7, v_eps_0, v_eps_1, v_eps_2, v_eps_3, v_eps_4
-    cdef real v_eps_5, v_eps_6, v_eps_7, v_eps_8, v_eps_9, u_s, u_y_new, u_y_new_bar
-    cdef real u_s_bar, u_b_bar
+    cdef real v_eps_5, v_eps_6, v_eps_7, v_eps_8, v_eps_9, sum, u_s, new_y
+    cdef real eps_y, bar_s, bar_b
     v_w_0_0_d5 = theta[0]
     v_w_0_7_d2 = theta[1]
     v_w_0_8 = theta[2]
@@ -406,31 +416,31 @@ cdef void gradient_core(
         z[(t + 3)*10 + 9] = x[(t - 1)*2 + 1]
         u_s = (0 + v_w_0_0_d5*z[(t - 1)*10] + v_w_0_7_d2*z[(t + 2)*10 + 7]
             + v_w_0_8*z[(t + 3)*10 + 8])
-        u_y_new = k_logistic(v_b__0 + u_s)
-        z[(t + 4)*10] = u_y_new
+        new_y = k_logistic(v_b__0 + u_s)
+        z[(t + 4)*10] = new_y
         u_s = (0 + v_w_1_0*z[(t + 3)*10] + v_w_1_4_d3*z[(t + 1)*10 + 4] + v_w_1_9*z[(t + 3)*10 + 9])
-        u_y_new = k_logistic(v_b__1 + u_s)
-        z[(t + 4)*10 + 1] = u_y_new
+        new_y = k_logistic(v_b__1 + u_s)
+        z[(t + 4)*10 + 1] = new_y
         u_s = (0 + v_w_2_0*z[(t + 3)*10] + v_w_2_1_d2*z[(t + 2)*10 + 1] + v_w_2_8_d4*z[t*10 + 8])
-        u_y_new = k_logistic(v_b__2 + u_s)
-        z[(t + 4)*10 + 2] = u_y_new
+        new_y = k_logistic(v_b__2 + u_s)
+        z[(t + 4)*10 + 2] = new_y
         u_s = (0 + v_w_3_2*z[(t + 3)*10 + 2] + v_w_3_3_d2*z[(t + 2)*10 + 3])
-        u_y_new = k_logistic(v_b__3 + u_s)
-        z[(t + 4)*10 + 3] = u_y_new
+        new_y = k_logistic(v_b__3 + u_s)
+        z[(t + 4)*10 + 3] = new_y
         u_s = (0 + v_w_3_2*z[(t + 3)*10 + 3] + v_w_4_9_d5*z[(t - 1)*10 + 9])
-        u_y_new = k_logistic(v_b__4 + u_s)
-        z[(t + 4)*10 + 4] = u_y_new
+        new_y = k_logistic(v_b__4 + u_s)
+        z[(t + 4)*10 + 4] = new_y
         u_s = (0 + v_w_5_2*z[(t + 3)*10 + 2] + v_w_5_4*z[(t + 3)*10 + 4]
             + v_w_5_5*z[(t + 3)*10 + 5])
-        u_y_new = k_logistic(v_b__5 + u_s)
-        z[(t + 4)*10 + 5] = u_y_new
+        new_y = k_logistic(v_b__5 + u_s)
+        z[(t + 4)*10 + 5] = new_y
         u_s = (0 + v_w_6_1_d5*z[(t - 1)*10 + 1] + v_w_6_5*z[(t + 3)*10 + 5]
             + v_w_6_6_d3*z[(t + 1)*10 + 6])
-        u_y_new = k_logistic(v_b__6 + u_s)
-        z[(t + 4)*10 + 6] = u_y_new
+        new_y = k_logistic(v_b__6 + u_s)
+        z[(t + 4)*10 + 6] = new_y
         u_s = (0 + v_w_7_3_d4*z[t*10 + 3] + v_w_7_6*z[(t + 3)*10 + 6] + v_w_7_7*z[(t + 3)*10 + 7])
-        u_y_new = k_logistic(v_b__7 + u_s)
-        z[(t + 4)*10 + 7] = u_y_new
+        new_y = k_logistic(v_b__7 + u_s)
+        z[(t + 4)*10 + 7] = new_y
     v_grad_w_0_0_d5 = 0
     v_grad_w_0_7_d2 = 0
     v_grad_w_0_8 = 0
@@ -518,88 +528,96 @@ cdef void gradient_core(
         v_J += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + 1]*((target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])), 0)
         v_eps_7 += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, mask[(t - 1)*mask_step*2 + 1]*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7]), 0)
         # δ(t), and this step's terms of the gradient
-        u_y_new_bar = v_eps_0
-        u_s_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
-        u_b_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
+        eps_y = v_eps_0
+        bar_s = z[(t + 4)*10]*eps_y*(1 - z[(t + 4)*10])
+        bar_b = z[(t + 4)*10]*eps_y*(1 - z[(t + 4)*10])
         v_eps_0 = 0
-        v_grad_b__0 += u_b_bar
-        delta[((t) % 5)*8] = u_s_bar
-        v_grad_w_0_0_d5 += z[(t - 1)*10]*u_s_bar
-        v_grad_w_0_7_d2 += z[(t + 2)*10 + 7]*u_s_bar
-        v_grad_w_0_8 += z[(t + 3)*10 + 8]*u_s_bar
-        u_y_new_bar = v_eps_1
-        u_s_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
-        u_b_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
+        v_grad_b__0 += bar_b
+        delta[((t) % 5)*8] = bar_s
+        v_grad_w_0_0_d5 += z[(t - 1)*10]*bar_s
+        v_grad_w_0_7_d2 += z[(t + 2)*10 + 7]*bar_s
+        v_grad_w_0_8 += z[(t + 3)*10 + 8]*bar_s
+        eps_y = v_eps_1
+        bar_s = z[(t + 4)*10 + 1]*eps_y*(1 - z[(t + 4)*10 + 1])
+        bar_b = z[(t + 4)*10 + 1]*eps_y*(1 - z[(t + 4)*10 + 1])
         v_eps_1 = 0
-        v_grad_b__1 += u_b_bar
-        delta[((t) % 5)*8 + 1] = u_s_bar
-        v_grad_w_1_0 += z[(t + 3)*10]*u_s_bar
-        v_grad_w_1_4_d3 += z[(t + 1)*10 + 4]*u_s_bar
-        v_grad_w_1_9 += z[(t + 3)*10 + 9]*u_s_bar
-        u_y_new_bar = v_eps_2
-        u_s_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
-        u_b_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
+        v_grad_b__1 += bar_b
+        delta[((t) % 5)*8 + 1] = bar_s
+        v_grad_w_1_0 += z[(t + 3)*10]*bar_s
+        v_grad_w_1_4_d3 += z[(t + 1)*10 + 4]*bar_s
+        v_grad_w_1_9 += z[(t + 3)*10 + 9]*bar_s
+        eps_y = v_eps_2
+        bar_s = z[(t + 4)*10 + 2]*eps_y*(1 - z[(t + 4)*10 + 2])
+        bar_b = z[(t + 4)*10 + 2]*eps_y*(1 - z[(t + 4)*10 + 2])
         v_eps_2 = 0
-        v_grad_b__2 += u_b_bar
-        delta[((t) % 5)*8 + 2] = u_s_bar
-        v_grad_w_2_0 += z[(t + 3)*10]*u_s_bar
-        v_grad_w_2_1_d2 += z[(t + 2)*10 + 1]*u_s_bar
-        v_grad_w_2_8_d4 += z[t*10 + 8]*u_s_bar
-        u_y_new_bar = v_eps_3
-        u_s_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
-        u_b_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
+        v_grad_b__2 += bar_b
+        delta[((t) % 5)*8 + 2] = bar_s
+        v_grad_w_2_0 += z[(t + 3)*10]*bar_s
+        v_grad_w_2_1_d2 += z[(t + 2)*10 + 1]*bar_s
+        v_grad_w_2_8_d4 += z[t*10 + 8]*bar_s
+        eps_y = v_eps_3
+        bar_s = z[(t + 4)*10 + 3]*eps_y*(1 - z[(t + 4)*10 + 3])
+        bar_b = z[(t + 4)*10 + 3]*eps_y*(1 - z[(t + 4)*10 + 3])
         v_eps_3 = 0
-        v_grad_b__3 += u_b_bar
-        delta[((t) % 5)*8 + 3] = u_s_bar
-        v_grad_w_3_2 += z[(t + 3)*10 + 2]*u_s_bar
-        v_grad_w_3_3_d2 += z[(t + 2)*10 + 3]*u_s_bar
-        u_y_new_bar = v_eps_4
-        u_s_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
-        u_b_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
+        v_grad_b__3 += bar_b
+        delta[((t) % 5)*8 + 3] = bar_s
+        v_grad_w_3_2 += z[(t + 3)*10 + 2]*bar_s
+        v_grad_w_3_3_d2 += z[(t + 2)*10 + 3]*bar_s
+        eps_y = v_eps_4
+        bar_s = z[(t + 4)*10 + 4]*eps_y*(1 - z[(t + 4)*10 + 4])
+        bar_b = z[(t + 4)*10 + 4]*eps_y*(1 - z[(t + 4)*10 + 4])
         v_eps_4 = 0
-        v_grad_b__4 += u_b_bar
-        delta[((t) % 5)*8 + 4] = u_s_bar
-        v_grad_w_3_2 += z[(t + 3)*10 + 3]*u_s_bar
-        v_grad_w_4_9_d5 += z[(t - 1)*10 + 9]*u_s_bar
-        u_y_new_bar = v_eps_5
-        u_s_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
-        u_b_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
+        v_grad_b__4 += bar_b
+        delta[((t) % 5)*8 + 4] = bar_s
+        v_grad_w_3_2 += z[(t + 3)*10 + 3]*bar_s
+        v_grad_w_4_9_d5 += z[(t - 1)*10 + 9]*bar_s
+        eps_y = v_eps_5
+        bar_s = z[(t + 4)*10 + 5]*eps_y*(1 - z[(t + 4)*10 + 5])
+        bar_b = z[(t + 4)*10 + 5]*eps_y*(1 - z[(t + 4)*10 + 5])
         v_eps_5 = 0
-        v_grad_b__5 += u_b_bar
-        delta[((t) % 5)*8 + 5] = u_s_bar
-        v_grad_w_5_2 += z[(t + 3)*10 + 2]*u_s_bar
-        v_grad_w_5_4 += z[(t + 3)*10 + 4]*u_s_bar
-        v_grad_w_5_5 += z[(t + 3)*10 + 5]*u_s_bar
-        u_y_new_bar = v_eps_6
-        u_s_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
-        u_b_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
+        v_grad_b__5 += bar_b
+        delta[((t) % 5)*8 + 5] = bar_s
+        v_grad_w_5_2 += z[(t + 3)*10 + 2]*bar_s
+        v_grad_w_5_4 += z[(t + 3)*10 + 4]*bar_s
+        v_grad_w_5_5 += z[(t + 3)*10 + 5]*bar_s
+        eps_y = v_eps_6
+        bar_s = z[(t + 4)*10 + 6]*eps_y*(1 - z[(t + 4)*10 + 6])
+        bar_b = z[(t + 4)*10 + 6]*eps_y*(1 - z[(t + 4)*10 + 6])
         v_eps_6 = 0
-        v_grad_b__6 += u_b_bar
-        delta[((t) % 5)*8 + 6] = u_s_bar
-        v_grad_w_6_1_d5 += z[(t - 1)*10 + 1]*u_s_bar
-        v_grad_w_6_5 += z[(t + 3)*10 + 5]*u_s_bar
-        v_grad_w_6_6_d3 += z[(t + 1)*10 + 6]*u_s_bar
-        u_y_new_bar = v_eps_7
-        u_s_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
-        u_b_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
+        v_grad_b__6 += bar_b
+        delta[((t) % 5)*8 + 6] = bar_s
+        v_grad_w_6_1_d5 += z[(t - 1)*10 + 1]*bar_s
+        v_grad_w_6_5 += z[(t + 3)*10 + 5]*bar_s
+        v_grad_w_6_6_d3 += z[(t + 1)*10 + 6]*bar_s
+        eps_y = v_eps_7
+        bar_s = z[(t + 4)*10 + 7]*eps_y*(1 - z[(t + 4)*10 + 7])
+        bar_b = z[(t + 4)*10 + 7]*eps_y*(1 - z[(t + 4)*10 + 7])
         v_eps_7 = 0
-        v_grad_b__7 += u_b_bar
-        delta[((t) % 5)*8 + 7] = u_s_bar
-        v_grad_w_7_3_d4 += z[t*10 + 3]*u_s_bar
-        v_grad_w_7_6 += z[(t + 3)*10 + 6]*u_s_bar
-        v_grad_w_7_7 += z[(t + 3)*10 + 7]*u_s_bar
+        v_grad_b__7 += bar_b
+        delta[((t) % 5)*8 + 7] = bar_s
+        v_grad_w_7_3_d4 += z[t*10 + 3]*bar_s
+        v_grad_w_7_6 += z[(t + 3)*10 + 6]*bar_s
+        v_grad_w_7_7 += z[(t + 3)*10 + 7]*bar_s
         # ε(t−1): what reaches the step before along the connections
-        v_eps_0 = (v_eps_0 + v_w_0_0_d5*delta[((t + 4) % 5)*8] + v_w_1_0*delta[((t) % 5)*8 + 1]
+        sum = ((v_eps_0) + v_w_0_0_d5*delta[((t + 4) % 5)*8] + v_w_1_0*delta[((t) % 5)*8 + 1]
             + v_w_2_0*delta[((t) % 5)*8 + 2])
-        v_eps_1 = (v_eps_1 + v_w_2_1_d2*delta[((t + 1) % 5)*8 + 2]
+        v_eps_0 = sum
+        sum = ((v_eps_1) + v_w_2_1_d2*delta[((t + 1) % 5)*8 + 2]
             + v_w_6_1_d5*delta[((t + 4) % 5)*8 + 6])
-        v_eps_2 = (v_eps_2 + v_w_3_2*delta[((t) % 5)*8 + 3] + v_w_5_2*delta[((t) % 5)*8 + 5])
-        v_eps_3 = (v_eps_3 + v_w_3_3_d2*delta[((t + 1) % 5)*8 + 3] + v_w_3_2*delta[((t) % 5)*8 + 4]
+        v_eps_1 = sum
+        sum = ((v_eps_2) + v_w_3_2*delta[((t) % 5)*8 + 3] + v_w_5_2*delta[((t) % 5)*8 + 5])
+        v_eps_2 = sum
+        sum = ((v_eps_3) + v_w_3_3_d2*delta[((t + 1) % 5)*8 + 3] + v_w_3_2*delta[((t) % 5)*8 + 4]
             + v_w_7_3_d4*delta[((t + 3) % 5)*8 + 7])
-        v_eps_4 = (v_eps_4 + v_w_1_4_d3*delta[((t + 2) % 5)*8 + 1] + v_w_5_4*delta[((t) % 5)*8 + 5])
-        v_eps_5 = (v_eps_5 + v_w_5_5*delta[((t) % 5)*8 + 5] + v_w_6_5*delta[((t) % 5)*8 + 6])
-        v_eps_6 = (v_eps_6 + v_w_6_6_d3*delta[((t + 2) % 5)*8 + 6] + v_w_7_6*delta[((t) % 5)*8 + 7])
-        v_eps_7 = (v_eps_7 + v_w_0_7_d2*delta[((t + 1) % 5)*8] + v_w_7_7*delta[((t) % 5)*8 + 7])
+        v_eps_3 = sum
+        sum = ((v_eps_4) + v_w_1_4_d3*delta[((t + 2) % 5)*8 + 1] + v_w_5_4*delta[((t) % 5)*8 + 5])
+        v_eps_4 = sum
+        sum = ((v_eps_5) + v_w_5_5*delta[((t) % 5)*8 + 5] + v_w_6_5*delta[((t) % 5)*8 + 6])
+        v_eps_5 = sum
+        sum = ((v_eps_6) + v_w_6_6_d3*delta[((t + 2) % 5)*8 + 6] + v_w_7_6*delta[((t) % 5)*8 + 7])
+        v_eps_6 = sum
+        sum = ((v_eps_7) + v_w_0_7_d2*delta[((t + 1) % 5)*8] + v_w_7_7*delta[((t) % 5)*8 + 7])
+        v_eps_7 = sum
     J[0] = v_J
     grad_theta[0] = v_grad_w_0_0_d5
     grad_theta[1] = v_grad_w_0_7_d2
@@ -655,8 +673,8 @@ cdef void gradient_all_core(
     cdef real v_grad_w_3_3_d2, v_grad_w_4_9_d5, v_grad_w_5_2, v_grad_w_5_4, v_grad_w_5_5, v_grad_w_6_1_d5, v_grad_w_6_5, v_grad_w_6_6_d3
     cdef real v_grad_w_7_3_d4, v_grad_w_7_6, v_grad_w_7_7, v_grad_b__0, v_grad_b__1, v_grad_b__2, v_grad_b__3, v_grad_b__4
     cdef real v_grad_b__5, v_grad_b__6, v_grad_b__7, v_eps_0, v_eps_1, v_eps_2, v_eps_3, v_eps_4
-    cdef real v_eps_5, v_eps_6, v_eps_7, v_eps_8, v_eps_9, u_s, u_y_new, u_y_new_bar
-    cdef real u_s_bar, u_b_bar
+    cdef real v_eps_5, v_eps_6, v_eps_7, v_eps_8, v_eps_9, sum, u_s, new_y
+    cdef real eps_y, bar_s, bar_b
     v_w_0_0_d5 = theta[0]
     v_w_0_7_d2 = theta[1]
     v_w_0_8 = theta[2]
@@ -749,31 +767,31 @@ cdef void gradient_all_core(
         z[(t + 3)*10 + 9] = x[(t - 1)*2 + 1]
         u_s = (0 + v_w_0_0_d5*z[(t - 1)*10] + v_w_0_7_d2*z[(t + 2)*10 + 7]
             + v_w_0_8*z[(t + 3)*10 + 8])
-        u_y_new = k_logistic(v_b__0 + u_s)
-        z[(t + 4)*10] = u_y_new
+        new_y = k_logistic(v_b__0 + u_s)
+        z[(t + 4)*10] = new_y
         u_s = (0 + v_w_1_0*z[(t + 3)*10] + v_w_1_4_d3*z[(t + 1)*10 + 4] + v_w_1_9*z[(t + 3)*10 + 9])
-        u_y_new = k_logistic(v_b__1 + u_s)
-        z[(t + 4)*10 + 1] = u_y_new
+        new_y = k_logistic(v_b__1 + u_s)
+        z[(t + 4)*10 + 1] = new_y
         u_s = (0 + v_w_2_0*z[(t + 3)*10] + v_w_2_1_d2*z[(t + 2)*10 + 1] + v_w_2_8_d4*z[t*10 + 8])
-        u_y_new = k_logistic(v_b__2 + u_s)
-        z[(t + 4)*10 + 2] = u_y_new
+        new_y = k_logistic(v_b__2 + u_s)
+        z[(t + 4)*10 + 2] = new_y
         u_s = (0 + v_w_3_2*z[(t + 3)*10 + 2] + v_w_3_3_d2*z[(t + 2)*10 + 3])
-        u_y_new = k_logistic(v_b__3 + u_s)
-        z[(t + 4)*10 + 3] = u_y_new
+        new_y = k_logistic(v_b__3 + u_s)
+        z[(t + 4)*10 + 3] = new_y
         u_s = (0 + v_w_3_2*z[(t + 3)*10 + 3] + v_w_4_9_d5*z[(t - 1)*10 + 9])
-        u_y_new = k_logistic(v_b__4 + u_s)
-        z[(t + 4)*10 + 4] = u_y_new
+        new_y = k_logistic(v_b__4 + u_s)
+        z[(t + 4)*10 + 4] = new_y
         u_s = (0 + v_w_5_2*z[(t + 3)*10 + 2] + v_w_5_4*z[(t + 3)*10 + 4]
             + v_w_5_5*z[(t + 3)*10 + 5])
-        u_y_new = k_logistic(v_b__5 + u_s)
-        z[(t + 4)*10 + 5] = u_y_new
+        new_y = k_logistic(v_b__5 + u_s)
+        z[(t + 4)*10 + 5] = new_y
         u_s = (0 + v_w_6_1_d5*z[(t - 1)*10 + 1] + v_w_6_5*z[(t + 3)*10 + 5]
             + v_w_6_6_d3*z[(t + 1)*10 + 6])
-        u_y_new = k_logistic(v_b__6 + u_s)
-        z[(t + 4)*10 + 6] = u_y_new
+        new_y = k_logistic(v_b__6 + u_s)
+        z[(t + 4)*10 + 6] = new_y
         u_s = (0 + v_w_7_3_d4*z[t*10 + 3] + v_w_7_6*z[(t + 3)*10 + 6] + v_w_7_7*z[(t + 3)*10 + 7])
-        u_y_new = k_logistic(v_b__7 + u_s)
-        z[(t + 4)*10 + 7] = u_y_new
+        new_y = k_logistic(v_b__7 + u_s)
+        z[(t + 4)*10 + 7] = new_y
     v_grad_w_0_0_d5 = 0
     v_grad_w_0_7_d2 = 0
     v_grad_w_0_8 = 0
@@ -864,92 +882,102 @@ cdef void gradient_all_core(
         v_J += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + 1]*((target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7])), 0)
         v_eps_7 += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, mask[(t - 1)*mask_step*2 + 1]*(target[(t - 1)*2 + 1] - z[(t + 4)*10 + 7]), 0)
         # δ(t), and this step's terms of the gradient
-        u_y_new_bar = v_eps_0
-        u_s_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
-        u_b_bar = -z[(t + 4)*10]*u_y_new_bar*(z[(t + 4)*10] - 1)
+        eps_y = v_eps_0
+        bar_s = z[(t + 4)*10]*eps_y*(1 - z[(t + 4)*10])
+        bar_b = z[(t + 4)*10]*eps_y*(1 - z[(t + 4)*10])
         v_eps_0 = 0
-        v_grad_b__0 += u_b_bar
-        delta[((t) % 5)*8] = u_s_bar
-        v_grad_w_0_0_d5 += z[(t - 1)*10]*u_s_bar
-        v_grad_w_0_7_d2 += z[(t + 2)*10 + 7]*u_s_bar
-        v_grad_w_0_8 += z[(t + 3)*10 + 8]*u_s_bar
-        u_y_new_bar = v_eps_1
-        u_s_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
-        u_b_bar = -z[(t + 4)*10 + 1]*u_y_new_bar*(z[(t + 4)*10 + 1] - 1)
+        v_grad_b__0 += bar_b
+        delta[((t) % 5)*8] = bar_s
+        v_grad_w_0_0_d5 += z[(t - 1)*10]*bar_s
+        v_grad_w_0_7_d2 += z[(t + 2)*10 + 7]*bar_s
+        v_grad_w_0_8 += z[(t + 3)*10 + 8]*bar_s
+        eps_y = v_eps_1
+        bar_s = z[(t + 4)*10 + 1]*eps_y*(1 - z[(t + 4)*10 + 1])
+        bar_b = z[(t + 4)*10 + 1]*eps_y*(1 - z[(t + 4)*10 + 1])
         v_eps_1 = 0
-        v_grad_b__1 += u_b_bar
-        delta[((t) % 5)*8 + 1] = u_s_bar
-        v_grad_w_1_0 += z[(t + 3)*10]*u_s_bar
-        v_grad_w_1_4_d3 += z[(t + 1)*10 + 4]*u_s_bar
-        v_grad_w_1_9 += z[(t + 3)*10 + 9]*u_s_bar
-        u_y_new_bar = v_eps_2
-        u_s_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
-        u_b_bar = -z[(t + 4)*10 + 2]*u_y_new_bar*(z[(t + 4)*10 + 2] - 1)
+        v_grad_b__1 += bar_b
+        delta[((t) % 5)*8 + 1] = bar_s
+        v_grad_w_1_0 += z[(t + 3)*10]*bar_s
+        v_grad_w_1_4_d3 += z[(t + 1)*10 + 4]*bar_s
+        v_grad_w_1_9 += z[(t + 3)*10 + 9]*bar_s
+        eps_y = v_eps_2
+        bar_s = z[(t + 4)*10 + 2]*eps_y*(1 - z[(t + 4)*10 + 2])
+        bar_b = z[(t + 4)*10 + 2]*eps_y*(1 - z[(t + 4)*10 + 2])
         v_eps_2 = 0
-        v_grad_b__2 += u_b_bar
-        delta[((t) % 5)*8 + 2] = u_s_bar
-        v_grad_w_2_0 += z[(t + 3)*10]*u_s_bar
-        v_grad_w_2_1_d2 += z[(t + 2)*10 + 1]*u_s_bar
-        v_grad_w_2_8_d4 += z[t*10 + 8]*u_s_bar
-        u_y_new_bar = v_eps_3
-        u_s_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
-        u_b_bar = -z[(t + 4)*10 + 3]*u_y_new_bar*(z[(t + 4)*10 + 3] - 1)
+        v_grad_b__2 += bar_b
+        delta[((t) % 5)*8 + 2] = bar_s
+        v_grad_w_2_0 += z[(t + 3)*10]*bar_s
+        v_grad_w_2_1_d2 += z[(t + 2)*10 + 1]*bar_s
+        v_grad_w_2_8_d4 += z[t*10 + 8]*bar_s
+        eps_y = v_eps_3
+        bar_s = z[(t + 4)*10 + 3]*eps_y*(1 - z[(t + 4)*10 + 3])
+        bar_b = z[(t + 4)*10 + 3]*eps_y*(1 - z[(t + 4)*10 + 3])
         v_eps_3 = 0
-        v_grad_b__3 += u_b_bar
-        delta[((t) % 5)*8 + 3] = u_s_bar
-        v_grad_w_3_2 += z[(t + 3)*10 + 2]*u_s_bar
-        v_grad_w_3_3_d2 += z[(t + 2)*10 + 3]*u_s_bar
-        u_y_new_bar = v_eps_4
-        u_s_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
-        u_b_bar = -z[(t + 4)*10 + 4]*u_y_new_bar*(z[(t + 4)*10 + 4] - 1)
+        v_grad_b__3 += bar_b
+        delta[((t) % 5)*8 + 3] = bar_s
+        v_grad_w_3_2 += z[(t + 3)*10 + 2]*bar_s
+        v_grad_w_3_3_d2 += z[(t + 2)*10 + 3]*bar_s
+        eps_y = v_eps_4
+        bar_s = z[(t + 4)*10 + 4]*eps_y*(1 - z[(t + 4)*10 + 4])
+        bar_b = z[(t + 4)*10 + 4]*eps_y*(1 - z[(t + 4)*10 + 4])
         v_eps_4 = 0
-        v_grad_b__4 += u_b_bar
-        delta[((t) % 5)*8 + 4] = u_s_bar
-        v_grad_w_3_2 += z[(t + 3)*10 + 3]*u_s_bar
-        v_grad_w_4_9_d5 += z[(t - 1)*10 + 9]*u_s_bar
-        u_y_new_bar = v_eps_5
-        u_s_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
-        u_b_bar = -z[(t + 4)*10 + 5]*u_y_new_bar*(z[(t + 4)*10 + 5] - 1)
+        v_grad_b__4 += bar_b
+        delta[((t) % 5)*8 + 4] = bar_s
+        v_grad_w_3_2 += z[(t + 3)*10 + 3]*bar_s
+        v_grad_w_4_9_d5 += z[(t - 1)*10 + 9]*bar_s
+        eps_y = v_eps_5
+        bar_s = z[(t + 4)*10 + 5]*eps_y*(1 - z[(t + 4)*10 + 5])
+        bar_b = z[(t + 4)*10 + 5]*eps_y*(1 - z[(t + 4)*10 + 5])
         v_eps_5 = 0
-        v_grad_b__5 += u_b_bar
-        delta[((t) % 5)*8 + 5] = u_s_bar
-        v_grad_w_5_2 += z[(t + 3)*10 + 2]*u_s_bar
-        v_grad_w_5_4 += z[(t + 3)*10 + 4]*u_s_bar
-        v_grad_w_5_5 += z[(t + 3)*10 + 5]*u_s_bar
-        u_y_new_bar = v_eps_6
-        u_s_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
-        u_b_bar = -z[(t + 4)*10 + 6]*u_y_new_bar*(z[(t + 4)*10 + 6] - 1)
+        v_grad_b__5 += bar_b
+        delta[((t) % 5)*8 + 5] = bar_s
+        v_grad_w_5_2 += z[(t + 3)*10 + 2]*bar_s
+        v_grad_w_5_4 += z[(t + 3)*10 + 4]*bar_s
+        v_grad_w_5_5 += z[(t + 3)*10 + 5]*bar_s
+        eps_y = v_eps_6
+        bar_s = z[(t + 4)*10 + 6]*eps_y*(1 - z[(t + 4)*10 + 6])
+        bar_b = z[(t + 4)*10 + 6]*eps_y*(1 - z[(t + 4)*10 + 6])
         v_eps_6 = 0
-        v_grad_b__6 += u_b_bar
-        delta[((t) % 5)*8 + 6] = u_s_bar
-        v_grad_w_6_1_d5 += z[(t - 1)*10 + 1]*u_s_bar
-        v_grad_w_6_5 += z[(t + 3)*10 + 5]*u_s_bar
-        v_grad_w_6_6_d3 += z[(t + 1)*10 + 6]*u_s_bar
-        u_y_new_bar = v_eps_7
-        u_s_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
-        u_b_bar = -z[(t + 4)*10 + 7]*u_y_new_bar*(z[(t + 4)*10 + 7] - 1)
+        v_grad_b__6 += bar_b
+        delta[((t) % 5)*8 + 6] = bar_s
+        v_grad_w_6_1_d5 += z[(t - 1)*10 + 1]*bar_s
+        v_grad_w_6_5 += z[(t + 3)*10 + 5]*bar_s
+        v_grad_w_6_6_d3 += z[(t + 1)*10 + 6]*bar_s
+        eps_y = v_eps_7
+        bar_s = z[(t + 4)*10 + 7]*eps_y*(1 - z[(t + 4)*10 + 7])
+        bar_b = z[(t + 4)*10 + 7]*eps_y*(1 - z[(t + 4)*10 + 7])
         v_eps_7 = 0
-        v_grad_b__7 += u_b_bar
-        delta[((t) % 5)*8 + 7] = u_s_bar
-        v_grad_w_7_3_d4 += z[t*10 + 3]*u_s_bar
-        v_grad_w_7_6 += z[(t + 3)*10 + 6]*u_s_bar
-        v_grad_w_7_7 += z[(t + 3)*10 + 7]*u_s_bar
+        v_grad_b__7 += bar_b
+        delta[((t) % 5)*8 + 7] = bar_s
+        v_grad_w_7_3_d4 += z[t*10 + 3]*bar_s
+        v_grad_w_7_6 += z[(t + 3)*10 + 6]*bar_s
+        v_grad_w_7_7 += z[(t + 3)*10 + 7]*bar_s
         # ε(t−1): what reaches the step before along the connections
-        v_eps_0 = (v_eps_0 + v_w_0_0_d5*delta[((t + 4) % 5)*8] + v_w_1_0*delta[((t) % 5)*8 + 1]
+        sum = ((v_eps_0) + v_w_0_0_d5*delta[((t + 4) % 5)*8] + v_w_1_0*delta[((t) % 5)*8 + 1]
             + v_w_2_0*delta[((t) % 5)*8 + 2])
-        v_eps_1 = (v_eps_1 + v_w_2_1_d2*delta[((t + 1) % 5)*8 + 2]
+        v_eps_0 = sum
+        sum = ((v_eps_1) + v_w_2_1_d2*delta[((t + 1) % 5)*8 + 2]
             + v_w_6_1_d5*delta[((t + 4) % 5)*8 + 6])
-        v_eps_2 = (v_eps_2 + v_w_3_2*delta[((t) % 5)*8 + 3] + v_w_5_2*delta[((t) % 5)*8 + 5])
-        v_eps_3 = (v_eps_3 + v_w_3_3_d2*delta[((t + 1) % 5)*8 + 3] + v_w_3_2*delta[((t) % 5)*8 + 4]
+        v_eps_1 = sum
+        sum = ((v_eps_2) + v_w_3_2*delta[((t) % 5)*8 + 3] + v_w_5_2*delta[((t) % 5)*8 + 5])
+        v_eps_2 = sum
+        sum = ((v_eps_3) + v_w_3_3_d2*delta[((t + 1) % 5)*8 + 3] + v_w_3_2*delta[((t) % 5)*8 + 4]
             + v_w_7_3_d4*delta[((t + 3) % 5)*8 + 7])
-        v_eps_4 = (v_eps_4 + v_w_1_4_d3*delta[((t + 2) % 5)*8 + 1] + v_w_5_4*delta[((t) % 5)*8 + 5])
-        v_eps_5 = (v_eps_5 + v_w_5_5*delta[((t) % 5)*8 + 5] + v_w_6_5*delta[((t) % 5)*8 + 6])
-        v_eps_6 = (v_eps_6 + v_w_6_6_d3*delta[((t + 2) % 5)*8 + 6] + v_w_7_6*delta[((t) % 5)*8 + 7])
-        v_eps_7 = (v_eps_7 + v_w_0_7_d2*delta[((t + 1) % 5)*8] + v_w_7_7*delta[((t) % 5)*8 + 7])
-        grad_x[(t - 1)*2] = (grad_x[(t - 1)*2] + v_w_0_8*delta[((t) % 5)*8]
+        v_eps_3 = sum
+        sum = ((v_eps_4) + v_w_1_4_d3*delta[((t + 2) % 5)*8 + 1] + v_w_5_4*delta[((t) % 5)*8 + 5])
+        v_eps_4 = sum
+        sum = ((v_eps_5) + v_w_5_5*delta[((t) % 5)*8 + 5] + v_w_6_5*delta[((t) % 5)*8 + 6])
+        v_eps_5 = sum
+        sum = ((v_eps_6) + v_w_6_6_d3*delta[((t + 2) % 5)*8 + 6] + v_w_7_6*delta[((t) % 5)*8 + 7])
+        v_eps_6 = sum
+        sum = ((v_eps_7) + v_w_0_7_d2*delta[((t + 1) % 5)*8] + v_w_7_7*delta[((t) % 5)*8 + 7])
+        v_eps_7 = sum
+        sum = ((grad_x[(t - 1)*2]) + v_w_0_8*delta[((t) % 5)*8]
             + v_w_2_8_d4*delta[((t + 3) % 5)*8 + 2])
-        grad_x[(t - 1)*2 + 1] = (grad_x[(t - 1)*2 + 1] + v_w_1_9*delta[((t) % 5)*8 + 1]
+        grad_x[(t - 1)*2] = sum
+        sum = ((grad_x[(t - 1)*2 + 1]) + v_w_1_9*delta[((t) % 5)*8 + 1]
             + v_w_4_9_d5*delta[((t + 4) % 5)*8 + 4])
+        grad_x[(t - 1)*2 + 1] = sum
     grad_y0[0] = v_eps_0
     grad_y0[1] = v_eps_1
     grad_y0[2] = v_eps_2
@@ -1075,7 +1103,9 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         if wrt is None:
             return J, grad_theta
         return Gradient(J, grad_theta, None, None)
+    read += (grad_theta,)
     grad_x = _result("x", outs.get("x"), (T, 2), read)
+    read += (grad_x,)
     grad_y0 = _result("y0", outs.get("y0"), (8,), read)
     p_theta = _data(theta)
     p_x = _data(x)

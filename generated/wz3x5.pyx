@@ -65,9 +65,13 @@ WRT = ("theta", "x", "y0")
 
 
 cdef object _array(str name, object value, tuple shape, str symbols):
-    """``value`` as a C-contiguous array of this module's type and the given shape (-1: any)."""
+    """``value`` as a C-contiguous array of this module's type and a shape (-1: any)."""
     if not isinstance(value, np.ndarray):
-        value = np.asarray(value, dtype=DTYPE)
+        try:
+            value = np.asarray(value, dtype=DTYPE)
+        except (TypeError, ValueError) as error:
+            raise TypeError("%s: expected an array of %s, got %s (%s)"
+                            % (name, DTYPE, type(value).__name__, error)) from None
     if value.dtype != DTYPE and (name != "mask" or value.dtype.kind not in "biu"):
         raise TypeError("%s: expected %s, got %s" % (name, DTYPE, value.dtype))
     cdef tuple given = value.shape
@@ -78,11 +82,12 @@ cdef object _array(str name, object value, tuple shape, str symbols):
             fits = fits and (shape[d] == -1 or shape[d] == given[d])
     if not fits:
         raise ValueError("%s: expected %s, got %s" % (name, symbols, given))
-    return np.ascontiguousarray(value, dtype=DTYPE)
+    value = np.ascontiguousarray(value, dtype=DTYPE)
+    return value if value.flags.aligned else value.copy()
 
 
 cdef object _result(str name, object out, tuple shape, tuple read):
-    """A new array for a result, or the caller's, checked to be apart from all that is read."""
+    """A new array for a result, or the caller's, checked to be apart from what is read."""
     if out is None:
         return np.empty(shape, dtype=DTYPE)
     if not isinstance(out, np.ndarray) or out.dtype != DTYPE:
@@ -90,26 +95,31 @@ cdef object _result(str name, object out, tuple shape, tuple read):
                         % (name, DTYPE, getattr(out, "dtype", type(out))))
     if out.shape != shape:
         raise ValueError("out (%s): expected %s, got %s" % (name, shape, out.shape))
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise ValueError("out (%s): must be C-contiguous and writeable" % name)
+    if not out.flags.carray:
+        raise ValueError("out (%s): must be C-contiguous, aligned and writeable" % name)
     for other in read:
         if np.may_share_memory(out, other):
-            raise ValueError("out (%s): shares memory with an input; give it its own" % name)
+            raise ValueError("out (%s): shares memory with another argument" % name)
     return out
 
 
 cdef tuple _wanted(object wrt, object out):
     """What to differentiate by, and for each the array to write to, if one is given."""
-    cdef tuple names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    cdef tuple outs = out if isinstance(out, tuple) else (out,) if out is not None else ()
+    cdef tuple names
+    try:
+        names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    except TypeError:
+        raise TypeError("wrt: expected some of %s, got %r" % (WRT, wrt)) from None
+    cdef tuple outs = () if out is None else out if isinstance(out, tuple) else (out,)
     cdef dict given = {}
     for name in names:
-        if name not in WRT or name in given:
+        if not isinstance(name, str) or name not in WRT or name in given:
             raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
         given[name] = None
-    if not names or outs and len(outs) != len(names):
-        raise ValueError("wrt and out: expected an array for each of %s, got %d"
-                         % (names, len(outs)))
+    if not names:
+        raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
+    if out is not None and len(outs) != len(names):
+        raise ValueError("out: expected an array for each of %s, got %d" % (names, len(outs)))
     if outs:
         given.update(zip(names, outs))
     return names, given
@@ -133,7 +143,7 @@ cdef real *_data(object array) except? NULL:
 
 
 cdef real *_workspace(size_t count) except NULL:
-    """Scratch for one call, aligned to 64 bytes; the pointer to free stands just before it."""
+    """Scratch for one call, aligned to 64 bytes; the pointer to free stands before it."""
     cdef char *raw = <char *>malloc(count*sizeof(real) + 128)
     if raw == NULL:
         raise MemoryError("no memory for %d numbers of scratch" % count)
@@ -158,7 +168,7 @@ cdef void forward_core(
     cdef Py_ssize_t t
     cdef real v_w_0_0, v_w_0_1, v_w_0_2, v_w_0_3, v_w_0_4, v_w_1_0, v_w_1_1, v_w_1_2
     cdef real v_w_1_3, v_w_1_4, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3, v_w_2_4, u_s
-    cdef real u_y_new
+    cdef real new_y
     v_w_0_0 = theta[0]
     v_w_0_1 = theta[1]
     v_w_0_2 = theta[2]
@@ -187,16 +197,16 @@ cdef void forward_core(
         z[(t - 1)*5 + 4] = x[(t - 1)*2 + 1]
         u_s = (0 + v_w_0_0*z[(t - 1)*5] + v_w_0_1*z[(t - 1)*5 + 1] + v_w_0_2*z[(t - 1)*5 + 2]
             + v_w_0_3*z[(t - 1)*5 + 3] + v_w_0_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5] = new_y
         u_s = (0 + v_w_1_0*z[(t - 1)*5] + v_w_1_1*z[(t - 1)*5 + 1] + v_w_1_2*z[(t - 1)*5 + 2]
             + v_w_1_3*z[(t - 1)*5 + 3] + v_w_1_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5 + 1] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5 + 1] = new_y
         u_s = (0 + v_w_2_0*z[(t - 1)*5] + v_w_2_1*z[(t - 1)*5 + 1] + v_w_2_2*z[(t - 1)*5 + 2]
             + v_w_2_3*z[(t - 1)*5 + 3] + v_w_2_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5 + 2] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5 + 2] = new_y
     for t in range(T + 1):
         y[t*3] = z[t*5]
         y[t*3 + 1] = z[t*5 + 1]
@@ -219,8 +229,8 @@ cdef void gradient_core(
     cdef real v_w_1_3, v_w_1_4, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3, v_w_2_4, v_J
     cdef real v_grad_w_0_0, v_grad_w_0_1, v_grad_w_0_2, v_grad_w_0_3, v_grad_w_0_4, v_grad_w_1_0, v_grad_w_1_1, v_grad_w_1_2
     cdef real v_grad_w_1_3, v_grad_w_1_4, v_grad_w_2_0, v_grad_w_2_1, v_grad_w_2_2, v_grad_w_2_3, v_grad_w_2_4, v_eps_0
-    cdef real v_eps_1, v_eps_2, v_eps_3, v_eps_4, v_delta_0_0, v_delta_0_1, v_delta_0_2, u_s
-    cdef real u_y_new, u_y_new_bar, u_s_bar
+    cdef real v_eps_1, v_eps_2, v_eps_3, v_eps_4, v_delta_0_0, v_delta_0_1, v_delta_0_2, sum
+    cdef real u_s, new_y, eps_y, bar_s
     v_w_0_0 = theta[0]
     v_w_0_1 = theta[1]
     v_w_0_2 = theta[2]
@@ -249,16 +259,16 @@ cdef void gradient_core(
         z[(t - 1)*5 + 4] = x[(t - 1)*2 + 1]
         u_s = (0 + v_w_0_0*z[(t - 1)*5] + v_w_0_1*z[(t - 1)*5 + 1] + v_w_0_2*z[(t - 1)*5 + 2]
             + v_w_0_3*z[(t - 1)*5 + 3] + v_w_0_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5] = new_y
         u_s = (0 + v_w_1_0*z[(t - 1)*5] + v_w_1_1*z[(t - 1)*5 + 1] + v_w_1_2*z[(t - 1)*5 + 2]
             + v_w_1_3*z[(t - 1)*5 + 3] + v_w_1_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5 + 1] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5 + 1] = new_y
         u_s = (0 + v_w_2_0*z[(t - 1)*5] + v_w_2_1*z[(t - 1)*5 + 1] + v_w_2_2*z[(t - 1)*5 + 2]
             + v_w_2_3*z[(t - 1)*5 + 3] + v_w_2_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5 + 2] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5 + 2] = new_y
     v_grad_w_0_0 = 0
     v_grad_w_0_1 = 0
     v_grad_w_0_2 = 0
@@ -288,37 +298,40 @@ cdef void gradient_core(
         v_J += k_where(mask[(t - 1)*mask_step] != 0, -<real>0.5*mask[(t - 1)*mask_step]*((target[t - 1] - z[t*5 + 2])*(target[t - 1] - z[t*5 + 2])), 0)
         v_eps_2 += k_where(mask[(t - 1)*mask_step] != 0, mask[(t - 1)*mask_step]*(target[t - 1] - z[t*5 + 2]), 0)
         # δ(t), and this step's terms of the gradient
-        u_y_new_bar = v_eps_0
-        u_s_bar = u_y_new_bar*(1 - z[t*5]*z[t*5])
+        eps_y = v_eps_0
+        bar_s = eps_y*(1 - z[t*5]*z[t*5])
         v_eps_0 = 0
-        v_delta_0_0 = u_s_bar
-        v_grad_w_0_0 += z[(t - 1)*5]*u_s_bar
-        v_grad_w_0_1 += z[(t - 1)*5 + 1]*u_s_bar
-        v_grad_w_0_2 += z[(t - 1)*5 + 2]*u_s_bar
-        v_grad_w_0_3 += z[(t - 1)*5 + 3]*u_s_bar
-        v_grad_w_0_4 += z[(t - 1)*5 + 4]*u_s_bar
-        u_y_new_bar = v_eps_1
-        u_s_bar = u_y_new_bar*(1 - z[t*5 + 1]*z[t*5 + 1])
+        v_delta_0_0 = bar_s
+        v_grad_w_0_0 += z[(t - 1)*5]*bar_s
+        v_grad_w_0_1 += z[(t - 1)*5 + 1]*bar_s
+        v_grad_w_0_2 += z[(t - 1)*5 + 2]*bar_s
+        v_grad_w_0_3 += z[(t - 1)*5 + 3]*bar_s
+        v_grad_w_0_4 += z[(t - 1)*5 + 4]*bar_s
+        eps_y = v_eps_1
+        bar_s = eps_y*(1 - z[t*5 + 1]*z[t*5 + 1])
         v_eps_1 = 0
-        v_delta_0_1 = u_s_bar
-        v_grad_w_1_0 += z[(t - 1)*5]*u_s_bar
-        v_grad_w_1_1 += z[(t - 1)*5 + 1]*u_s_bar
-        v_grad_w_1_2 += z[(t - 1)*5 + 2]*u_s_bar
-        v_grad_w_1_3 += z[(t - 1)*5 + 3]*u_s_bar
-        v_grad_w_1_4 += z[(t - 1)*5 + 4]*u_s_bar
-        u_y_new_bar = v_eps_2
-        u_s_bar = u_y_new_bar*(1 - z[t*5 + 2]*z[t*5 + 2])
+        v_delta_0_1 = bar_s
+        v_grad_w_1_0 += z[(t - 1)*5]*bar_s
+        v_grad_w_1_1 += z[(t - 1)*5 + 1]*bar_s
+        v_grad_w_1_2 += z[(t - 1)*5 + 2]*bar_s
+        v_grad_w_1_3 += z[(t - 1)*5 + 3]*bar_s
+        v_grad_w_1_4 += z[(t - 1)*5 + 4]*bar_s
+        eps_y = v_eps_2
+        bar_s = eps_y*(1 - z[t*5 + 2]*z[t*5 + 2])
         v_eps_2 = 0
-        v_delta_0_2 = u_s_bar
-        v_grad_w_2_0 += z[(t - 1)*5]*u_s_bar
-        v_grad_w_2_1 += z[(t - 1)*5 + 1]*u_s_bar
-        v_grad_w_2_2 += z[(t - 1)*5 + 2]*u_s_bar
-        v_grad_w_2_3 += z[(t - 1)*5 + 3]*u_s_bar
-        v_grad_w_2_4 += z[(t - 1)*5 + 4]*u_s_bar
+        v_delta_0_2 = bar_s
+        v_grad_w_2_0 += z[(t - 1)*5]*bar_s
+        v_grad_w_2_1 += z[(t - 1)*5 + 1]*bar_s
+        v_grad_w_2_2 += z[(t - 1)*5 + 2]*bar_s
+        v_grad_w_2_3 += z[(t - 1)*5 + 3]*bar_s
+        v_grad_w_2_4 += z[(t - 1)*5 + 4]*bar_s
         # ε(t−1): what reaches the step before along the connections
-        v_eps_0 = (v_eps_0 + v_w_0_0*v_delta_0_0 + v_w_1_0*v_delta_0_1 + v_w_2_0*v_delta_0_2)
-        v_eps_1 = (v_eps_1 + v_w_0_1*v_delta_0_0 + v_w_1_1*v_delta_0_1 + v_w_2_1*v_delta_0_2)
-        v_eps_2 = (v_eps_2 + v_w_0_2*v_delta_0_0 + v_w_1_2*v_delta_0_1 + v_w_2_2*v_delta_0_2)
+        sum = ((v_eps_0) + v_w_0_0*v_delta_0_0 + v_w_1_0*v_delta_0_1 + v_w_2_0*v_delta_0_2)
+        v_eps_0 = sum
+        sum = ((v_eps_1) + v_w_0_1*v_delta_0_0 + v_w_1_1*v_delta_0_1 + v_w_2_1*v_delta_0_2)
+        v_eps_1 = sum
+        sum = ((v_eps_2) + v_w_0_2*v_delta_0_0 + v_w_1_2*v_delta_0_1 + v_w_2_2*v_delta_0_2)
+        v_eps_2 = sum
     J[0] = v_J
     grad_theta[0] = v_grad_w_0_0
     grad_theta[1] = v_grad_w_0_1
@@ -355,8 +368,8 @@ cdef void gradient_all_core(
     cdef real v_w_1_3, v_w_1_4, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3, v_w_2_4, v_J
     cdef real v_grad_w_0_0, v_grad_w_0_1, v_grad_w_0_2, v_grad_w_0_3, v_grad_w_0_4, v_grad_w_1_0, v_grad_w_1_1, v_grad_w_1_2
     cdef real v_grad_w_1_3, v_grad_w_1_4, v_grad_w_2_0, v_grad_w_2_1, v_grad_w_2_2, v_grad_w_2_3, v_grad_w_2_4, v_eps_0
-    cdef real v_eps_1, v_eps_2, v_eps_3, v_eps_4, v_delta_0_0, v_delta_0_1, v_delta_0_2, u_s
-    cdef real u_y_new, u_y_new_bar, u_s_bar
+    cdef real v_eps_1, v_eps_2, v_eps_3, v_eps_4, v_delta_0_0, v_delta_0_1, v_delta_0_2, sum
+    cdef real u_s, new_y, eps_y, bar_s
     v_w_0_0 = theta[0]
     v_w_0_1 = theta[1]
     v_w_0_2 = theta[2]
@@ -385,16 +398,16 @@ cdef void gradient_all_core(
         z[(t - 1)*5 + 4] = x[(t - 1)*2 + 1]
         u_s = (0 + v_w_0_0*z[(t - 1)*5] + v_w_0_1*z[(t - 1)*5 + 1] + v_w_0_2*z[(t - 1)*5 + 2]
             + v_w_0_3*z[(t - 1)*5 + 3] + v_w_0_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5] = new_y
         u_s = (0 + v_w_1_0*z[(t - 1)*5] + v_w_1_1*z[(t - 1)*5 + 1] + v_w_1_2*z[(t - 1)*5 + 2]
             + v_w_1_3*z[(t - 1)*5 + 3] + v_w_1_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5 + 1] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5 + 1] = new_y
         u_s = (0 + v_w_2_0*z[(t - 1)*5] + v_w_2_1*z[(t - 1)*5 + 1] + v_w_2_2*z[(t - 1)*5 + 2]
             + v_w_2_3*z[(t - 1)*5 + 3] + v_w_2_4*z[(t - 1)*5 + 4])
-        u_y_new = k_tanh(u_s)
-        z[t*5 + 2] = u_y_new
+        new_y = k_tanh(u_s)
+        z[t*5 + 2] = new_y
     v_grad_w_0_0 = 0
     v_grad_w_0_1 = 0
     v_grad_w_0_2 = 0
@@ -427,41 +440,46 @@ cdef void gradient_all_core(
         v_J += k_where(mask[(t - 1)*mask_step] != 0, -<real>0.5*mask[(t - 1)*mask_step]*((target[t - 1] - z[t*5 + 2])*(target[t - 1] - z[t*5 + 2])), 0)
         v_eps_2 += k_where(mask[(t - 1)*mask_step] != 0, mask[(t - 1)*mask_step]*(target[t - 1] - z[t*5 + 2]), 0)
         # δ(t), and this step's terms of the gradient
-        u_y_new_bar = v_eps_0
-        u_s_bar = u_y_new_bar*(1 - z[t*5]*z[t*5])
+        eps_y = v_eps_0
+        bar_s = eps_y*(1 - z[t*5]*z[t*5])
         v_eps_0 = 0
-        v_delta_0_0 = u_s_bar
-        v_grad_w_0_0 += z[(t - 1)*5]*u_s_bar
-        v_grad_w_0_1 += z[(t - 1)*5 + 1]*u_s_bar
-        v_grad_w_0_2 += z[(t - 1)*5 + 2]*u_s_bar
-        v_grad_w_0_3 += z[(t - 1)*5 + 3]*u_s_bar
-        v_grad_w_0_4 += z[(t - 1)*5 + 4]*u_s_bar
-        u_y_new_bar = v_eps_1
-        u_s_bar = u_y_new_bar*(1 - z[t*5 + 1]*z[t*5 + 1])
+        v_delta_0_0 = bar_s
+        v_grad_w_0_0 += z[(t - 1)*5]*bar_s
+        v_grad_w_0_1 += z[(t - 1)*5 + 1]*bar_s
+        v_grad_w_0_2 += z[(t - 1)*5 + 2]*bar_s
+        v_grad_w_0_3 += z[(t - 1)*5 + 3]*bar_s
+        v_grad_w_0_4 += z[(t - 1)*5 + 4]*bar_s
+        eps_y = v_eps_1
+        bar_s = eps_y*(1 - z[t*5 + 1]*z[t*5 + 1])
         v_eps_1 = 0
-        v_delta_0_1 = u_s_bar
-        v_grad_w_1_0 += z[(t - 1)*5]*u_s_bar
-        v_grad_w_1_1 += z[(t - 1)*5 + 1]*u_s_bar
-        v_grad_w_1_2 += z[(t - 1)*5 + 2]*u_s_bar
-        v_grad_w_1_3 += z[(t - 1)*5 + 3]*u_s_bar
-        v_grad_w_1_4 += z[(t - 1)*5 + 4]*u_s_bar
-        u_y_new_bar = v_eps_2
-        u_s_bar = u_y_new_bar*(1 - z[t*5 + 2]*z[t*5 + 2])
+        v_delta_0_1 = bar_s
+        v_grad_w_1_0 += z[(t - 1)*5]*bar_s
+        v_grad_w_1_1 += z[(t - 1)*5 + 1]*bar_s
+        v_grad_w_1_2 += z[(t - 1)*5 + 2]*bar_s
+        v_grad_w_1_3 += z[(t - 1)*5 + 3]*bar_s
+        v_grad_w_1_4 += z[(t - 1)*5 + 4]*bar_s
+        eps_y = v_eps_2
+        bar_s = eps_y*(1 - z[t*5 + 2]*z[t*5 + 2])
         v_eps_2 = 0
-        v_delta_0_2 = u_s_bar
-        v_grad_w_2_0 += z[(t - 1)*5]*u_s_bar
-        v_grad_w_2_1 += z[(t - 1)*5 + 1]*u_s_bar
-        v_grad_w_2_2 += z[(t - 1)*5 + 2]*u_s_bar
-        v_grad_w_2_3 += z[(t - 1)*5 + 3]*u_s_bar
-        v_grad_w_2_4 += z[(t - 1)*5 + 4]*u_s_bar
+        v_delta_0_2 = bar_s
+        v_grad_w_2_0 += z[(t - 1)*5]*bar_s
+        v_grad_w_2_1 += z[(t - 1)*5 + 1]*bar_s
+        v_grad_w_2_2 += z[(t - 1)*5 + 2]*bar_s
+        v_grad_w_2_3 += z[(t - 1)*5 + 3]*bar_s
+        v_grad_w_2_4 += z[(t - 1)*5 + 4]*bar_s
         # ε(t−1): what reaches the step before along the connections
-        v_eps_0 = (v_eps_0 + v_w_0_0*v_delta_0_0 + v_w_1_0*v_delta_0_1 + v_w_2_0*v_delta_0_2)
-        v_eps_1 = (v_eps_1 + v_w_0_1*v_delta_0_0 + v_w_1_1*v_delta_0_1 + v_w_2_1*v_delta_0_2)
-        v_eps_2 = (v_eps_2 + v_w_0_2*v_delta_0_0 + v_w_1_2*v_delta_0_1 + v_w_2_2*v_delta_0_2)
-        grad_x[(t - 1)*2] = (grad_x[(t - 1)*2] + v_w_0_3*v_delta_0_0 + v_w_1_3*v_delta_0_1
+        sum = ((v_eps_0) + v_w_0_0*v_delta_0_0 + v_w_1_0*v_delta_0_1 + v_w_2_0*v_delta_0_2)
+        v_eps_0 = sum
+        sum = ((v_eps_1) + v_w_0_1*v_delta_0_0 + v_w_1_1*v_delta_0_1 + v_w_2_1*v_delta_0_2)
+        v_eps_1 = sum
+        sum = ((v_eps_2) + v_w_0_2*v_delta_0_0 + v_w_1_2*v_delta_0_1 + v_w_2_2*v_delta_0_2)
+        v_eps_2 = sum
+        sum = ((grad_x[(t - 1)*2]) + v_w_0_3*v_delta_0_0 + v_w_1_3*v_delta_0_1
             + v_w_2_3*v_delta_0_2)
-        grad_x[(t - 1)*2 + 1] = (grad_x[(t - 1)*2 + 1] + v_w_0_4*v_delta_0_0 + v_w_1_4*v_delta_0_1
+        grad_x[(t - 1)*2] = sum
+        sum = ((grad_x[(t - 1)*2 + 1]) + v_w_0_4*v_delta_0_0 + v_w_1_4*v_delta_0_1
             + v_w_2_4*v_delta_0_2)
+        grad_x[(t - 1)*2 + 1] = sum
     grad_y0[0] = v_eps_0
     grad_y0[1] = v_eps_1
     grad_y0[2] = v_eps_2
@@ -565,7 +583,9 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         if wrt is None:
             return J, grad_theta
         return Gradient(J, grad_theta, None, None)
+    read += (grad_theta,)
     grad_x = _result("x", outs.get("x"), (T, 2), read)
+    read += (grad_x,)
     grad_y0 = _result("y0", outs.get("y0"), (3,), read)
     p_theta = _data(theta)
     p_x = _data(x)

@@ -65,7 +65,9 @@ def profiles() -> dict[str, Profile]:
         msvc = ("/O2", "/fp:precise")
         return {name: Profile(name, msvc, ()) for name in ("local", "portable", "reproducible")}
     native = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
-    wide = ("-mprefer-vector-width=512",) if "avx512f" in cpu_features() else ()
+    wide: list[str] = ["-mprefer-vector-width=512"] if "avx512f" in cpu_features() else []
+    if has_vector_math():
+        wide.append("-DK_VECTOR_MATH")
     link = ("-lm",)
     made = (
         Profile("local", ("-O3", native, *wide, "-ffp-contract=fast", *_QUIET), link, native=True),
@@ -73,6 +75,13 @@ def profiles() -> dict[str, Profile]:
         Profile("reproducible", ("-O3", "-ffp-contract=off", *_QUIET), link),
     )
     return {p.name: p for p in made}
+
+
+def has_vector_math() -> bool:
+    """Whether the C library has exp, tanh and their kind on vectors: glibc from 2.35, x86-64."""
+    library, version = platform.libc_ver()
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return library == "glibc" and numbers >= [2, 35] and platform.machine() == "x86_64"
 
 
 def profile(name: str) -> Profile:
