@@ -1,0 +1,108 @@
+"""What was checked, how, how well it held: a table of claims."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that was checked.
+
+    Attributes
+    ----------
+    name : str
+        What is claimed, e.g. ``∂J/∂theta``.
+    method : str
+        How it was checked.
+    worst, limit : float or None
+        The worst error seen and the most that is allowed, in the unit the detail states;
+        None where the check is exact.
+    ok : bool
+    detail : str
+        Sizes, units, and on failure the culprit.
+    """
+
+    name: str
+    method: str
+    worst: float | None
+    limit: float | None
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All claims about one network and algorithm."""
+
+    network: str
+    algorithm: str
+    claims: tuple[Claim, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are claims and every one holds."""
+        return bool(self.claims) and all(c.ok for c in self.claims)
+
+    @property
+    def failed(self) -> tuple[Claim, ...]:
+        """The claims that do not hold."""
+        return tuple(c for c in self.claims if not c.ok)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data for JSON; a number that is not finite becomes text."""
+        return {
+            "network": self.network,
+            "algorithm": self.algorithm,
+            "ok": self.ok,
+            "claims": [
+                {
+                    "name": c.name,
+                    "method": c.method,
+                    "worst": _plain(c.worst),
+                    "limit": _plain(c.limit),
+                    "ok": c.ok,
+                    "detail": c.detail,
+                }
+                for c in self.claims
+            ],
+        }
+
+    def __str__(self) -> str:
+        """A plain aligned table, one line per claim, with the verdict of the whole below."""
+        head = ("claim", "method", "worst", "limit", "verdict", "detail")
+        rows = [head] + [
+            (
+                c.name,
+                c.method,
+                number_text(c.worst),
+                number_text(c.limit),
+                "ok" if c.ok else "FAILED",
+                c.detail,
+            )
+            for c in self.claims
+        ]
+        widths = [max(len(r[i]) for r in rows) for i in range(len(head) - 1)]
+        lines = [f"{self.network}: {self.algorithm}"]
+        for r in rows:
+            cells = [text.ljust(w) for text, w in zip(r, widths, strict=False)]
+            lines.append("  " + "  ".join([*cells, r[-1]]).rstrip())
+        failed, total = len(self.failed), len(self.claims)
+        verdict = f"all {total} claims hold" if self.ok else f"{failed} of {total} claims FAILED"
+        lines.append(verdict)
+        return "\n".join(lines)
+
+
+def number_text(value: float | None) -> str:
+    """A worst error or a limit; ``exact`` where there is no number."""
+    if value is None:
+        return "exact"
+    return f"{value:.3g}"
+
+
+def _plain(value: float | None) -> float | str | None:
+    if value is None or math.isfinite(value):
+        return value
+    return repr(value)
