@@ -1,0 +1,303 @@
+"""The command line: ``derive show | verify | generate | train | bench | cache | demo``.
+
+Errors are one clear paragraph on standard error with exit status 2; a claim that fails is exit
+status 1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from derive.display import keep_training, run_training, show_claims, show_training
+from derive.errors import DeriveError
+from derive.version import __version__
+
+console = Console(highlight=False, soft_wrap=True)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+SPEC = click.argument("spec", type=click.Path(path_type=Path))
+DTYPE = click.option("--dtype", default="float64", show_default=True, help="float64 or float32")
+BATCH = click.option("--batch", is_flag=True, help="Arrays have a last axis of sequences.")
+SCHEDULE = click.option("--schedule", default="auto", show_default=True,
+                        help="auto, unrolled or tables")  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="derive")
+def commands() -> None:
+    """SymPy in, learning kernels out."""
+
+
+def main() -> None:
+    """Run a command; its errors become one paragraph."""
+    from derive.timeseries import TaskError
+    from derive.train import TrainingError
+
+    warnings.showwarning = _warn
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        complaints.print("stopped")
+        sys.exit(130)
+    except (DeriveError, TaskError, TrainingError) as error:
+        complaints.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        complaints.print(f"[bold red]error:[/] {escape(where + (error.strerror or str(error)))}")
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _warn(message: Any, *_: Any, **__: Any) -> None:
+    complaints.print(f"[yellow]warning:[/] {escape(str(message))}")
+
+
+@commands.command()
+@SPEC
+@click.option("--latex", is_flag=True, help="LaTeX instead of text.")
+@click.option("--program", is_flag=True, help="Also the program, as pseudo-code.")
+@click.option("--source", is_flag=True, help="Also the emitted module.")
+@DTYPE
+@BATCH
+@SCHEDULE
+def show(
+    spec: Path, latex: bool, program: bool, source: bool, dtype: str, batch: bool, schedule: str
+) -> None:
+    """Show how a network learns: its derivation, and on demand the code."""
+    import numpy as np
+
+    from derive.kernel import as_network, checked_dtype, differentiate, emit, settled_algorithm
+    from derive.program.algorithms import programs
+    from derive.program.schedules.choose import choose, scheduled
+
+    net = as_network(spec)
+    algorithm = settled_algorithm(net, None, {})
+    choice = choose(net, batch, schedule)
+    itemsize = np.dtype(checked_dtype(dtype)).itemsize
+    derivation = differentiate(net)
+    shown = [derivation.latex() if latex else str(derivation)]
+    if program:
+        laid_out = scheduled(programs(net, algorithm)["gradient"], choice, itemsize)
+        shown.append(str(laid_out))
+    if source:
+        shown.append(emit(net, algorithm, dtype, batch, schedule).text)
+    click.echo("\n\n".join(shown))
+
+
+@commands.command()
+@SPEC
+@click.option("--plant", help="Verify a program with this fault in it; it must be caught.")
+@click.option("--seed", default=0, show_default=True, help="Of the random networks and weights.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@DTYPE
+@SCHEDULE
+def verify(
+    spec: Path, plant: str | None, seed: int, as_json: bool, dtype: str, schedule: str
+) -> int:
+    """Prove a network's program and check its kernel; exit status 1 when a claim fails."""
+    from derive.kernel import as_network
+    from derive.verify import verify as check
+
+    net = as_network(spec)
+    with _status(not as_json) as say:
+        report = check(net, schedule=schedule, dtype=dtype, seed=seed, plant=plant, progress=say)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    else:
+        show_claims(console, report)
+    return 0 if report.ok else 1
+
+
+@contextmanager
+def _status(shown: bool = True) -> Iterator[Callable[[str], None]]:
+    if not shown or not complaints.is_terminal:
+        yield lambda text: None
+        return
+    with complaints.status("starting") as status:
+        yield lambda text: status.update(escape(text))
+
+
+@commands.command()
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
+@click.option("--into", type=click.Path(path_type=Path), default=Path("generated"),
+              show_default=True, help="The folder of emitted modules.")  # fmt: skip
+@click.option("--check", is_flag=True, help="Only say whether the folder is up to date.")
+@click.option("--all", "everything", is_flag=True, help="Emit every module of the folder anew.")
+@click.option("--no-build", is_flag=True, help="Emit the source only.")
+@DTYPE
+@BATCH
+@SCHEDULE
+def generate(
+    spec: Path | None,
+    into: Path,
+    check: bool,
+    everything: bool,
+    no_build: bool,
+    dtype: str,
+    batch: bool,
+    schedule: str,
+) -> int:
+    """Emit a network's module into a package and build it there."""
+    from derive import generate as generating
+
+    if check:
+        wrong = generating.check(into)
+        for line in wrong:
+            complaints.print(escape(line))
+        if not wrong:
+            console.print(f"{escape(str(into))} is up to date")
+        return 1 if wrong else 0
+    if everything:
+        for path in generating.regenerate(into):
+            console.print(f"emitted {escape(str(path))}")
+        return 0
+    if spec is None:
+        raise click.UsageError("give a spec file, or --check, or --all")
+    path = generating.generate(
+        spec, into, dtype=dtype, batch=batch, schedule=schedule, build=not no_build
+    )
+    console.print(f"emitted {'' if no_build else 'and built '}{escape(str(path))}")
+    return 0
+
+
+@commands.command()
+@SPEC
+@click.option("--weights", type=click.Path(path_type=Path), help="Where to save the weights.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Where to draw the prediction.")
+def train(spec: Path, weights: Path | None, plot: Path | None) -> None:
+    """Train a spec's network on its data and report it beside the baselines."""
+    report, net = run_training(complaints, spec)
+    show_training(console, report)
+    keep_training(console, report, net, weights or Path(f"{net.name}_weights.npz"), plot)
+
+
+@commands.command()
+@SPEC
+@click.option("--steps", default=1000, show_default=True, help="T, the length of the sequence.")
+@click.option("--sequences", default=None, type=int, help="B: time a kernel over a batch.")
+@click.option("--runs", default=50, show_default=True, help="Timed calls; the median is quoted.")
+@DTYPE
+@SCHEDULE
+def bench(
+    spec: Path, steps: int, sequences: int | None, runs: int, dtype: str, schedule: str
+) -> None:
+    """Time a network's kernel on random data."""
+    import time
+
+    import numpy as np
+
+    from derive.kernel import as_network
+    from derive.kernel import compile as compile_kernel
+
+    if min(steps, runs, sequences or 1) < 1:
+        raise click.UsageError("--steps, --sequences and --runs must be at least 1")
+    net = as_network(spec)
+    kernel = compile_kernel(net, dtype=dtype, batch=sequences is not None, schedule=schedule)
+    rng = np.random.default_rng(0)
+    tail = () if sequences is None else (sequences,)
+    x = rng.normal(size=(steps, net.inputs, *tail)).astype(dtype)
+    target = rng.normal(size=(steps, len(net.objective.targets), *tail)).astype(dtype)
+    theta = net.init(0).astype(dtype)
+    table = Table(title=repr(kernel), title_justify="left")
+    for name in ("function", "median", "fastest", "per step"):
+        table.add_column(name, justify="left" if name == "function" else "right")
+    calls = {
+        "forward": lambda: kernel.forward(theta, x),
+        "gradient": lambda: kernel.gradient(theta, x, target),
+    }
+    for name, call in calls.items():
+        call()
+        taken = []
+        for _ in range(runs):
+            started = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - started)
+        median, least = float(np.median(taken)), min(taken)
+        per_step = f"{median / steps / (sequences or 1) * 1e9:.0f} ns"
+        table.add_row(name, f"{median * 1e6:.1f} µs", f"{least * 1e6:.1f} µs", per_step)
+    console.print(table)
+    console.print(escape(kernel.explain()))
+
+
+@commands.group()
+def cache() -> None:
+    """The compiled kernels kept on disk."""
+
+
+@cache.command("list")
+def cache_list() -> None:
+    """List the kernels in the cache."""
+    import datetime
+
+    from derive.build import cache as store
+
+    table = Table()
+    for name in ("digest", "network", "algorithm", "dtype", "batch", "made", "size"):
+        table.add_column(name)
+    for entry in store.entries():
+        f = entry.fields
+        made = datetime.datetime.fromtimestamp(float(entry.created))
+        size = sum(p.stat().st_size for p in entry.path.iterdir())
+        table.add_row(
+            entry.digest[:12],
+            escape(str(f.get("name"))),
+            escape(str(f.get("algorithm", {}).get("name"))),
+            str(f.get("dtype")),
+            "yes" if f.get("batch") else "no",
+            f"{made:%Y-%m-%d %H:%M}",
+            f"{size / 1024:.0f} KiB",
+        )
+    console.print(table)
+    console.print(f"in {escape(str(store.root()))}")
+
+
+@cache.command("clear")
+@click.argument("digest", required=False)
+def cache_clear(digest: str | None) -> None:
+    """Remove all kernels, or the one whose digest starts with DIGEST."""
+    from derive.build import cache as store
+
+    count = store.clear(digest)
+    console.print(f"{count} removed")
+
+
+@cache.command("why")
+@click.argument("a")
+@click.argument("b")
+def cache_why(a: str, b: str) -> None:
+    """Say which fields of the keys of two kernels differ."""
+    from derive.build import cache as store
+
+    table = Table()
+    for name in ("field", a, b):
+        table.add_column(escape(name), overflow="fold")
+    for field, left, right in store.why(a, b):
+        table.add_row(escape(field), escape(str(left)), escape(str(right)))
+    console.print(table)
+
+
+@commands.command()
+@click.option("--plot", type=click.Path(path_type=Path), default=Path("sunspots.png"),
+              show_default=True, help="Where to draw the prediction.")  # fmt: skip
+def demo(plot: Path) -> int:
+    """Everything on real data: derive, prove, compile, check, train on sunspots, draw."""
+    from derive.demo import run
+
+    return run(console, complaints, plot)

@@ -1,0 +1,101 @@
+"""What commands print: tables of claims and of training, with progress where it takes a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+
+def claims_table(report: Any) -> Table:
+    """A verification report as a table."""
+    from derive.verify.report import number_text
+
+    table = Table(title=f"{report.network}, {report.algorithm}", title_justify="left")
+    table.add_column("claim")
+    table.add_column("method")
+    # A number that is cut off loses its exponent.
+    for name in ("worst error", "limit", "verdict"):
+        table.add_column(name, no_wrap=True)
+    for claim in report.claims:
+        verdict = "[green]holds[/]" if claim.ok else "[bold red]FAILS[/]"
+        table.add_row(
+            escape(str(claim.name)),
+            escape(str(claim.method)),
+            number_text(claim.worst),
+            number_text(claim.limit),
+            verdict,
+        )
+    return table
+
+
+def show_claims(console: Console, report: Any) -> None:
+    """Print a verification report: the table, what is known of each failure, the verdict."""
+    console.print(claims_table(report))
+    for claim in report.failed:
+        console.print(f"[bold red]{escape(claim.name)}[/], {escape(claim.method)}: "
+                      f"{escape(claim.detail) or 'no detail'}")  # fmt: skip
+    console.print("[bold green]all claims hold[/]" if report.ok else "[bold red]a claim fails[/]")
+
+
+def run_training(complaints: Console, spec: Path) -> tuple[Any, Any]:
+    """Train a spec's network with a progress bar; the report and the network."""
+    from derive.kernel import compile as compile_kernel
+    from derive.network.network import Network
+    from derive.network.specfile import read
+    from derive.timeseries import Task
+    from derive.train import train as fit_task
+
+    data = read(spec)
+    net = Network.load(spec)
+    task = Task.from_spec(data.get("data", {}), data.get("training", {}), spec.parent)
+    kernel = compile_kernel(net)
+    bar = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.description}"),
+        TimeElapsedColumn(),
+        console=complaints,
+        transient=True,
+    )
+    with bar:
+        job = bar.add_task("", total=1.0)
+
+        def progress(fraction: float, text: str) -> None:
+            bar.update(job, completed=fraction, description=escape(text))
+
+        return fit_task(task, net, kernel, progress), net
+
+
+def show_training(console: Console, report: Any) -> None:
+    """Print a training report beside its baselines."""
+    header, *rows = report.table()
+    table = Table(title="average relative variance, one step ahead", title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(escape(name), justify="right" if i else "left")
+    for row in rows:
+        style = "bold" if row[0] == report.network else None
+        table.add_row(*map(escape, row), style=style)
+    console.print(table)
+    console.print(
+        f"seed {report.seed} of {len(report.restarts)} restarts kept; "
+        f"{report.seconds:.1f} s of training"
+    )
+
+
+def keep_training(
+    console: Console, report: Any, net: Any, weights: Path, plot: Path | None
+) -> None:
+    """Save the weights, and draw the prediction where that is asked for."""
+    from derive.train import plot as draw
+    from derive.train import save_weights
+
+    save_weights(weights, report.theta, net)
+    console.print(f"weights saved in {escape(str(weights))}")
+    if plot is not None:
+        draw(report, plot)
+        console.print(f"prediction drawn in {escape(str(plot))}")
