@@ -61,8 +61,8 @@ def test_every_count_of_the_three_by_five_net() -> None:
     assert (counted.multiplications, counted.additions, counted.divisions) == (49, 46, 0)
     assert counted.functions == {"tanh": 3}
     assert counted.work(1000) == 1000 * (49 + 46 + 3)
-    # z (T+1, 5), ε 5, δ 3 and four locals.
-    assert counted.storage(1000) == 1001 * 5 + 5 + 3 + 4
+    # z (T+1, 5), ε 5, δ 3 and five locals.
+    assert counted.storage(1000) == 1001 * 5 + 5 + 3 + 5
 
 
 def test_a_leaky_net_divides_and_keeps_a_tape() -> None:
@@ -131,8 +131,8 @@ def test_work_and_storage_grow_linearly_with_connections_and_steps() -> None:
     for net, counted in zip(nets, counts, strict=True):
         w_U, w_A, n = weights_from_units(net), net.wiring.size, net.units
         assert counted.multiplications == w_U + 2 * w_A + 2 * n + 12
-        # z, then ε and δ, then the four locals of a unit and J.
-        assert counted.storage(100) == 101 * (n + 2) + (n + 2) + n + 4 + 1
+        # z, then ε and δ, then the four locals of a unit, the sum and J.
+        assert counted.storage(100) == 101 * (n + 2) + (n + 2) + n + 5 + 1
         assert counted.work(200) == 2 * counted.work(100)
         assert counted.tables <= 4 * w_A
 
