@@ -55,6 +55,9 @@ cdef extern from *:
     typedef real *K_RESTRICT real_out;
     #define k_where(c, a, b) ((c) ? (a) : (b))
     #define M(g) g
+    #if defined(K_VECTOR_MATH)
+    __attribute__((simd("notinbranch"))) extern double tanh(double);
+    #endif
     static inline real k_tanh(real x) { return M(tanh)(x); }
     """
     ctypedef double real

@@ -52,6 +52,9 @@ cdef extern from *:
     typedef real *K_RESTRICT real_out;
     #define k_where(c, a, b) ((c) ? (a) : (b))
     #define M(g) g
+    #if defined(K_VECTOR_MATH)
+    __attribute__((simd("notinbranch"))) extern double exp(double);
+    #endif
     static inline real k_logistic(real x) { return 1/(1 + M(exp)(-x)); }
     """
     ctypedef double real

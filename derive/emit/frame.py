@@ -84,10 +84,10 @@ CALLS = {"logistic": ("exp",), "softplus": ("exp", "log1p"), "relu": (), "step":
 
 
 def _vector_forms(names: set[str], double: bool) -> str:
-    """Declarations that let the compiler call a function on all lanes at once.
+    """Declarations that let the compiler call a function on several lanes or units at once.
 
     glibc has these since 2.35, with errors of at most 4 units in the last place. The build says
-    whether they are there; without them the loops over lanes call the function once per lane.
+    whether they are there; without them a loop calls the function once for each number.
     """
     called = sorted({c for name in names for c in CALLS.get(name, (name,))})
     if not called:
@@ -103,8 +103,7 @@ def c_functions(names: set[str], double: bool, lanes: bool) -> str:
     """Definitions of the functions a module calls, each as ``k_NAME``."""
     suffix = "" if double else "f"
     lines = ["#define M(g) g##f\n" if suffix else "#define M(g) g\n"] if names else []
-    if lanes:
-        lines.append(_vector_forms(names, double))
+    lines.append(_vector_forms(names, double))
     for name in sorted(names):
         pair = name in PAIRED_FUNCTIONS
         body = (PAIRED_FUNCTIONS if pair else SCALAR_FUNCTIONS).get(name, f"M({name})(x)")

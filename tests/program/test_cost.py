@@ -82,7 +82,9 @@ def test_schedules_move_loads_but_not_arithmetic(net: Network) -> None:
             assert counted.work(T) == reference.work(T)
         assert counted.multiplications == reference.multiplications
         assert counted.functions == reference.functions
-        assert counted.loads <= reference.loads
+        # The tables keep the sums of all units until the functions of all units are called.
+        sums = sum(len(net.cells[c].net_inputs) for c in net.cell_index)
+        assert counted.loads <= reference.loads + sums
 
 
 class Counted(float):
@@ -131,8 +133,8 @@ def test_work_and_storage_grow_linearly_with_connections_and_steps() -> None:
     for net, counted in zip(nets, counts, strict=True):
         w_U, w_A, n = weights_from_units(net), net.wiring.size, net.units
         assert counted.multiplications == w_U + 2 * w_A + 2 * n + 12
-        # z, then ε and δ, then the four locals of a unit, the sum and J.
-        assert counted.storage(100) == 101 * (n + 2) + (n + 2) + n + 5 + 1
+        # z, ε, δ and the sums of all units, then the four locals of a unit, the sum and J.
+        assert counted.storage(100) == 101 * (n + 2) + (n + 2) + 2 * n + 5 + 1
         assert counted.work(200) == 2 * counted.work(100)
         assert counted.tables <= 4 * w_A
 

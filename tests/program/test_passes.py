@@ -35,6 +35,7 @@ from derive.program.ir import (
 )
 from derive.program.passes.fold_tables import fold_tables
 from derive.program.passes.promote import promote
+from derive.program.passes.split_units import split_units
 from derive.program.passes.unroll import unroll
 from derive.program.schedules.choose import STRAIGHT_LINE, choose, scheduled
 from derive.program.schedules.tables import tables
@@ -265,3 +266,26 @@ def test_index_arithmetic_keeps_values(left: Any, right: Any, a: int, b: int) ->
 def test_a_size_without_value_is_named() -> None:
     with pytest.raises(ProgramError, match="'T' has no value"):
         evaluate(Plus(Var("T"), 1), {}, {})
+
+
+@given(networks(), st.integers(0, 99))
+def test_split_units_changes_no_bit(net: Network, seed: int) -> None:
+    given_data = data(net, seed=seed)
+    arithmetic, inputs = numpy_arithmetic(), as_inputs(given_data)
+    sizes = {"T": len(given_data.x), "mask_step": 1, "mask_rows": len(given_data.x)}
+    program = epochwise.gradient(net)
+    with np.errstate(all="ignore"):
+        before = run(program, arithmetic, inputs, sizes)
+        after = run(split_units(program), arithmetic, inputs, sizes)
+    for name in before:
+        assert np.array_equal(before[name], after[name], equal_nan=True)
+
+
+def test_split_units_leaves_functions_of_all_units_in_one_plain_loop() -> None:
+    net = Network(semilinear("tanh"), 5, 2, connect.full(), SquaredError([0]), name="five")
+    program = split_units(epochwise.forward(net))
+    time = next(s for s in program.body if isinstance(s, Loop) and s.role == "time")
+    sums, functions = [s for s in time.body if isinstance(s, Loop) and s.role == "units"]
+    assert any(isinstance(s, Loop) for s in sums.body)
+    assert not any(isinstance(s, Loop) for s in functions.body)
+    assert "tanh" in str([s.expr for s in functions.body if isinstance(s, Assign)])
