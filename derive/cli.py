@@ -41,9 +41,6 @@ def commands() -> None:
 
 def main() -> None:
     """Run a command; its errors become one paragraph."""
-    from derive.timeseries import TaskError
-    from derive.train import TrainingError
-
     warnings.showwarning = _warn
     try:
         code = commands.main(standalone_mode=False)
@@ -53,7 +50,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         complaints.print("stopped")
         sys.exit(130)
-    except (DeriveError, TaskError, TrainingError) as error:
+    except DeriveError as error:
         complaints.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(2)
     except BrokenPipeError:
@@ -83,12 +80,12 @@ def show(
     """Show how a network learns: its derivation, and on demand the code."""
     import numpy as np
 
-    from derive.kernel import as_network, checked_dtype, differentiate, emit, settled_algorithm
-    from derive.program.algorithms import programs
+    from derive.kernel import as_network, checked_dtype, differentiate, emit
+    from derive.program.algorithms import programs, settle
     from derive.program.schedules.choose import choose, scheduled
 
     net = as_network(spec)
-    algorithm = settled_algorithm(net, None, {})
+    algorithm = settle(net, None, {})
     choice = choose(net, batch, schedule)
     itemsize = np.dtype(checked_dtype(dtype)).itemsize
     derivation = differentiate(net)
@@ -254,7 +251,6 @@ def cache_list() -> None:
     for entry in store.entries():
         f = entry.fields
         made = datetime.datetime.fromtimestamp(float(entry.created))
-        size = sum(p.stat().st_size for p in entry.path.iterdir())
         table.add_row(
             entry.digest[:12],
             escape(str(f.get("name"))),
@@ -262,7 +258,7 @@ def cache_list() -> None:
             str(f.get("dtype")),
             "yes" if f.get("batch") else "no",
             f"{made:%Y-%m-%d %H:%M}",
-            f"{size / 1024:.0f} KiB",
+            f"{entry.size / 1024:.0f} KiB",
         )
     console.print(table)
     console.print(f"in {escape(str(store.root()))}")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from derive.errors import BuildError, NetworkError
 from derive.files import write_whole
-from derive.kernel import Emitted, as_network, emit, settled_algorithm
+from derive.kernel import Emitted, as_network, emit
+from derive.program.algorithms import settle
 
 MANIFEST = "manifest.json"
 FORMAT = "derive/generated/1"
@@ -168,7 +169,7 @@ def regenerate(folder: str | Path) -> list[Path]:
 
 def _emit(spec: Path, dtype: str, batch: bool, schedule: str) -> Emitted:
     net = as_network(spec)
-    return emit(net, settled_algorithm(net, None, {}), dtype, batch, schedule)
+    return emit(net, settle(net, None, {}), dtype, batch, schedule)
 
 
 def _build(emitted: Emitted, name: str) -> dict[str, bytes]:

@@ -243,12 +243,13 @@ def compile(
     from derive.build import cache as store
     from derive.build.toolchain import find_toolchain
     from derive.build.toolchain import profile as flags_of
+    from derive.program.algorithms import settle
 
     net = as_network(net)
     dtype = checked_dtype(dtype)
     if not isinstance(batch, bool):
         raise DerivationError(f"batch: expected True or False, got {batch!r}")
-    settled = settled_algorithm(net, algorithm, options)
+    settled = settle(net, algorithm, options)
     flags = flags_of(profile)
     toolchain = find_toolchain()
     if toolchain is None:
@@ -455,19 +456,6 @@ def as_network(net: Any) -> Network:
     if isinstance(net, (str, os.PathLike, Mapping)):
         return Network.load(net if isinstance(net, Mapping) else Path(net))
     raise DeriveError(f"net: expected a Network, a dict or the path of a spec, got {net!r}")
-
-
-def settled_algorithm(
-    net: Network, algorithm: str | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The algorithm asked for, or the spec's, with all its options."""
-    # The registry of algorithms imports SymPy; a spec's plain default must not.
-    stated = algorithm or net.algorithm["name"]
-    if stated == "epochwise" and not options and len(net.algorithm) == 1:
-        return {"name": "epochwise"}
-    from derive.program.algorithms import settle
-
-    return settle(net, algorithm, options)
 
 
 def checked_dtype(dtype: Any) -> str:

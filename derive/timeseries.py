@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from derive.errors import DeriveError
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 DATA_KEYS = ("file", "time", "inputs", "targets", "scale", "ahead")
@@ -26,7 +28,7 @@ TRAINING_KEYS = (
 )  # fmt: skip
 
 
-class TaskError(ValueError):
+class TaskError(DeriveError, ValueError):
     """The [data] or [training] table of a spec, or the file it names, cannot be used as it is."""
 
 

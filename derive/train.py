@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from derive.errors import DeriveError
 from derive.files import write_whole
 from derive.timeseries import (
     Floats,
@@ -35,7 +36,7 @@ from derive.timeseries import (
 Progress = Callable[[float, str], None]
 
 
-class TrainingError(RuntimeError):
+class TrainingError(DeriveError, RuntimeError):
     """Training cannot go on: a package is missing, or no restart gives a finite objective."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import sympy
 from sympy import Expr, Symbol
@@ -72,8 +73,17 @@ class LocalSystem:
         return sympy.S.Zero
 
 
+_systems: WeakKeyDictionary[Cell, LocalSystem] = WeakKeyDictionary()
+
+
 def local_system(cell: Cell) -> LocalSystem:
-    """Differentiate a cell's equations, once for every unit that has this cell."""
+    """A cell's equations differentiated: once for every unit, and every reader, of this cell."""
+    if cell not in _systems:
+        _systems[cell] = _differentiated(cell)
+    return _systems[cell]
+
+
+def _differentiated(cell: Cell) -> LocalSystem:
     eq = cell.equations
     old = tuple(eq.states)
     new = tuple(Symbol(y.name + NEXT, real=True) for y in old)

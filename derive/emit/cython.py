@@ -120,7 +120,6 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         block += _static(f"int{values.dtype.itemsize * 8}_t", name, map(str, values.tolist()))
     for name, a in sorted(constants.items()):
         block += _static("real", name, map(repr, map(float, a.values)))
-    block = block.replace("#include <stdlib.h>", "#include <stdint.h>\n#include <stdlib.h>")
     declared = [
         "ctypedef double real" if ctype == "double" else "ctypedef float real",
         "ctypedef const real *real_in",
@@ -271,7 +270,7 @@ def _gradient(net: Network, only: Program, everything: Program) -> str:
     # Every array is checked before any is written to: a refused call leaves them as they were.
     zeroed = ["grad_theta[...] = 0"] if batch else []
     body.append('if names == ("theta",):')
-    some, call = _call(only, "gradient_core", accumulated, net, sums=True)
+    some, call = _call(only, "gradient_core", accumulated, net)
     body += ["    " + line for line in (*zeroed, *call)]
     body += [
         "    if wrt is None:",
@@ -284,7 +283,7 @@ def _gradient(net: Network, only: Program, everything: Program) -> str:
         *zeroed,
     ]
     outs = {**accumulated, "grad_x": f"T*{m}", "grad_y0": str(states)}
-    more, call = _call(everything, "gradient_all_core", outs, net, sums=True)
+    more, call = _call(everything, "gradient_all_core", outs, net)
     body += call
     body += [
         "return _only(names, Gradient(J, grad_theta, grad_x, grad_y0))",
@@ -312,7 +311,6 @@ def _call(
     name: str,
     outputs: Mapping[str, str],
     net: Network,
-    sums: bool = False,
 ) -> tuple[list[str], list[str]]:
     """The pointers it needs, and: allocate scratch, run the core without the GIL, free it."""
     lanes = program.lane_width > 1
@@ -360,7 +358,7 @@ def _call(
                 lines.append(f"        k_pack(w_{a.name}, p_{a.name}, {rows[a.name]}, B, b0)")
         lines.append(f"        {call}")
         for a in passed(program):
-            if a.role == "out" and sums and a.name in ("J", "grad_theta"):
+            if a.role == "out" and a.name in ("J", "grad_theta"):
                 to = "&J" if a.name == "J" else "p_grad_theta"
                 lines.append(f"        k_sum({to}, w_{a.name}, {rows[a.name]}, B, b0)")
             elif a.role == "out":

@@ -14,6 +14,7 @@ DIRECTIVES = (
 
 C_TYPES = Template("""\
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(_MSC_VER)

@@ -1,22 +1,25 @@
 """The algorithm family: one file each, all composed from :mod:`derive.program.sweep`.
 
-An algorithm is a module with ``OPTIONS`` (the options it takes, with their defaults) and
-``programs(net, **options)``, which gives the Programs of a kernel by name.
+An algorithm is a module of its name with ``programs(net, **options)``, which gives the Programs of
+a kernel by name. It is imported when its Programs are asked for, and SymPy with it: which
+algorithm a kernel in the cache has can be told without.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from derive.errors import DerivationError
-from derive.network.network import Network
-from derive.program.algorithms import epochwise
-from derive.program.ir import Program
 
-ALGORITHMS: dict[str, ModuleType] = {"epochwise": epochwise}
+if TYPE_CHECKING:
+    from derive.network.network import Network
+    from derive.program.ir import Program
+
+ALGORITHMS: dict[str, dict[str, Any]] = {"epochwise": {}}
+"""Each algorithm with the options it takes and their defaults."""
 
 
 def settle(net: Network, algorithm: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def settle(net: Network, algorithm: str | None, options: Mapping[str, Any]) -> d
         close = difflib.get_close_matches(str(name), ALGORITHMS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(ALGORITHMS)}"
         raise DerivationError(f"algorithm: no {name!r} in this version; {hint}")
-    known = ALGORITHMS[name].OPTIONS
+    known = ALGORITHMS[name]
     for key in stated:
         if key not in known:
             raise DerivationError(
@@ -47,4 +50,5 @@ def settle(net: Network, algorithm: str | None, options: Mapping[str, Any]) -> d
 def programs(net: Network, algorithm: Mapping[str, Any]) -> dict[str, Program]:
     """The Programs of a kernel, not yet scheduled, for a settled algorithm."""
     options = {k: v for k, v in algorithm.items() if k != "name"}
-    return dict(ALGORITHMS[algorithm["name"]].programs(net, **options))
+    module = importlib.import_module(f"derive.program.algorithms.{algorithm['name']}")
+    return dict(module.programs(net, **options))

@@ -25,21 +25,20 @@ from derive.program.ir import (
 )
 from derive.program.layout import Layout, lay_out
 
-OPTIONS: dict[str, object] = {}
-
 
 def programs(net: Network) -> dict[str, Program]:
     """The functions of an epochwise kernel."""
+    layout = lay_out(net)
     return {
-        "forward": forward(net),
-        "gradient": gradient(net),
-        "gradient_all": gradient(net, ("theta", "x", "y0")),
+        "forward": forward(net, layout),
+        "gradient": gradient(net, layout=layout),
+        "gradient_all": gradient(net, ("theta", "x", "y0"), layout),
     }
 
 
-def forward(net: Network) -> Program:
+def forward(net: Network, layout: Layout | None = None) -> Program:
     """The states of every step: y of shape (T+1, N)."""
-    layout = lay_out(net)
+    layout = layout or lay_out(net)
     t = Var("t")
     out = sweep.copy(
         Ref("y", (t, Var("l"))),
@@ -55,9 +54,11 @@ def forward(net: Network) -> Program:
     return _program("forward", layout, ("T",), storage, body)
 
 
-def gradient(net: Network, wrt: tuple[str, ...] = ("theta",)) -> Program:
+def gradient(
+    net: Network, wrt: tuple[str, ...] = ("theta",), layout: Layout | None = None
+) -> Program:
     """J^total and its gradient with respect to theta and, on demand, x and y0."""
-    layout = lay_out(net)
+    layout = layout or lay_out(net)
     t = Var("t")
     before = plus(t, -1)
     back: list[Statement] = [
