@@ -8,7 +8,7 @@ imports only from those before it:
     program     how to compute it: loops around SymPy right-hand sides, schedules, counted cost
     emit        Programs as the text of a Cython module
     build       text to a binary, and the cache of them
-    kernel      what a user holds: forward and gradient on NumPy arrays
+    kernel      what a user holds: forward, gradient, and start for online learning
     verify, train, cli   what is done with it
 
 Names are loaded when they are first used, so that a cached kernel runs without importing SymPy.
@@ -47,6 +47,9 @@ _HOME = {
     "BuildError": "derive.errors",
     "CacheError": "derive.errors",
     "ConvergenceError": "derive.errors",
+    "StateError": "derive.errors",
+    "CapacityError": "derive.errors",
+    "Online": "derive.online",
 }
 _MODULES = {"cells": "derive.network.library", "connect": "derive.network.connect"}
 

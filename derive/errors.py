@@ -59,3 +59,11 @@ class CacheError(DeriveError, RuntimeError):
 
 class ConvergenceError(DeriveError, ArithmeticError):
     """From ``kernel``: a relaxation did not reach its tolerance."""
+
+
+class StateError(DeriveError, ValueError):
+    """From ``online``: a state is not one of this kernel, or the run it is given to has no room."""
+
+
+class CapacityError(DeriveError, RuntimeError):
+    """From ``online``: the history that is kept has reached its capacity."""

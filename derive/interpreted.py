@@ -11,6 +11,7 @@ import numpy as np
 from derive.network.network import Network
 from derive.program.interpret import numpy_arithmetic, run
 from derive.program.ir import Program
+from derive.program.state import state_arrays, state_size
 
 Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
 WRT = ("theta", "x", "y0")
@@ -20,11 +21,18 @@ class Interpreted:
     """``forward`` and ``gradient`` with the signatures and checks of an emitted module."""
 
     def __init__(
-        self, net: Network, programs: Mapping[str, Program], dtype: str, batch: bool
+        self,
+        net: Network,
+        programs: Mapping[str, Program],
+        dtype: str,
+        batch: bool,
+        algorithm: str = "epochwise",
     ) -> None:
-        self.net, self.programs = net, programs
+        self.net, self.programs, self.algorithm = net, programs, algorithm
         self.dtype, self.batch = np.dtype(dtype), batch
         self.arithmetic = numpy_arithmetic(self.dtype)
+        if "step" in programs:
+            self.STATE = state_size(programs)
 
     def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
         """States of every step: y (T+1, N[, B])."""
@@ -57,6 +65,11 @@ class Interpreted:
         else:
             inputs["mask"] = self._array("mask", mask, shape, symbols)
         names, outs = _wanted(wrt, out)
+        if names != ("theta",) and "gradient_all" not in self.programs:
+            raise ValueError(
+                f"wrt: algorithm {self.algorithm} gives the gradient by theta only, got {names}; "
+                "epochwise gives x and y0"
+            )
         shapes = {
             "theta": (self.net.size,),
             "x": (T, self.net.inputs, *lanes),
@@ -79,6 +92,64 @@ class Interpreted:
         if wrt is None:
             return J, results["theta"]
         return Gradient(J, *(results.get(name) for name in WRT))
+
+    def start(self, state: Any, y0: Any) -> None:
+        """Set the state to that before the first step."""
+        states = len(self.net.states)
+        shape, symbols = ((states, -1), "B") if self.batch else ((states,), "")
+        y0 = self._array("y0", y0, shape, f"(N={states}, {symbols})".replace(", )", ",)"))
+        kept = self._state("start", state, y0.shape[1:])
+        with np.errstate(all="ignore"):
+            run(self.programs["start"], self.arithmetic, {"y0": y0}, {}, y0.shape[1:], kept)
+
+    def step(self, state: Any, t: int, theta: Any, x: Any, target: Any, mask: Any) -> Any:
+        """Step number t: outputs, J(t), and the gradient where each step has one."""
+        m, n_T = self.net.inputs, len(self.net.objective.targets)
+        theta = self._array("theta", theta, (self.net.size,), f"(P={self.net.size},)")
+        x = self._array(
+            "x_t", x, (m, -1) if self.batch else (m,), f"(m={m}, B)" if self.batch else f"(m={m},)"
+        )
+        lanes = x.shape[1:]
+        shape = (n_T, *lanes)
+        symbols = f"(n_T={n_T}, B={lanes[0]})" if lanes else f"(n_T={n_T},)"
+        target = self._array("target_t", target, shape, symbols)
+        if mask is None:
+            mask = np.ones(shape, dtype=self.dtype)
+        else:
+            mask = self._array("mask_t", mask, shape, symbols)
+        kept = self._state("step", state, lanes)
+        given = {"theta": theta, "x": x, "target": target, "mask": mask}
+        with np.errstate(all="ignore"):
+            r = run(self.programs["step"], self.arithmetic, given, {"t": t}, lanes, kept)
+        J = float(r["J"].sum())
+        return (r["y"], J, *([self._summed(r)] if "grad_theta" in r else []))
+
+    def update(self, state: Any, b: int, t: int, theta: Any, B: int = 0) -> Any:
+        """The gradient of window number b, whose last step is t."""
+        theta = self._array("theta", theta, (self.net.size,), f"(P={self.net.size},)")
+        lanes = (B,) if self.batch else ()
+        kept, sizes = self._state("update", state, lanes), {"b": b, "t": t}
+        with np.errstate(all="ignore"):
+            r = run(self.programs["update"], self.arithmetic, {"theta": theta}, sizes, lanes, kept)
+        return self._summed(r)
+
+    def _summed(self, results: Mapping[str, Any]) -> Any:
+        gradient = results["grad_theta"]
+        return gradient.sum(axis=-1) if self.batch else gradient
+
+    def _state(self, name: str, state: Any, lanes: tuple[int, ...]) -> dict[str, Any]:
+        """Views of the arrays that ``state`` holds."""
+        if not isinstance(state, np.ndarray) or state.dtype != self.dtype:
+            given = getattr(state, "dtype", type(state).__name__)
+            raise TypeError(f"state: expected an array of {self.dtype}, got {given}")
+        size = self.STATE * int(np.prod(lanes, dtype=np.int64))
+        if state.shape != (size,):
+            raise ValueError(f"state: expected ({size},), got {state.shape}")
+        rows = state.reshape(self.STATE, *lanes)
+        return {
+            array: rows[at : at + int(np.prod(shape, dtype=np.int64))].reshape(*shape, *lanes)
+            for array, (at, shape) in state_arrays(self.programs[name]).items()
+        }
 
     def _read(self, theta: Any, x: Any, y0: Any) -> tuple[dict[str, Any], int, tuple[int, ...]]:
         m, states = self.net.inputs, len(self.net.states)

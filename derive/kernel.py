@@ -29,6 +29,7 @@ from derive.version import __version__
 if TYPE_CHECKING:
     from derive.calculus.derivation import Derivation
     from derive.network.network import Network
+    from derive.online import Online
     from derive.program.ir import Program
 
 DTYPES = ("float64", "float32")
@@ -71,6 +72,7 @@ class Kernel:
         build_log: str = "",
         timings: Mapping[str, float] | None = None,
         digest: str = "",
+        made_with: Mapping[str, Any] | None = None,
     ) -> None:
         import numpy as np
 
@@ -86,6 +88,37 @@ class Kernel:
         self.build_log = build_log
         self.timings = dict(timings or {})
         self.digest = digest
+        self._made_with = dict(made_with or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it was made from; unpickling takes it from the cache or makes it anew."""
+        made = {"dtype": self.dtype.name, "batch": self.batch, **self._made_with}
+        return _made_again, (self.net.to_spec(), self.net.digest, self.algorithm, made)
+
+    def start(self, theta: Any, y0: Any = None, B: int | None = None) -> Online:
+        """Begin an online run: one step at a time, weights free to move between steps.
+
+        Parameters
+        ----------
+        theta : (P,) array
+            First weights; they are copied.
+        y0 : (N[, B]) array, optional
+            Initial state, zero if not given.
+        B : int, optional
+            Sequences of a batch; needed where ``y0`` does not tell.
+
+        Returns
+        -------
+        Online
+
+        Raises
+        ------
+        DerivationError
+            For an algorithm that has no steps: epochwise.
+        """
+        from derive.online import Online
+
+        return Online(self, theta, y0, B)
 
     def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
         """The states of every step.
@@ -138,6 +171,12 @@ class Kernel:
             With it the result is a named tuple.
         out : array or tuple of arrays, optional
             Where to write the gradient(s), in the order of ``wrt``.
+
+        Notes
+        -----
+        An online algorithm gives, by theta only, the sum of the gradients its steps give with
+        theta fixed, a last window that is not whole included. So exact algorithms are exact for
+        every T.
 
         Returns
         -------
@@ -220,7 +259,8 @@ def compile(
     ----------
     net : Network, dict or path of a spec
     algorithm : str, optional
-        ``"epochwise"``; the one the spec names if not given.
+        ``"epochwise"``, ``"realtime"``, ``"truncated"``, ``"rtrl"`` or ``"hybrid"``; the one the
+        spec names if not given.
     dtype : {"float64", "float32"}
     batch : bool
         Let arrays have a last axis B of sequences, computed in SIMD lanes.
@@ -232,7 +272,8 @@ def compile(
     cache : bool
         Whether to look for the kernel on disk and keep it there.
     **options
-        The algorithm's own.
+        The algorithm's own: ``h`` and ``h_prime`` for truncated, ``h`` for hybrid, ``groups`` for
+        rtrl, ``capacity`` for realtime, ``teacher_forcing`` for all.
 
     Raises
     ------
@@ -252,8 +293,9 @@ def compile(
     settled = settle(net, algorithm, options)
     flags = flags_of(profile)
     toolchain = find_toolchain()
+    made_with = {"schedule": schedule, "profile": profile, "cache": cache}
     if toolchain is None:
-        return _interpreted(net, settled, dtype, batch, schedule)
+        return _interpreted(net, settled, dtype, batch, made_with)
     fields = {
         "network": net.digest,
         "name": net.name,
@@ -270,9 +312,22 @@ def compile(
     if entry is None:
         made = _Making(net, settled, dtype, batch, schedule, timings)
         if not cache:
-            return made.uncached(flags, toolchain)
+            return made.uncached(flags, toolchain, made_with)
         entry = store.store(fields, lambda folder: made.into(folder, flags, toolchain))
-    return _from_entry(net, entry, settled, dtype, batch, timings)
+    return _from_entry(net, entry, settled, dtype, batch, timings, made_with)
+
+
+def _made_again(
+    spec: Any, digest: str, algorithm: Mapping[str, Any], made: Mapping[str, Any]
+) -> Kernel:
+    net = as_network(spec)
+    if net.digest != digest:
+        raise DeriveError(
+            f"network {net.name!r}: what was pickled and what its spec gives now differ; "
+            "compile it anew with this version"
+        )
+    options = {k: v for k, v in algorithm.items() if k != "name"}
+    return compile(net, algorithm["name"], **made, **options)
 
 
 class _Making:
@@ -307,7 +362,7 @@ class _Making:
             "reason": emitted.reason,
         }
 
-    def uncached(self, flags: Any, toolchain: Any) -> Kernel:
+    def uncached(self, flags: Any, toolchain: Any, made_with: Mapping[str, Any]) -> Kernel:
         """A kernel in a folder of its own that goes when the process does."""
         import atexit
         import shutil
@@ -331,6 +386,7 @@ class _Making:
             path=path,
             build_log=(folder / "build.log").read_text(encoding="utf-8"),
             timings=self.timings,
+            made_with=made_with,
         )
 
 
@@ -341,6 +397,7 @@ def _from_entry(
     dtype: str,
     batch: bool,
     timings: dict[str, float],
+    made_with: Mapping[str, Any],
 ) -> Kernel:
     from derive.build.loader import load_extension
 
@@ -363,6 +420,7 @@ def _from_entry(
         build_log=(entry.path / "build.log").read_text(encoding="utf-8"),
         timings=timings,
         digest=entry.digest,
+        made_with=made_with,
     )
 
 
@@ -421,7 +479,11 @@ def _scheduled(
 
 
 def _interpreted(
-    net: Network, algorithm: dict[str, Any], dtype: str, batch: bool, schedule: str
+    net: Network,
+    algorithm: dict[str, Any],
+    dtype: str,
+    batch: bool,
+    made_with: Mapping[str, Any],
 ) -> Kernel:
     from derive.build.toolchain import toolchain_problem
     from derive.interpreted import Interpreted
@@ -433,17 +495,19 @@ def _interpreted(
         "the same Program runs on NumPy arrays instead, slowly",
         stacklevel=3,
     )
+    schedule = made_with["schedule"]
     choice = choose(net, batch, schedule)
     text = emit(net, algorithm, dtype, batch, schedule).text
     return Kernel(
         net,
-        Interpreted(net, programs(net, algorithm), dtype, batch),
+        Interpreted(net, programs(net, algorithm), dtype, batch, algorithm["name"]),
         algorithm=algorithm,
         dtype=dtype,
         batch=batch,
         schedule=choice.name,
         reason=choice.reason,
         source=text,
+        made_with=made_with,
     )
 
 

@@ -28,6 +28,7 @@ PIPELINE = (
     ("program",),
     ("emit",),
     ("build", "interpreted"),
+    ("online",),
     ("kernel",),
     ("timeseries", "generate"),
     ("verify", "train", "bridges"),

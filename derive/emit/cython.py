@@ -12,7 +12,8 @@ from derive.emit import frame
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core, element_type, index_text, passed
 from derive.network.network import Network
-from derive.program.ir import Array, Assign, Program, walk
+from derive.program.ir import Array, Assign, Least, Most, Program, indices, parts, walk
+from derive.program.state import state_arrays, state_size
 
 CTYPES = {"float64": "double", "float32": "float"}
 
@@ -30,30 +31,41 @@ class Facts:
 
 
 def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
-    """The text of a module that offers ``forward`` and ``gradient``.
+    """The text of a module that offers ``forward`` and ``gradient``, and ``step`` if it is online.
 
     Parameters
     ----------
     programs : mapping of str to Program
-        ``forward``, ``gradient`` (with respect to theta) and ``gradient_all`` (and x and y0),
-        all in one schedule.
+        ``forward``, ``gradient`` (with respect to theta); perhaps ``gradient_all`` (and x and y0)
+        or ``start``, ``step`` and ``update``; all in one schedule.
     """
     width = next(iter(programs.values())).lane_width
+    online = "step" in programs
     parts = [
         frame.DIRECTIVES,
-        _docstring(net, facts, width),
+        _docstring(net, facts, programs),
         _imports(programs, facts, width),
         _record(net, facts),
+        *(
+            [f"cdef Py_ssize_t STATE_SIZE = {state_size(programs)}\nSTATE = STATE_SIZE"]
+            if online
+            else []
+        ),
         frame.ARGUMENTS,
+        *([frame.STATE_ARGUMENT] if online else []),
         *("\n".join(core(p, f"{name}_core")) + "\n" for name, p in programs.items()),
         _forward(net, programs["forward"]),
-        _gradient(net, programs["gradient"], programs["gradient_all"]),
+        _gradient(net, programs["gradient"], programs.get("gradient_all"), facts),
     ]
+    if online:
+        parts += [_start(net, programs["start"]), _step(net, programs["step"])]
+    if "update" in programs:
+        parts.append(_update(net, programs["update"]))
     return "\n\n".join(p.strip("\n") for p in parts) + "\n"
 
 
-def _docstring(net: Network, facts: Facts, width: int) -> str:
-    B = ", B" if width > 1 else ""
+def _docstring(net: Network, facts: Facts, programs: Mapping[str, Program]) -> str:
+    B = ", B" if programs["forward"].lane_width > 1 else ""
     n, m, size, states = net.units, net.inputs, net.size, len(net.states)
     n_T = len(net.objective.targets)
     head = f"{net.name}: {n} units, {m} input lines, {net.wiring.size} connections"
@@ -70,6 +82,7 @@ def _docstring(net: Network, facts: Facts, width: int) -> str:
         f"forward(theta, x, y0=None, out=None) -> y (T+1, N={states}{B})",
         "gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None)",
         f"    -> (J, dJ/dtheta (P={size},)), or with wrt a named tuple (J, theta, x, y0)",
+        *_online_lines(net, programs, B),
         "",
         f"x (T, m={m}{B}); target and mask (T, n_T={n_T}{B}) for units {targets}"
         + (", …" if n_T > 20 else "")
@@ -79,6 +92,24 @@ def _docstring(net: Network, facts: Facts, width: int) -> str:
     ]
     text = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
     return f'"""{text}\n"""'
+
+
+def _online_lines(net: Network, programs: Mapping[str, Program], B: str) -> list[str]:
+    if "step" not in programs:
+        return []
+    P, size = net.size, "STATE" if not B else "STATE*LANES*⌈B/LANES⌉, aligned to 64 bytes"
+    lines = [
+        f"start(state, y0{B}): state is an array of {size} numbers",
+        "step(state, t, theta, x, target, mask) -> (y, J(t)"
+        + ("" if "update" in programs else f", dJ/dtheta (P={P},)")
+        + "); t = 1, 2, …; one row of each",
+    ]
+    if "update" in programs:
+        lines.append(
+            f"update(state, b, t, theta) -> dJ/dtheta (P={P},) of window b = 0, 1, …, "
+            "after its last step t"
+        )
+    return lines
 
 
 def _plain(algorithm: Mapping[str, Any]) -> str:
@@ -115,6 +146,14 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     lanes = width > 1
     block = frame.C_TYPES.substitute(real=ctype)
     block += frame.C_LANES.substitute(lanes=width) if lanes else frame.C_SINGLE
+    windows = any(
+        isinstance(part, Least | Most)
+        for p in programs.values()
+        for s in walk(p.body)
+        for i in indices(s)
+        for part in parts(i)
+    )
+    block += frame.C_WINDOWS if windows else ""
     block += frame.c_functions(functions, ctype == "double", lanes)
     for name, values in sorted(tables.items()):
         block += _static(f"int{values.dtype.itemsize * 8}_t", name, map(str, values.tolist()))
@@ -137,6 +176,11 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             "void k_pack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "void k_unpack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "void k_sum(real *, const real *, size_t, size_t, size_t) noexcept nogil",
+        ]
+    if windows:
+        declared += [
+            f"Py_ssize_t k_{name}(Py_ssize_t, Py_ssize_t) noexcept nogil"
+            for name in ("least", "most")
         ]
     declared.append(f"{kind} k_where(bint, {kind}, {kind}) noexcept nogil")
     for name in sorted(functions):
@@ -245,7 +289,7 @@ def _forward(net: Network, program: Program) -> str:
     return _function("def forward(theta, x, y0=None, out=None):", doc, body, set(pointers))
 
 
-def _gradient(net: Network, only: Program, everything: Program) -> str:
+def _gradient(net: Network, only: Program, everything: Program | None, facts: Facts) -> str:
     batch = only.lane_width > 1
     n_T, m, states = len(net.objective.targets), net.inputs, len(net.states)
     tail = ", B" if batch else ""
@@ -262,6 +306,7 @@ def _gradient(net: Network, only: Program, everything: Program) -> str:
         f'    mask = _array("mask", mask, {both})',
         "cdef Py_ssize_t mask_rows = mask.shape[0]",
         "names, outs = _wanted(wrt, out)",
+        *([] if everything is not None else _theta_only(facts)),
         "read = (theta, x, target, mask, y0)",
         "cdef real J = 0",
         f'grad_theta = _result("theta", outs.get("theta"), ({net.size},), read)',
@@ -269,8 +314,19 @@ def _gradient(net: Network, only: Program, everything: Program) -> str:
     accumulated = {"J": "1", "grad_theta": str(net.size)}
     # Every array is checked before any is written to: a refused call leaves them as they were.
     zeroed = ["grad_theta[...] = 0"] if batch else []
-    body.append('if names == ("theta",):')
     some, call = _call(only, "gradient_core", accumulated, net)
+    head = "def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):"
+    if everything is None:
+        body += [
+            *zeroed,
+            *call,
+            "if wrt is None:",
+            "    return J, grad_theta",
+            "return Gradient(J, grad_theta, None, None)",
+        ]
+        doc = ['"""J^total and the sum of the gradients by theta that the steps give."""']
+        return _function(head, doc, body, set(some))
+    body.append('if names == ("theta",):')
     body += ["    " + line for line in (*zeroed, *call)]
     body += [
         "    if wrt is None:",
@@ -294,8 +350,91 @@ def _gradient(net: Network, only: Program, everything: Program) -> str:
         '(J, dJ/dtheta), or with wrt=("theta", "x", "y0") a named tuple (J, theta, x, y0).',
         '"""',
     ]
-    head = "def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):"
     return _function(head, doc, body, {*some, *more})
+
+
+def _theta_only(facts: Facts) -> list[str]:
+    return [
+        'if names != ("theta",):',
+        f'    raise ValueError("wrt: algorithm {facts.algorithm["name"]} gives the gradient by '
+        'theta only, got %s; epochwise gives x and y0" % (names,))',
+    ]
+
+
+# --- online: state from call to call ----------------------------------------------------------
+
+
+def _start(net: Network, program: Program) -> str:
+    batch = program.lane_width > 1
+    states = len(net.states)
+    if batch:
+        take = [
+            f'y0 = _array("y0", y0, ({states}, -1), "(N={states}, B)")',
+            "cdef Py_ssize_t B = y0.shape[1], b0",
+        ]
+    else:
+        take = [_take("y0", [("N", states)], False)]
+    pointers, call = _call(program, "start_core", {"y0": str(states)}, net)
+    body = [*take, _take_state(batch), *call]
+    doc = ['"""Set the state to that before the first step."""']
+    return _function("def start(state, y0):", doc, body, set(pointers))
+
+
+def _take_state(batch: bool) -> str:
+    blocks = "((B + LANES - 1)//LANES)*LANES" if batch else "1"
+    return f"state = _state(state, STATE*{blocks}, {batch})"
+
+
+def _step(net: Network, program: Program) -> str:
+    batch = program.lane_width > 1
+    n_T, m, states = len(net.objective.targets), net.inputs, len(net.states)
+    B = ", B={B}" if batch else ","
+    tail = ", B" if batch else ","
+    learns = any(a.name == "grad_theta" for a in program.arrays.values())
+    body = [_take("theta", [("P", net.size)], False)]
+    if batch:
+        body += [
+            f'x = _array("x_t", x, ({m}, -1), "(m={m}, B)")',
+            "cdef Py_ssize_t B = x.shape[1], b0",
+        ]
+    else:
+        body.append(f'x = _array("x_t", x, ({m},), "(m={m},)")')
+    shape = f'({n_T}{tail}), f"(n_T={n_T}{B})"'
+    body += [
+        f'target = _array("target_t", target, {shape})',
+        "if mask is None:",
+        f"    mask = np.ones(({n_T}{tail}), dtype=DTYPE)",
+        "else:",
+        f'    mask = _array("mask_t", mask, {shape})',
+        _take_state(batch),
+        f"y = np.empty(({states}{tail}), dtype=DTYPE)",
+        "cdef real J = 0",
+    ]
+    if learns:
+        body.append(f"grad_theta = np.{'zeros' if batch else 'empty'}({net.size}, dtype=DTYPE)")
+    rows = {"x": str(m), "target": str(n_T), "mask": str(n_T), "y": str(states), "J": "1",
+            "grad_theta": str(net.size)}  # fmt: skip
+    pointers, call = _call(program, "step_core", rows, net)
+    body += [*call, f"return y, J{', grad_theta' if learns else ''}"]
+    doc = ['"""Step number t: outputs, J(t), and the gradient where each step has one."""']
+    head = "def step(state, Py_ssize_t t, theta, x, target, mask):"
+    return _function(head, doc, body, set(pointers))
+
+
+def _update(net: Network, program: Program) -> str:
+    batch = program.lane_width > 1
+    body = [
+        _take("theta", [("P", net.size)], False),
+        *(["cdef Py_ssize_t b0"] if batch else []),
+        _take_state(batch),
+        f"grad_theta = np.{'zeros' if batch else 'empty'}({net.size}, dtype=DTYPE)",
+    ]
+    pointers, call = _call(program, "update_core", {"grad_theta": str(net.size)}, net)
+    body += [*call, "return grad_theta"]
+    doc = ['"""The gradient of window number b, whose last step is t."""']
+    more = ", Py_ssize_t B" if batch else ""
+    head = f"def update(state, Py_ssize_t b, Py_ssize_t t, theta{more}):"
+    return _function(head, doc, body, set(pointers))
 
 
 ROWS = {
@@ -319,7 +458,10 @@ def _call(
     }  # fmt: skip
     rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
     scratch: list[tuple[str, str]] = []
+    kept = state_arrays(program)
     for a in passed(program):
+        if a.name in kept:
+            continue
         if a.role == "work":
             scratch.append((a.name, _extent(a)))
         elif lanes and element_type(program, a) == "lane":
@@ -328,8 +470,10 @@ def _call(
     total = " + ".join(f"{extent}{factor}" for _, extent in scratch) or "1"
     lines = []
     for a in passed(program):
-        if a.role != "work" and a.name != "J":
+        if a.role not in ("work", "state") and a.name != "J":
             lines.append(f"p_{a.name} = _data({a.name})")
+    if kept:
+        lines.append("p_state = _data(state)")
     lines.append(f"work = _workspace({total})")
     lines.append("free_here = work")
     places: dict[str, str] = {}
@@ -342,6 +486,12 @@ def _call(
     for a in passed(program):
         if a.name == "J" and not lanes:
             arguments.append("&J")
+        elif a.name in kept:
+            at = kept[a.name][0]
+            if lanes:
+                arguments.append(f"<lane *>(p_state + (b0//LANES*STATE_SIZE + {at})*LANES)")
+            else:
+                arguments.append(f"p_state + {at}")
         elif a.name in places:
             kind = "lane *" if lanes else "real *"
             arguments.append(f"<{kind}>{places[a.name]}" if lanes else places[a.name])

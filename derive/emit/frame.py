@@ -63,6 +63,11 @@ static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 
 C_SINGLE = "#define k_where(c, a, b) ((c) ? (a) : (b))\n"
 
+C_WINDOWS = """\
+#define k_least(a, b) ((a) < (b) ? (a) : (b))
+#define k_most(a, b) ((a) > (b) ? (a) : (b))
+"""
+
 SCALAR_FUNCTIONS = {
     "logistic": "1/(1 + M(exp)(-x))",
     # max(x, 0) + log1p(exp(-|x|)): exp never overflows; NaN passes through both terms.
@@ -220,4 +225,18 @@ cdef void _release(real *workspace) noexcept nogil:
     cdef void *raw
     memcpy(&raw, <char *>workspace - sizeof(void *), sizeof(void *))
     free(raw)
+"""
+
+STATE_ARGUMENT = """\
+cdef object _state(object state, Py_ssize_t size, bint lanes):
+    \"\"\"What an online run remembers, checked: this module's type, one axis, its size.\"\"\"
+    if not isinstance(state, np.ndarray) or state.dtype != DTYPE:
+        raise TypeError("state: expected an array of %s, got %s"
+                        % (DTYPE, getattr(state, "dtype", type(state).__name__)))
+    if state.shape != (size,):
+        raise ValueError("state: expected (%d,), got %s" % (size, state.shape))
+    if not state.flags.carray or (lanes and state.ctypes.data % 64):
+        raise ValueError("state: must be C-contiguous, writeable%s"
+                         % (" and aligned to 64 bytes" if lanes else " and aligned"))
+    return state
 """

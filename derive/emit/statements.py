@@ -7,12 +7,15 @@ from derive.program.ir import (
     Array,
     Assign,
     Index,
+    Least,
     Lookup,
     Loop,
     Modulo,
+    Most,
     Note,
     Plus,
     Program,
+    Quotient,
     Ref,
     Statement,
     Times,
@@ -42,7 +45,7 @@ def core(program: Program, name: str) -> list[str]:
 
 def passed(program: Program) -> list[Array]:
     """The arrays a core function takes, in order."""
-    return [a for a in program.arrays.values() if a.role in ("in", "out", "work")]
+    return [a for a in program.arrays.values() if a.role in ("in", "out", "state", "work")]
 
 
 def pointer_type(program: Program, a: Array) -> str:
@@ -188,9 +191,15 @@ def index_text(index: Index) -> str:
             return f"{_tight(left)}*{_tight(right)}"
         case Modulo(left, size):
             return f"({index_text(left)}) % {size}"
+        case Quotient(left, size):
+            return f"({index_text(left)}) // {size}"
+        case Least(left, right):
+            return f"k_least({index_text(left)}, {index_text(right)})"
+        case Most(left, right):
+            return f"k_most({index_text(left)}, {index_text(right)})"
     raise TypeError(index)
 
 
 def _tight(index: Index) -> str:
     text = index_text(index)
-    return f"({text})" if isinstance(index, Plus | Modulo) else text
+    return f"({text})" if isinstance(index, Plus | Modulo | Quotient) else text

@@ -28,7 +28,9 @@ CELL = (
     "library", "equations", "intermediates", "net_inputs", "parameters", "output", "name", "units",
 )  # fmt: skip
 NETWORK = ("units", "inputs", "connections", "parameters")
-ALGORITHM = ("name", "h", "h_prime", "groups", "tol", "max_steps", "teacher_forcing")
+ALGORITHM = (
+    "name", "h", "h_prime", "groups", "capacity", "tol", "max_steps", "teacher_forcing",
+)  # fmt: skip
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Network:

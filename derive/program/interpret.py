@@ -22,11 +22,14 @@ from derive.errors import ProgramError
 from derive.functions import logistic, relu, softplus, step
 from derive.program.ir import (
     Assign,
+    Least,
     Lookup,
     Loop,
     Modulo,
+    Most,
     Plus,
     Program,
+    Quotient,
     Ref,
     Statement,
     Times,
@@ -220,6 +223,7 @@ def run(
     inputs: Mapping[str, Any],
     sizes: Mapping[str, int],
     lanes: tuple[int, ...] = (),
+    state: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Execute ``program`` and return its ``out`` arrays.
 
@@ -231,6 +235,8 @@ def run(
         T and its kind.
     lanes : tuple of int
         ``(B,)`` to let every element be a vector over a batch (NumPy arithmetic only).
+    state : dict of str to array, optional
+        The ``state`` arrays, which are changed in place; those missing are added as zeros.
     """
     from derive.program.ir import evaluate
 
@@ -239,12 +245,16 @@ def run(
     for a in program.arrays.values():
         if a.role == "in":
             memory[a.name] = inputs[a.name]
+        elif a.role == "state" and state is not None and a.name in state:
+            memory[a.name] = state[a.name]
         elif a.role == "const":
             memory[a.name] = [_exactly(v, arithmetic) for v in a.values]
         else:
             shape = tuple(evaluate(e, sizes, program.tables) for e in a.shape)
             extra = lanes if a.batched else ()
             memory[a.name] = np.full(shape + extra, zero, dtype=arithmetic.dtype)
+            if a.role == "state" and state is not None:
+                state[a.name] = memory[a.name]
     env = dict(sizes)
     _Machine(program, arithmetic, memory, env).execute(program.body)
     return {a.name: memory[a.name] for a in program.arrays.values() if a.role == "out"}
@@ -346,4 +356,13 @@ class _Machine:
             case Modulo(left, size):
                 a = self.index(left)
                 return lambda: a() % size
+            case Quotient(left, size):
+                a = self.index(left)
+                return lambda: a() // size
+            case Least(left, right):
+                a, b = self.index(left), self.index(right)
+                return lambda: min(a(), b())
+            case Most(left, right):
+                a, b = self.index(left), self.index(right)
+                return lambda: max(a(), b())
         raise ProgramError(f"not an index: {i!r}")

@@ -63,7 +63,31 @@ class Modulo:
     size: int
 
 
-Index = int | Var | Lookup | Plus | Times | Modulo
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """An index, not negative, divided by a whole number and rounded down."""
+
+    left: Index
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The smaller of two indices: the end of a last window that is not whole."""
+
+    left: Index
+    right: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The larger of two indices: the start of a window that would begin before time 0."""
+
+    left: Index
+    right: Index
+
+
+Index = int | Var | Lookup | Plus | Times | Modulo | Quotient | Least | Most
 
 
 def plus(*terms: Index) -> Index:
@@ -104,6 +128,27 @@ def modulo(left: Index, size: int) -> Index:
     return left % size if isinstance(left, int) else Modulo(left, size)
 
 
+def quotient(left: Index, size: int) -> Index:
+    """A quotient rounded down, folded where it can be."""
+    if size == 1:
+        return left
+    return left // size if isinstance(left, int) else Quotient(left, size)
+
+
+def least(left: Index, right: Index) -> Index:
+    """The smaller of two, folded where it can be."""
+    if isinstance(left, int) and isinstance(right, int):
+        return min(left, right)
+    return left if left == right else Least(left, right)
+
+
+def most(left: Index, right: Index) -> Index:
+    """The larger of two, folded where it can be."""
+    if isinstance(left, int) and isinstance(right, int):
+        return max(left, right)
+    return left if left == right else Most(left, right)
+
+
 def rebuilt(index: Index, change: Callable[[Index], Index | None]) -> Index:
     """``index`` with every part for which ``change`` gives a replacement replaced."""
     changed = change(index)
@@ -120,6 +165,12 @@ def rebuilt(index: Index, change: Callable[[Index], Index | None]) -> Index:
             return times(rebuilt(left, change), rebuilt(right, change))
         case Modulo(left, size):
             return modulo(rebuilt(left, change), size)
+        case Quotient(left, size):
+            return quotient(rebuilt(left, change), size)
+        case Least(left, right):
+            return least(rebuilt(left, change), rebuilt(right, change))
+        case Most(left, right):
+            return most(rebuilt(left, change), rebuilt(right, change))
     return index
 
 
@@ -129,24 +180,25 @@ def parts(index: Index) -> Iterator[Index]:
     match index:
         case Lookup(_, at):
             yield from parts(at)
-        case Plus(left, right) | Times(left, right):
+        case Plus(left, right) | Times(left, right) | Least(left, right) | Most(left, right):
             yield from parts(left)
             yield from parts(right)
-        case Modulo(left, _):
+        case Modulo(left, _) | Quotient(left, _):
             yield from parts(left)
 
 
 # --- storage and statements -------------------------------------------------------------------
 
-Role = Literal["in", "out", "work", "scalar", "const"]
+Role = Literal["in", "out", "state", "work", "scalar", "const"]
 
 
 @dataclass(frozen=True, eq=False)
 class Array:
     """A place for numbers.
 
-    ``in`` and ``out`` arrays are the caller's, ``work`` is scratch that lasts a call, ``scalar`` a
-    local variable, ``const`` holds ``values`` known when the code is made. ``batched`` arrays have
+    ``in`` and ``out`` arrays are the caller's, ``state`` lasts from one call to the next (what an
+    online algorithm remembers), ``work`` is scratch that lasts a call, ``scalar`` a local variable,
+    ``const`` holds ``values`` known when the code is made. ``batched`` arrays have
     one set of elements per sequence of a batch; in a schedule over lanes each of their elements is
     a vector over a few sequences.
     """
@@ -182,14 +234,18 @@ class Assign:
     accumulate: bool = False
 
 
-LoopRole = Literal["time", "units", "connections", "targets", "copy"]
+LoopRole = Literal["time", "units", "connections", "targets", "copy", "columns"]
+"""``time`` loops and ``columns`` (long runs of neighbouring elements, treated alike) are never
+written out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
     """for var in start…stop−1, or from stop−1 down to start when ``backward``.
 
-    ``span`` bounds the counter where start and stop depend on outer loops.
+    ``span`` bounds the counter where start and stop depend on outer loops. ``turns`` names, for
+    formulas of cost, how often the body runs in one turn of the enclosing loop over time: ``w_U``
+    for the connections out of units, however many each has.
     """
 
     var: str
@@ -199,6 +255,7 @@ class Loop:
     role: LoopRole
     backward: bool = False
     span: tuple[int, int] | None = None
+    turns: str = ""
 
     @property
     def bounds(self) -> tuple[int, int] | None:
@@ -258,7 +315,11 @@ class Program:
             self,
             body=body,
             tables={k: v for k, v in self.tables.items() if k in used},
-            arrays={k: a for k, a in self.arrays.items() if a.role in ("in", "out") or k in refs},
+            arrays={
+                k: a
+                for k, a in self.arrays.items()
+                if a.role in ("in", "out", "state") or k in refs
+            },
         )
 
     def __str__(self) -> str:
@@ -356,6 +417,12 @@ def evaluate(index: Index, env: Mapping[str, int], tables: Mapping[str, Any]) ->
             return evaluate(left, env, tables) * evaluate(right, env, tables)
         case Modulo(left, size):
             return evaluate(left, env, tables) % size
+        case Quotient(left, size):
+            return evaluate(left, env, tables) // size
+        case Least(left, right):
+            return min(evaluate(left, env, tables), evaluate(right, env, tables))
+        case Most(left, right):
+            return max(evaluate(left, env, tables), evaluate(right, env, tables))
     raise ProgramError(f"not an index: {index!r}")
 
 

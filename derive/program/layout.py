@@ -3,12 +3,14 @@
 The signal vector z(t) holds, in this order, the n unit outputs, the m input lines, and any other
 states. Its first n+m entries are the x(t) of Williams & Zipser, so a connection's *source* is
 a column of z. Rows of z are times; ``pad`` rows of zeros before time 0 serve the longest delay.
+
+Under teacher forcing the signal of a unit is its target where there is one; what the unit itself
+computed then stands in a further column, its *own* one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,45 @@ from derive.calculus.partials import (
     synapse,
 )
 from derive.network.network import Network
-from derive.program.ir import Index, Lookup, Loop, LoopRole, Plus, Statement, Times, Var, as_table
+from derive.program.ir import (
+    Index,
+    Lookup,
+    Loop,
+    LoopRole,
+    Plus,
+    Statement,
+    Times,
+    Var,
+    as_table,
+    modulo,
+    plus,
+)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """For how many steps each thing is kept; None for all steps of a call.
+
+    Attributes
+    ----------
+    signals : int, optional
+        Rows of the ring of z.
+    tape : int, optional
+        Rows of the ring of what the backward equations read besides signals.
+    errors : int, optional
+        Rows of the ring of injected errors; None where they are not kept but computed from the
+        caller's targets on the way back.
+    one_step : bool
+        Whether the caller's arrays hold one step, as in online learning, and not a sequence.
+    steps : index
+        Steps that can be kept where there is no ring.
+    """
+
+    signals: int | None = None
+    tape: int | None = None
+    errors: int | None = None
+    one_step: bool = False
+    steps: Index = Var("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +78,8 @@ class Group:
     local: LocalSystem
     adjoint: CellAdjoint
     units: Any
-    columns: dict[Symbol, Any]  # next state → column of z
+    columns: dict[Symbol, Any]  # next state → column of z, as others and the next step see it
+    own: dict[Symbol, Any]  # next state → column of z that holds what the unit computed
     rows: dict[Symbol, Any]  # net input → row of the connection table
     kept: dict[Symbol, Any]  # remembered quantity → column of the tape
     theta: dict[Symbol, Any]  # trainable parameter → place in theta
@@ -63,6 +104,8 @@ class Layout:
     row_count: int  # net inputs over all units
     state_columns: Any  # user's state column → column of z
     tables: dict[str, Any]
+    memory: Memory = Memory()
+    forced: bool = False
 
     @property
     def n(self) -> int:
@@ -84,15 +127,27 @@ class Layout:
         """Rows of z before time 0."""
         return self.longest - 1
 
-    @cached_property
-    def fan_in(self) -> int | None:
-        """Connections per net input, where that is the same for all."""
-        return _uniform(np.diff(self.tables["first"]))
+    def row(self, t: Index, back: Index = 0) -> Index:
+        """The row of z that holds time t − back."""
+        row = plus(t, self.pad, Times(back, -1) if not isinstance(back, int) else -back)
+        ring = self.memory.signals
+        return row if ring is None else modulo(row, ring)
 
-    @cached_property
-    def fan_out(self) -> int | None:
-        """Connections per source, where that is the same for all."""
-        return _uniform(np.diff(self.tables["out_first"]))
+    def tape_row(self, t: Index) -> Index:
+        """The row of the tape that holds time t."""
+        ring = self.memory.tape
+        return plus(t, -1) if ring is None else modulo(plus(t, -1), ring)
+
+    def error_row(self, t: Index) -> Index:
+        """The row of the kept errors that holds time t."""
+        ring = self.memory.errors
+        return plus(t, -1) if ring is None else modulo(plus(t, -1), ring)
+
+    @property
+    def rows(self) -> Index:
+        """How many rows z has."""
+        ring = self.memory.signals
+        return plus(self.memory.steps, 1 + self.pad) if ring is None else ring
 
     def entry(self, group: Group, kind: str, symbol: Symbol, at: Index) -> Index:
         """The place of one of a group's quantities, for the group's unit ``at``."""
@@ -100,25 +155,68 @@ class Layout:
 
     def into(self, row: Index, body: Any) -> Loop:
         """A loop over the connections into a net input; ``body`` makes statements of index c."""
-        return self._over("first", row, self.fan_in, body)
+        return self.over("first", row, body, turns="w_A")
 
-    def out_of(self, column: Index, body: Any) -> Loop:
+    def out_of(self, column: Index, body: Any, turns: str = "w_U") -> Loop:
         """A loop over the connections out of a source."""
-        return self._over("out_first", column, self.fan_out, body)
+        return self.over("out_first", column, body, turns=turns)
 
-    def _over(self, first: str, row: Index, width: int | None, body: Any) -> Loop:
-        role: LoopRole = "connections"
+    def own_entry(self, group: Group, state: Symbol, at: Index) -> Index:
+        """The column that holds what the group's unit ``at`` itself computed for a state."""
+        return self.entry(group, "own" if self.forced else "column", state, at)
+
+    def own_target(self, j: Index) -> Index:
+        """The column that holds what target unit j itself computed."""
+        return Lookup("target_own" if self.forced else "target_unit", j)
+
+    def own_state(self, at: Index) -> Index:
+        """The column that holds what was computed for the user's state column ``at``."""
+        return Lookup("own_column" if self.forced else "state_column", at)
+
+    def over(
+        self,
+        first: str,
+        row: Index,
+        body: Any,
+        var: str = "c",
+        role: LoopRole = "connections",
+        turns: str = "",
+    ) -> Loop:
+        """A loop over the entries that a table of starts gives a row; ``body`` takes their place.
+
+        Where all rows have as many entries the table is not needed.
+        """
+        starts = self.tables[first]
+        width = _uniform(np.diff(starts))
         if width is not None:
-            c: Index = Plus(Times(row, width), Var("c"))
-            return Loop("c", 0, width, tuple(body(c)), role)
+            c: Index = Plus(Times(row, width), Var(var))
+            return Loop(var, 0, width, tuple(body(c)), role, turns=turns)
         stop = Lookup(first, Plus(row, 1))
-        span = (0, self.net.wiring.size)
-        return Loop("c", Lookup(first, row), stop, tuple(body(Var("c"))), role, span=span)
+        span = (0, int(starts[-1]))
+        return Loop(
+            var, Lookup(first, row), stop, tuple(body(Var(var))), role, span=span, turns=turns
+        )
 
-    def for_units(self, group: Group, body: Any) -> tuple[Statement, ...]:
-        """A loop over the units of a group; ``body`` makes statements of the place in the group."""
-        statements = tuple(body(Var("k")))
-        return (Loop("k", 0, group.size, statements, "units"),) if statements else ()
+    def for_units(self, group: Group, body: Any, among: str = "") -> tuple[Statement, ...]:
+        """A loop over the units of a group; ``body`` makes statements of the place in the group.
+
+        ``among`` names a table with the places of those units that are meant, where not all are.
+        """
+        if not among:
+            statements = tuple(body(Var("k")))
+            count = group.size
+        else:
+            statements = tuple(body(Lookup(among, Var("k"))))
+            count = int(self.tables[among].size)
+        if not statements or not count:
+            return ()
+        return (Loop("k", 0, count, statements, "units", turns=self.count_of(group)),)
+
+    def count_of(self, group: Group) -> str:
+        """What formulas call the number of a group's units."""
+        if len(self.groups) == 1:
+            return "n"
+        return f"n[{self.net.cell_names[group.number]}]"
 
 
 def table_name(group: Group, kind: str, symbol: Symbol) -> str:
@@ -127,8 +225,16 @@ def table_name(group: Group, kind: str, symbol: Symbol) -> str:
     return f"{kind}_{group.number}_{plain}"
 
 
-def lay_out(net: Network) -> Layout:
-    """Differentiate each distinct cell once and place every unit's quantities."""
+def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> Layout:
+    """Differentiate each distinct cell once and place every unit's quantities.
+
+    Parameters
+    ----------
+    memory : Memory
+        For how many steps things are kept.
+    forced : bool
+        Whether targets take the place of outputs (teacher forcing).
+    """
     wiring = net.wiring
     ports = np.array([len(net.cells[c].net_inputs) for c in net.cell_index], dtype=np.int64)
     first_row = np.concatenate([[0], np.cumsum(ports)])
@@ -161,16 +267,31 @@ def lay_out(net: Network) -> Layout:
             adjoint,
             units,
             columns,
+            dict(columns),
             {s: first_row[units] + p for p, s in enumerate(local.net_inputs)},
             kept,
             {p: net.unit_parameters[p.name][units] for p in local.parameters},
             {p: net.values[p.name][units] for p in local.fixed},
         )
         groups.append(group)
+    own_columns = state_columns.copy()
+    target_own = np.array(net.objective.targets, dtype=np.int64)
+    if forced:
+        further = np.full(net.units, -1)
+        further[target_own] = width + np.arange(len(target_own))
+        for group in groups:
+            output, here = group.local.output, further[group.units]
+            own = np.where(here < 0, group.units, here)
+            group.own[group.local.new[output]] = own
+            own_columns[first_state[group.units] + output] = own
+        target_own = further[target_own]
+        width += len(target_own)
+    for group in groups:
         for kind, places in (
-            ("column", columns),
+            ("column", group.columns),
+            ("own", group.own),
             ("row", group.rows),
-            ("kept", kept),
+            ("kept", group.kept),
             ("theta", group.theta),
         ):
             for symbol, values in places.items():
@@ -189,7 +310,9 @@ def lay_out(net: Network) -> Layout:
         out_delay=as_table(wiring.delay[out]),
         out_weight=as_table(wiring.weight[out]),
         state_column=as_table(state_columns),
+        own_column=as_table(own_columns),
         target_unit=as_table(net.objective.targets),
+        target_own=as_table(target_own),
     )
     return Layout(
         net,
@@ -201,6 +324,8 @@ def lay_out(net: Network) -> Layout:
         rows,
         state_columns,
         tables,
+        memory,
+        forced,
     )
 
 

@@ -10,12 +10,15 @@ from sympy import Expr
 from derive.program.ir import (
     Assign,
     Index,
+    Least,
     Lookup,
     Loop,
     Modulo,
+    Most,
     Note,
     Plus,
     Program,
+    Quotient,
     Ref,
     Statement,
     Times,
@@ -91,6 +94,12 @@ def index_text(index: Index) -> str:
             return f"{_bracket(left)}·{_bracket(right)}"
         case Modulo(left, size):
             return f"({index_text(left)}) mod {size}"
+        case Quotient(left, size):
+            return f"⌊({index_text(left)})/{size}⌋"
+        case Least(left, right):
+            return f"min({index_text(left)}, {index_text(right)})"
+        case Most(left, right):
+            return f"max({index_text(left)}, {index_text(right)})"
     raise TypeError(index)
 
 

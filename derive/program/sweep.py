@@ -6,11 +6,14 @@ equations and what :mod:`derive.calculus` made of them; here they get places in 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sympy
 from sympy import Symbol
 
 from derive.calculus.adjoint import bar
 from derive.calculus.partials import DESIRED, OUTPUT, SOURCE, WEIGHT
+from derive.calculus.tangent import SLOPE
 from derive.program.ir import (
     Array,
     Assign,
@@ -19,6 +22,7 @@ from derive.program.ir import (
     Loop,
     Operand,
     Ref,
+    Role,
     Statement,
     Var,
     modulo,
@@ -39,6 +43,10 @@ def local_name(symbol: Symbol) -> str:
     A prefix tells what is derived from what a person named, and ``u_`` marks the latter, so that
     a state ``y`` and an intermediate ``y_new`` or ``bar_y`` never meet.
     """
+    if SLOPE in symbol.name:
+        of, by = symbol.name.split(SLOPE)
+        # Two underscores at the joints and lengths in front: no two pairs of names meet.
+        return f"d{len(of)}_{of.replace('⁺', '_new')}__{by}"
     for mark in ("⁺̄", "⁺", "̄"):
         if symbol.name.endswith(mark):
             return f"{PREFIXES[mark]}{symbol.name.removesuffix(mark)}"
@@ -53,17 +61,21 @@ def scalar(symbol: Symbol) -> Ref:
 def arrays(layout: Layout, wanted: tuple[str, ...], tape: bool) -> dict[str, Array]:
     """Declarations of the arrays an algorithm may use, caller's first, in the order of the call."""
     net = layout.net
-    T = Var("T")
+    T: tuple[Index, ...] = (Var("T"),)
+    mask_rows: tuple[Index, ...] = (Var("mask_rows"),)
+    y_rows: tuple[Index, ...] = (plus(Var("T"), 1),)
+    if layout.memory.one_step:
+        T = mask_rows = y_rows = ()
     labels = theta_labels(layout)
     n_T = len(net.objective.targets)
     states = len(layout.state_columns)
     everything = [
         Array("theta", (net.size,), "in", meaning="parameters", labels=labels),
-        Array("x", (T, net.inputs), "in", True, "inputs"),
-        Array("target", (T, n_T), "in", True, "targets d"),
-        Array("mask", (Var("mask_rows"), n_T), "in", True, "1 where a target exists"),
+        Array("x", (*T, net.inputs), "in", True, "inputs"),
+        Array("target", (*T, n_T), "in", True, "targets d"),
+        Array("mask", (*mask_rows, n_T), "in", True, "1 where a target exists"),
         Array("y0", (states,), "in", True, "initial state"),
-        Array("y", (plus(T, 1), states), "out", True, "states"),
+        Array("y", (*y_rows, states), "out", True, "states"),
         Array("J", (), "out", True, "objective"),
         Array(
             "grad_theta",
@@ -73,16 +85,23 @@ def arrays(layout: Layout, wanted: tuple[str, ...], tape: bool) -> dict[str, Arr
             "gradient by theta",
             labels=tuple(f"grad_{label}" for label in labels),
         ),
-        Array("grad_x", (T, net.inputs), "out", True, "gradient by x"),
+        Array("grad_x", (*T, net.inputs), "out", True, "gradient by x"),
         Array("grad_y0", (states,), "out", True, "gradient by y0"),
     ]
-    kept = {a.name: a for a in everything if a.name in wanted}
-    kept["z"] = Array(
-        "z", (plus(T, 1 + layout.pad), layout.width), "work", True, "outputs, inputs, states"
-    )
+    return {a.name: a for a in everything if a.name in wanted} | kept_arrays(layout, tape)
+
+
+def kept_arrays(layout: Layout, tape: bool) -> dict[str, Array]:
+    """Where signals, and what the way back needs besides them, are kept."""
+    role: Role = "state" if layout.memory.one_step else "work"
+    rows = layout.rows
+    found = {"z": Array("z", (rows, layout.width), role, True, "outputs, inputs, states")}
     if tape:
-        kept["tape"] = Array("tape", (T, layout.tape_width), "work", True, "kept for the way back")
-    return kept
+        ring = layout.memory.tape
+        steps = layout.memory.steps if ring is None else ring
+        shape = (steps, layout.tape_width)
+        found["tape"] = Array("tape", shape, role, True, "kept for the way back")
+    return found
 
 
 LABELLED = 512
@@ -133,18 +152,14 @@ def locals_of(layout: Layout) -> dict[str, Array]:
     return found
 
 
-def row_of(layout: Layout, t: Index) -> Index:
-    """The row of z that holds time t."""
-    return plus(t, layout.pad)
-
-
 def begin(layout: Layout) -> tuple[Statement, ...]:
     """Nothing before time 0, and y0 at it."""
+    row = layout.row(Var("r"), layout.pad)
     z0 = Loop(
         "r",
         0,
         layout.pad + 1,
-        (Loop("l", 0, layout.width, (Assign(Ref("z", (Var("r"), Var("l"))), ZERO),), "copy"),),
+        (Loop("l", 0, layout.width, (Assign(Ref("z", (row, Var("l"))), ZERO),), "copy"),),
         "copy",
     )
     column = Lookup("state_column", Var("l"))
@@ -152,7 +167,7 @@ def begin(layout: Layout) -> tuple[Statement, ...]:
         "l",
         0,
         len(layout.state_columns),
-        (copy(Ref("z", (row_of(layout, 0), column)), Ref("y0", (Var("l"),))),),
+        (copy(Ref("z", (layout.row(0), column)), Ref("y0", (Var("l"),))),),
         "copy",
     )
     return z0, start
@@ -169,11 +184,17 @@ def advance(layout: Layout, t: Index, tape: bool) -> tuple[Statement, ...]:
     body: list[Statement] = []
     if layout.m:
         column = plus(Var("l"), layout.n)
-        take = copy(Ref("z", (row_of(layout, before), column)), Ref("x", (before, Var("l"))))
-        body.append(Loop("l", 0, layout.m, (take,), "copy"))
+        given = Ref("x", (*given_row(layout, t), Var("l")))
+        take = copy(Ref("z", (layout.row(before), column)), given)
+        body.append(Loop("l", 0, layout.m, (take,), "copy", turns="m"))
     for g in layout.groups:
         body += layout.for_units(g, lambda k, g=g: _unit_forward(layout, g, k, t, tape))
     return tuple(body)
+
+
+def given_row(layout: Layout, t: Index) -> tuple[Index, ...]:
+    """The row of the caller's arrays that holds what is given for time t."""
+    return () if layout.memory.one_step else (plus(t, -1),)
 
 
 def _unit_forward(layout: Layout, g: Group, k: Index, t: Index, tape: bool) -> list[Statement]:
@@ -196,12 +217,12 @@ def _unit_forward(layout: Layout, g: Group, k: Index, t: Index, tape: bool) -> l
     for e in g.local.equations:
         reads = tuple((v, place[v]) for v in in_order(e.expr))
         body.append(Assign(scalar(e.symbol), e.expr, reads))
-        if e.symbol in g.columns:
-            column = layout.entry(g, "column", e.symbol, k)
-            body.append(copy(Ref("z", (row_of(layout, t), column)), scalar(e.symbol)))
+        if e.symbol in g.own:
+            column = layout.own_entry(g, e.symbol, k)
+            body.append(copy(Ref("z", (layout.row(t), column)), scalar(e.symbol)))
     if tape:
         for v in g.kept:
-            at = (plus(t, -1), layout.entry(g, "kept", v, k))
+            at = (layout.tape_row(t), layout.entry(g, "kept", v, k))
             body.append(copy(Ref("tape", at), scalar(v)))
     return body
 
@@ -218,8 +239,7 @@ def weight(c: Index) -> Ref:
 
 def source(layout: Layout, c: Index, t: Index) -> Ref:
     """What connection c carries to time t: its source, delayed."""
-    back = times(Lookup("delay", c), -1)
-    return Ref("z", (plus(row_of(layout, t), back), Lookup("source", c)))
+    return Ref("z", (layout.row(t, Lookup("delay", c)), Lookup("source", c)))
 
 
 def places(
@@ -228,9 +248,8 @@ def places(
     """Where each symbol of a unit's equations stands when time t is computed."""
     place: dict[Symbol, Operand] = {}
     for y, z in zip(g.local.old, g.local.new, strict=True):
-        column = layout.entry(g, "column", z, k)
-        place[y] = Ref("z", (row_of(layout, plus(t, -1)), column))
-        place[z] = Ref("z", (row_of(layout, t), column))
+        place[y] = Ref("z", (layout.row(t, 1), layout.entry(g, "column", z, k)))
+        place[z] = Ref("z", (layout.row(t), layout.own_entry(g, z, k)))
     for p in g.local.parameters:
         place[p] = Ref("theta", (layout.entry(g, "theta", p, k),))
     for p, values in g.fixed.items():
@@ -242,7 +261,7 @@ def places(
         if not inner_from_tape:
             place[v] = scalar(v)
         elif v in g.kept:
-            place[v] = Ref("tape", (plus(t, -1), layout.entry(g, "kept", v, k)))
+            place[v] = Ref("tape", (layout.tape_row(t), layout.entry(g, "kept", v, k)))
     return place
 
 
@@ -271,29 +290,120 @@ def clear(array: str, shape: tuple[int, ...]) -> Statement:
 def inject(layout: Layout, t: Index) -> tuple[Statement, ...]:
     """J += J(t), and ε_k(t) += e_k(t) for the units that have a target."""
     j = Var("j")
-    unit = Lookup("target_unit", j)
-    reads: tuple[tuple[Symbol, Operand], ...] = (
-        (DESIRED, Ref("target", (plus(t, -1), j))),
-        (MASK, Ref("mask", (times(plus(t, -1), Var("mask_step")), j))),
-        (OUTPUT, Ref("z", (row_of(layout, t), unit))),
-    )
-
-    def where_there(expr: sympy.Expr) -> sympy.Expr:
-        # Selected, not multiplied: a target that does not exist may be NaN.
-        return sympy.Piecewise((MASK * expr, sympy.Ne(MASK, 0)), (ZERO, True))
-
-    term, error = where_there(layout.injection.expr), where_there(layout.injection.error)
+    term, error = judged(layout, t)
     body = (
-        Assign(Ref("J"), term, _only(reads, term), accumulate=True),
-        Assign(Ref("eps", (unit,)), error, _only(reads, error), accumulate=True),
+        Assign(Ref("J"), term.expr, term.reads, accumulate=True),
+        Assign(Ref("eps", (_target(j),)), error.expr, error.reads, accumulate=True),
     )
-    return (Loop("j", 0, len(layout.net.objective.targets), body, "targets"),)
+    return (for_targets(layout, body),)
 
 
-def _only(
-    reads: tuple[tuple[Symbol, Operand], ...], expr: sympy.Expr
-) -> tuple[tuple[Symbol, Operand], ...]:
-    return tuple(r for r in reads if r[0] in expr.free_symbols)
+def judge(layout: Layout, t: Index) -> tuple[Statement, ...]:
+    """J += J(t), and e_k(t) kept for the way back; under teacher forcing the mask is, too."""
+    j = Var("j")
+    term, error = judged(layout, t)
+    row = layout.error_row(t)
+    body = [
+        Assign(Ref("J"), term.expr, term.reads, accumulate=True),
+        Assign(Ref("error", (row, j)), error.expr, error.reads),
+    ]
+    if layout.forced:
+        body.append(copy(Ref("there", (row, j)), _mask(layout, t, j)))
+    return (for_targets(layout, tuple(body)),)
+
+
+def judge_arrays(layout: Layout) -> dict[str, Array]:
+    """The errors of as many steps as are kept, and where there were targets."""
+    role: Role = "state" if layout.memory.one_step else "work"
+    n_T, ring = len(layout.net.objective.targets), layout.memory.errors
+    rows = layout.memory.steps if ring is None else ring
+    found = {"error": Array("error", (rows, n_T), role, True, "injected errors e")}
+    if layout.forced:
+        found["there"] = Array("there", (rows, n_T), role, True, "where outputs were forced")
+    return found
+
+
+def inject_kept(layout: Layout, t: Index) -> tuple[Statement, ...]:
+    """ε_k(t) += e_k(t), as :func:`judge` kept it."""
+    j = Var("j")
+    kept = Ref("error", (layout.error_row(t), j))
+    add = Assign(Ref("eps", (_target(j),)), SOURCE, ((SOURCE, kept),), accumulate=True)
+    return (for_targets(layout, (add,)),)
+
+
+def force(layout: Layout, t: Index) -> tuple[Statement, ...]:
+    """Teacher forcing: from here on z_k(t) is d_k(t) where there is a target, else y_k(t)."""
+    if not layout.forced:
+        return ()
+    j = Var("j")
+    reads: tuple[tuple[Symbol, Operand], ...] = (
+        (DESIRED, Ref("target", (*given_row(layout, t), j))),
+        (MASK, _mask(layout, t, j)),
+        (OUTPUT, Ref("z", (layout.row(t), layout.own_target(j)))),
+    )
+    chosen = sympy.Piecewise((DESIRED, sympy.Ne(MASK, 0)), (OUTPUT, True))
+    put = Assign(Ref("z", (layout.row(t), _target(j))), chosen, reads)
+    return (for_targets(layout, (put,)),)
+
+
+def forced_at(layout: Layout, t: Index, j: Index, kept: bool) -> Ref:
+    """The mask that says whether target j was there at time t: the caller's, or as kept."""
+    return Ref("there", (layout.error_row(t), j)) if kept else _mask(layout, t, j)
+
+
+def cut(layout: Layout, t: Index, kept: bool) -> tuple[Statement, ...]:
+    """Nothing flows back into an output that was forced at time t: it was a constant."""
+    if not layout.forced:
+        return ()
+    j = Var("j")
+    clear_it = cleared_where(Ref("eps", (_target(j),)), forced_at(layout, t, j, kept))
+    return (for_targets(layout, (clear_it,)),)
+
+
+def cleared_where(ref: Ref, mask: Ref) -> Assign:
+    """ref = 0 where the mask says that there was a target."""
+    expr = sympy.Piecewise((ZERO, sympy.Ne(MASK, 0)), (SOURCE, True))
+    return Assign(ref, expr, ((MASK, mask), (SOURCE, ref)))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A right-hand side with its reads."""
+
+    expr: sympy.Expr
+    reads: tuple[tuple[Symbol, Operand], ...]
+
+
+def judged(layout: Layout, t: Index) -> tuple[Judged, Judged]:
+    """Target j's term of J(t), and its error e_k(t)."""
+    j = Var("j")
+    reads: tuple[tuple[Symbol, Operand], ...] = (
+        (DESIRED, Ref("target", (*given_row(layout, t), j))),
+        (MASK, _mask(layout, t, j)),
+        (OUTPUT, Ref("z", (layout.row(t), layout.own_target(j)))),
+    )
+
+    def where_there(expr: sympy.Expr) -> Judged:
+        # Selected, not multiplied: a target that does not exist may be NaN.
+        chosen = sympy.Piecewise((MASK * expr, sympy.Ne(MASK, 0)), (ZERO, True))
+        return Judged(chosen, tuple(r for r in reads if r[0] in chosen.free_symbols))
+
+    return where_there(layout.injection.expr), where_there(layout.injection.error)
+
+
+def _mask(layout: Layout, t: Index, j: Index) -> Ref:
+    if layout.memory.one_step:
+        return Ref("mask", (j,))
+    return Ref("mask", (times(plus(t, -1), Var("mask_step")), j))
+
+
+def _target(j: Index) -> Index:
+    return Lookup("target_unit", j)
+
+
+def for_targets(layout: Layout, body: tuple[Statement, ...]) -> Loop:
+    """A loop over the columns of ``target``."""
+    return Loop("j", 0, len(layout.net.objective.targets), body, "targets", turns="n_T")
 
 
 def slot(layout: Layout, t: Index) -> Index:
@@ -375,5 +485,7 @@ def across_connections(
         return [Assign(SUM, expr, tuple((v, reads[v]) for v in in_order(expr)), True)]
 
     # Gathered in a local variable: an element of an array would be stored at every connection.
-    loop = layout.out_of(plus(Var("l"), first), add)
-    return (Loop("l", 0, count, (copy(SUM, target), loop, copy(target, SUM)), "units"),)
+    loop = layout.out_of(plus(Var("l"), first), add, "w_U" if into == "eps" else "w_I")
+    turns = "n" if into == "eps" else "m"
+    body = (copy(SUM, target), loop, copy(target, SUM))
+    return (Loop("l", 0, count, body, "units", turns=turns),)

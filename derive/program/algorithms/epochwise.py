@@ -26,11 +26,12 @@ from derive.program.ir import (
 from derive.program.layout import Layout, lay_out
 
 
-def programs(net: Network) -> dict[str, Program]:
+def programs(net: Network, teacher_forcing: bool = False) -> dict[str, Program]:
     """The functions of an epochwise kernel."""
-    layout = lay_out(net)
+    free = lay_out(net)
+    layout = lay_out(net, forced=True) if teacher_forcing else free
     return {
-        "forward": forward(net, layout),
+        "forward": forward(net, free),
         "gradient": gradient(net, layout=layout),
         "gradient_all": gradient(net, ("theta", "x", "y0"), layout),
     }
@@ -42,7 +43,7 @@ def forward(net: Network, layout: Layout | None = None) -> Program:
     t = Var("t")
     out = sweep.copy(
         Ref("y", (t, Var("l"))),
-        Ref("z", (sweep.row_of(layout, t), _state_column(Var("l")))),
+        Ref("z", (layout.row(t), layout.own_state(Var("l")))),
     )
     states = len(layout.state_columns)
     body: tuple[Statement, ...] = (
@@ -62,6 +63,7 @@ def gradient(
     t = Var("t")
     before = plus(t, -1)
     back: list[Statement] = [
+        *sweep.cut(layout, t, kept=False),
         Note("ε(t) += e(t), the error of this step"),
         *sweep.inject(layout, t),
         Note("δ(t), and this step's terms of the gradient"),
@@ -72,9 +74,10 @@ def gradient(
     if "x" in wrt:
         back += sweep.across_connections(layout, before, layout.n, layout.m, "grad_x", (before,))
     tape = layout.tape_width > 0
+    ahead = (*sweep.advance(layout, t, tape), *sweep.force(layout, t))
     body: list[Statement] = [
         *sweep.begin(layout),
-        Loop("t", 1, Plus(Var("T"), 1), sweep.advance(layout, t, tape), "time"),
+        Loop("t", 1, Plus(Var("T"), 1), ahead, "time"),
         sweep.clear("grad_theta", (net.size,)),
         sweep.clear("eps", (layout.width,)),
         sweep.clear("delta", (layout.longest, layout.row_count)),

@@ -1,4 +1,4 @@
-"""Write every loop whose bounds are known out as straight-line code; loops over time stay."""
+"""Write every loop whose bounds are known out as straight-line code; time and columns stay."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from derive.program.ir import (
     substituted,
 )
 
+STAY = ("time", "columns")
+
 
 def unroll(program: Program) -> Program:
     """The program with all loops over units, connections, targets and copies written out."""
@@ -32,7 +34,7 @@ def _unrolled(body: tuple[Statement, ...], tables: Any) -> tuple[Statement, ...]
     for s in mapped(body, lambda i: rebuilt(i, known)):
         if not isinstance(s, Loop):
             out.append(s)
-        elif s.role == "time" or not (isinstance(s.start, int) and isinstance(s.stop, int)):
+        elif s.role in STAY or not (isinstance(s.start, int) and isinstance(s.stop, int)):
             out.append(replace(s, body=_unrolled(s.body, tables)))
         else:
             steps = range(s.start, s.stop)

@@ -1,0 +1,322 @@
+"""Sensitivities carried forward in time: one row of them for each unit and block of parameters.
+
+    p_z(t) = Σ_s ∂⁺z/∂s · (Σ_c w_c p_source(t − delay) + 1{θ = w_c} x) + Σ_y ∂⁺z/∂y · p_y(t−1) + …
+
+with the slopes that :mod:`derive.calculus.tangent` found for the cell. A *row* belongs to a unit
+and a block (:mod:`derive.program.structure`), has one entry per parameter of the block for each carried
+state of the unit, and stands in one flat array ``p`` for each of the last ``longest`` + 1 times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy
+from sympy import Symbol
+
+from derive.calculus.partials import SOURCE, WEIGHT
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Lookup,
+    Loop,
+    Operand,
+    Ref,
+    Role,
+    Statement,
+    Times,
+    Var,
+    as_table,
+    modulo,
+    plus,
+)
+from derive.program.layout import Group, Layout
+from derive.program.structure import Structure
+from derive.program.sweep import (
+    ZERO,
+    cleared_where,
+    copy,
+    for_targets,
+    forced_at,
+    in_order,
+    local_name,
+    places,
+    scalar,
+    source,
+    weight,
+)
+
+P, SUM = Symbol("p", real=True), Symbol("Σ", real=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Where each row of sensitivities stands, and the tables that say what it is made of."""
+
+    structure: Structure
+    size: int
+    """Sensitivities of one time."""
+    widest: int
+    count: int
+
+    @property
+    def layout(self) -> Layout:
+        """The network's layout, with the tables of the rows."""
+        return self.structure.layout
+
+    @property
+    def slots(self) -> int:
+        """Times that are kept: as many as the longest delay, and the one being computed."""
+        return self.layout.longest + 1
+
+    def of(self, row: Index, state: int = 0) -> Index:
+        """The place in ``p`` of the first entry of a row's carried state."""
+        skip = Times(Lookup("row_width", row), state) if state else 0
+        return plus(Lookup("row_start", row), skip)
+
+    def entry(self, t: Index, at: Index) -> Ref:
+        """An entry of ``p`` at time t."""
+        return Ref("p", (modulo(t, self.slots), at))
+
+
+def rows_of(structure: Structure) -> Rows:
+    """Lay the rows out, unit by unit, and add their tables to those of the layout."""
+    layout, w = structure.layout, structure.layout.net.wiring
+    carried = structure.carried
+    pairs = sorted((k, b) for b, block in enumerate(structure.blocks) for k in block.units.tolist())
+    row_of = {pair: r for r, pair in enumerate(pairs)}
+    width = np.array([structure.blocks[b].parameters.size for _, b in pairs], dtype=np.int64)
+    entries = width * np.array([carried[k] for k, _ in pairs], dtype=np.int64)
+    start = np.concatenate([[0], np.cumsum(entries)]).astype(np.int64)
+    first = np.zeros(layout.n + 1, dtype=np.int64)
+    for k, _ in pairs:
+        first[k + 1] += 1
+    tables: dict[str, Any] = {
+        "row_first": np.cumsum(first),
+        "row_width": width,
+        "row_start": start[:-1],
+        "row_column": np.array([structure.blocks[b].first for _, b in pairs], dtype=np.int64),
+    }
+    output_at = np.zeros(layout.n, dtype=np.int64)
+    for g, tangent in zip(layout.groups, structure.tangents, strict=True):
+        output = g.local.old[g.local.output]
+        if output in tangent.carried:
+            output_at[g.units] = tangent.carried.index(output)
+
+    def output_start(k: int, b: int) -> int:
+        r = row_of[k, b]
+        return int(start[r] + width[r] * output_at[k])
+
+    first_of = layout.tables["first"]
+    for g in layout.groups:
+        for s, net_rows in g.rows.items():
+            begins = dict(zip(g.units.tolist(), net_rows.tolist(), strict=True))
+            terms: dict[str, list[int]] = {"weight": [], "delay": [], "start": []}
+            own: dict[str, list[int]] = {"connection": [], "at": []}
+            term_first, own_first = [0], [0]
+            for k, b in pairs:
+                if k in begins:
+                    block = structure.blocks[b]
+                    for c in range(first_of[begins[k]], first_of[begins[k] + 1]):
+                        index, l = int(w.weight[c]), int(w.source[c])  # noqa: E741
+                        if structure.edges[c] and (l, b) in row_of:
+                            terms["weight"].append(index)
+                            terms["delay"].append(int(w.delay[c]))
+                            terms["start"].append(output_start(l, b))
+                        if structure.block_of[index] == b:
+                            own["connection"].append(c)
+                            own["at"].append(int(structure.place[index]) - block.first)
+                term_first.append(len(terms["weight"]))
+                own_first.append(len(own["connection"]))
+            name = f"{g.number}_{s.name}"
+            tables[f"term_first_{name}"], tables[f"own_first_{name}"] = term_first, own_first
+            tables |= {f"term_{key}_{name}": v for key, v in terms.items()}
+            tables |= {f"own_{key}_{name}": v for key, v in own.items()}
+        for p, where in g.theta.items():
+            at, own_first = [], [0]
+            index_of = dict(zip(g.units.tolist(), where.tolist(), strict=True))
+            for k, b in pairs:
+                if k in index_of and structure.block_of[index_of[k]] == b:
+                    at.append(int(structure.place[index_of[k]]) - structure.blocks[b].first)
+                own_first.append(len(at))
+            tables[f"of_first_{g.number}_{p.name}"] = own_first
+            tables[f"of_at_{g.number}_{p.name}"] = at
+    targets = layout.net.objective.targets
+    at, first_target = [], [0]
+    for k in targets:
+        at += [row_of[k, b] for b in range(len(structure.blocks)) if (k, b) in row_of]
+        first_target.append(len(at))
+    tables["target_first"], tables["target_row"] = first_target, at
+    tables["target_start"] = [output_start(*pairs[r]) for r in at]
+    tables["order"] = structure.order
+    layout.tables.update({name: as_table(values) for name, values in tables.items()})
+    return Rows(structure, int(start[-1]), int(width.max(initial=0)), len(pairs))
+
+
+def sensitivity_arrays(rows: Rows) -> dict[str, Array]:
+    """The sensitivities, a sum for each net input of a cell, and the gradient by their order."""
+    role: Role = "state" if rows.layout.memory.one_step else "work"
+    found = {
+        "p": Array("p", (rows.slots, rows.size), role, True, "sensitivities ∂y/∂θ"),
+    }
+    for g in rows.layout.groups:
+        for s in g.local.net_inputs:
+            name = _sum(g, s)
+            found[name] = Array(name, (rows.widest,), "work", True, f"sensitivity of {s.name}")
+    for tangent in rows.structure.tangents:
+        for e in tangent.equations:
+            found[local_name(e.symbol)] = Array(local_name(e.symbol), (), "scalar", True)
+    return found
+
+
+def _sum(g: Group, s: Symbol) -> str:
+    return f"p_{g.number}_{s.name}"
+
+
+def carry(rows: Rows, t: Index) -> tuple[Statement, ...]:
+    """The sensitivities of time t from those before it."""
+    body: list[Statement] = []
+    for g, tangent in zip(rows.layout.groups, rows.structure.tangents, strict=True):
+        if tangent.carried:
+            body += rows.layout.for_units(g, lambda k, g=g: _unit(rows, g, k, t))
+    return tuple(body)
+
+
+def _unit(rows: Rows, g: Group, k: Index, t: Index) -> list[Statement]:
+    layout, tangent = rows.layout, rows.structure.tangents[g.number]
+    body = slopes(layout, g, tangent.equations, k, t)
+    unit = layout.entry(g, "column", g.local.new[g.local.output], k)
+    body.append(layout.over("row_first", unit, lambda r: _row(rows, g, k, r, t), "r", "units"))
+    return body
+
+
+def slopes(layout: Layout, g: Group, equations: Any, k: Index, t: Index) -> list[Statement]:
+    """The slopes of a unit's next states at time t, each in a local variable."""
+    place = places(layout, g, k, t, inner_from_tape=True)
+    body: list[Statement] = []
+    for e in equations:
+        place[e.symbol] = scalar(e.symbol)
+        reads = tuple((v, place[v]) for v in in_order(e.expr))
+        body.append(Assign(scalar(e.symbol), e.expr, reads))
+    return body
+
+
+def _row(rows: Rows, g: Group, k: Index, r: Index, t: Index) -> list[Statement]:
+    layout, tangent, local = rows.layout, rows.structure.tangents[g.number], g.local
+    heard = [s for s in local.net_inputs if any((z, s) in tangent.slopes for z in local.new)]
+    body: list[Statement] = []
+    for s in heard:
+        body += _net_input(rows, g, s, r, t)
+    new = dict(zip(local.old, local.new, strict=True))
+    updates: list[Statement] = []
+    for i, y in enumerate(tangent.carried):
+        terms, reads = [], []
+        for s in heard:
+            if slope := tangent.slope(new[y], s):
+                sum_s = Symbol(f"Σ_{s.name}", real=True)
+                terms.append(slope * sum_s)
+                reads += [(slope, scalar(slope)), (sum_s, Ref(_sum(g, s), (Var("i"),)))]
+        for before, v in enumerate(tangent.carried):
+            if slope := tangent.slope(new[y], v):
+                p_v = Symbol(f"p_{v.name}", real=True)
+                terms.append(slope * p_v)
+                there = rows.entry(plus(t, -1), plus(rows.of(r, before), Var("i")))
+                reads += [(slope, scalar(slope)), (p_v, there)]
+        here = rows.entry(t, plus(rows.of(r, i), Var("i")))
+        updates.append(Assign(here, sympy.Add(*terms), tuple(dict(reads).items())))
+    body.append(across(rows, r, tuple(updates), "p"))
+    for p in local.parameters:
+        name = f"{g.number}_{p.name}"
+        for i, y in enumerate(tangent.carried):
+            if slope := tangent.slope(new[y], p):
+
+                def add(
+                    q: Index, i: int = i, slope: Symbol = slope, name: str = name
+                ) -> list[Statement]:
+                    at = plus(rows.of(r, i), Lookup(f"of_at_{name}", q))
+                    return [Assign(rows.entry(t, at), SOURCE, ((SOURCE, scalar(slope)),), True)]
+
+                body.append(layout.over(f"of_first_{name}", r, add, "q"))
+    return body
+
+
+def _net_input(rows: Rows, g: Group, s: Symbol, r: Index, t: Index) -> list[Statement]:
+    """The sensitivities of a net input: its own weights' part, then what the sources carry."""
+    layout, synapse = rows.layout, rows.layout.synapse
+    name, into = f"{g.number}_{s.name}", _sum(g, s)
+
+    def own(q: Index) -> list[Statement]:
+        c = Lookup(f"own_connection_{name}", q)
+        reads: dict[Symbol, Operand] = {WEIGHT: weight(c), SOURCE: source(layout, c, t)}
+        target = Ref(into, (Lookup(f"own_at_{name}", q),))
+        expr = synapse.by_weight
+        return [Assign(target, expr, tuple((v, reads[v]) for v in in_order(expr)), True)]
+
+    def term(q: Index) -> list[Statement]:
+        then = plus(t, Times(Lookup(f"term_delay_{name}", q), -1), rows.slots)
+        start = Lookup(f"term_start_{name}", q)
+        expr = synapse.by_source * P
+        reads: dict[Symbol, Operand] = {
+            WEIGHT: Ref("theta", (Lookup(f"term_weight_{name}", q),)),
+            P: rows.entry(then, plus(start, Var("i"))),
+        }
+        add = Assign(
+            Ref(into, (Var("i"),)), expr, tuple((v, reads[v]) for v in in_order(expr)), True
+        )
+        return [across(rows, r, (add,), "q")]
+
+    clear = across(rows, r, (Assign(Ref(into, (Var("i"),)), ZERO),), "p")
+    return [
+        clear,
+        layout.over(f"own_first_{name}", r, own, "q", turns="w_A"),
+        layout.over(f"term_first_{name}", r, term, "q"),
+    ]
+
+
+def across(rows: Rows, r: Index, body: tuple[Statement, ...], turns: str) -> Loop:
+    """A loop over the entries of a row."""
+    width = Lookup("row_width", r)
+    return Loop("i", 0, width, body, "columns", span=(0, rows.widest), turns=turns)
+
+
+def weigh(rows: Rows, t: Index, into: str = "along") -> tuple[Statement, ...]:
+    """∂J(t)/∂θ += Σ_k e_k(t)·p_k(t), by the order of the blocks."""
+    layout, j = rows.layout, Var("j")
+    error = Ref("error", (layout.error_row(t), j))
+
+    def row(q: Index) -> list[Statement]:
+        r = Lookup("target_row", q)
+        at = plus(Lookup("target_start", q), Var("i"))
+        target = Ref(into, (plus(Lookup("row_column", r), Var("i")),))
+        reads = ((P, rows.entry(t, at)), (SUM, Ref("error_j")))
+        return [across(rows, r, (Assign(target, SUM * P, reads, True),), "p_T")]
+
+    loop = layout.over("target_first", j, row, "q", "units")
+    return (for_targets(layout, (copy(Ref("error_j"), error), loop)),)
+
+
+def forget_forced(rows: Rows, t: Index) -> tuple[Statement, ...]:
+    """The sensitivities of an output that was forced at time t are zero from here on."""
+    layout, j = rows.layout, Var("j")
+    if not layout.forced:
+        return ()
+
+    def row(q: Index) -> list[Statement]:
+        at = plus(Lookup("target_start", q), Var("i"))
+        ref = rows.entry(t, at)
+        mask = forced_at(layout, t, j, kept=True)
+        return [across(rows, Lookup("target_row", q), (cleared_where(ref, mask),), "p_T")]
+
+    return (for_targets(layout, (layout.over("target_first", j, row, "q", "units"),)),)
+
+
+def scatter(structure: Structure, source_name: str = "along") -> tuple[Statement, ...]:
+    """The gradient in theta's own order, from that of the blocks."""
+    if not structure.order.size:
+        return ()
+    i = Var("i")
+    put = copy(Ref("grad_theta", (Lookup("order", i),)), Ref(source_name, (i,)))
+    return (Loop("i", 0, int(structure.order.size), (put,), "columns", turns="w_A"),)
