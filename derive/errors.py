@@ -58,7 +58,23 @@ class CacheError(DeriveError, RuntimeError):
 
 
 class ConvergenceError(DeriveError, ArithmeticError):
-    """From ``kernel``: a relaxation did not reach its tolerance."""
+    """From ``settling``: a relaxation did not reach its tolerance.
+
+    Attributes
+    ----------
+    steps : int
+        Steps done.
+    residual : float
+        The largest change in the last of them.
+    radius : float or None
+        The spectral radius of a step's Jacobian where it stopped, as far as it could be seen.
+    """
+
+    def __init__(
+        self, message: str, steps: int = 0, residual: float = 0.0, radius: float | None = None
+    ) -> None:
+        self.steps, self.residual, self.radius = steps, residual, radius
+        super().__init__(message)
 
 
 class StateError(DeriveError, ValueError):

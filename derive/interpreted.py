@@ -31,7 +31,7 @@ class Interpreted:
         self.net, self.programs, self.algorithm = net, programs, algorithm
         self.dtype, self.batch = np.dtype(dtype), batch
         self.arithmetic = numpy_arithmetic(self.dtype)
-        if "step" in programs:
+        if "start" in programs:
             self.STATE = state_size(programs)
 
     def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
@@ -102,23 +102,76 @@ class Interpreted:
         with np.errstate(all="ignore"):
             run(self.programs["start"], self.arithmetic, {"y0": y0}, {}, y0.shape[1:], kept)
 
+    def _row(self, theta: Any, x: Any, target: Any, mask: Any) -> dict[str, Any]:
+        """One row of what is given; x is None where it is not wanted."""
+        m, n_T = self.net.inputs, len(self.net.objective.targets)
+        given = {"theta": self._array("theta", theta, (self.net.size,), f"(P={self.net.size},)")}
+        tail = (-1,) if self.batch else ()
+        B = "B" if self.batch else ""
+        if x is not None:
+            x = self._array("x_t", x, (m, *tail), f"(m={m}, {B})".replace(", )", ",)"))
+            given["x"], tail = x, x.shape[1:]
+            B = f"B={tail[0]}" if tail else ""
+        symbols = f"(n_T={n_T}, {B})".replace(", )", ",)")
+        given["target"] = self._array("target_t", target, (n_T, *tail), symbols)
+        shape = given["target"].shape
+        if mask is None:
+            given["mask"] = np.ones(shape, dtype=self.dtype)
+        else:
+            given["mask"] = self._array("mask_t", mask, shape, symbols)
+        return given
+
+    def settle(
+        self, state: Any, theta: Any, x: Any, target: Any, mask: Any, tol: float, max_steps: int
+    ) -> tuple[Any, int, float]:
+        """Relax until no state changes by more than tol: y, steps, the last change."""
+        given = self._row(theta, x, target, mask)
+        lanes = given["target"].shape[1:]
+        kept = self._state("relax", state, lanes)
+        longest = self.net.wiring.longest_delay
+
+        def once(t: int) -> tuple[Any, float]:
+            with np.errstate(all="ignore"):
+                r = run(self.programs["relax"], self.arithmetic, given, {"t": t}, lanes, kept)
+            return r["y"], float(np.max(r["change"]))
+
+        steps, quiet, change, y = 0, 0, 0.0, None
+        while steps < max_steps and quiet < longest and not np.isnan(change):
+            y, change = once(steps + 1)
+            steps, quiet = steps + 1, quiet + 1 if change <= tol else 0
+        t = steps
+        while t % (longest + 1):
+            t += 1
+            y, change = once(t)
+        return y, steps, change
+
+    def settle_back(
+        self, state: Any, theta: Any, target: Any, mask: Any, tol: float, max_steps: int
+    ) -> tuple[float, Any, int, float]:
+        """At the fixed point: J, the gradient, steps back, the last change."""
+        given = self._row(theta, None, target, mask)
+        lanes = given["target"].shape[1:]
+        kept = self._state("judge", state, lanes)
+        longest = self.net.wiring.longest_delay
+        sizes = {"t": longest + 1, "u": 0}
+
+        def once(name: str, u: int) -> dict[str, Any]:
+            with np.errstate(all="ignore"):
+                sizes["u"] = u
+                return run(self.programs[name], self.arithmetic, given, sizes, lanes, kept)
+
+        J = float(once("judge", 0)["J"].sum())
+        last, steps, quiet, change = max_steps + 2 * longest + 1, 0, 0, 0.0
+        while steps < max_steps and quiet < longest and not np.isnan(change):
+            change = float(np.max(once("relax_back", last - steps)["change"]))
+            steps, quiet = steps + 1, quiet + 1 if change <= tol else 0
+        return J, self._summed(once("collect", last - steps)), steps, change
+
     def step(self, state: Any, t: int, theta: Any, x: Any, target: Any, mask: Any) -> Any:
         """Step number t: outputs, J(t), and the gradient where each step has one."""
-        m, n_T = self.net.inputs, len(self.net.objective.targets)
-        theta = self._array("theta", theta, (self.net.size,), f"(P={self.net.size},)")
-        x = self._array(
-            "x_t", x, (m, -1) if self.batch else (m,), f"(m={m}, B)" if self.batch else f"(m={m},)"
-        )
-        lanes = x.shape[1:]
-        shape = (n_T, *lanes)
-        symbols = f"(n_T={n_T}, B={lanes[0]})" if lanes else f"(n_T={n_T},)"
-        target = self._array("target_t", target, shape, symbols)
-        if mask is None:
-            mask = np.ones(shape, dtype=self.dtype)
-        else:
-            mask = self._array("mask_t", mask, shape, symbols)
+        given = self._row(theta, x, target, mask)
+        lanes = given["target"].shape[1:]
         kept = self._state("step", state, lanes)
-        given = {"theta": theta, "x": x, "target": target, "mask": mask}
         with np.errstate(all="ignore"):
             r = run(self.programs["step"], self.arithmetic, given, {"t": t}, lanes, kept)
         J = float(r["J"].sum())

@@ -89,6 +89,14 @@ class Kernel:
         self.timings = dict(timings or {})
         self.digest = digest
         self._made_with = dict(made_with or {})
+        if self.algorithm["name"] == "settling":
+            from derive.program.algorithms import options_of
+            from derive.settling import Settling
+
+            options = options_of(self.algorithm)
+            self.module = Settling(
+                net, module, dtype, batch, path is not None, options["tol"], options["max_steps"]
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from; unpickling takes it from the cache or makes it anew."""
@@ -120,8 +128,45 @@ class Kernel:
 
         return Online(self, theta, y0, B)
 
+    def settle(
+        self, theta: Any, x_t: Any, target_t: Any, mask_t: Any = None, y0: Any = None
+    ) -> Any:
+        """Relax one pattern to its fixed point, and ε there; only for ``settling``.
+
+        Parameters
+        ----------
+        theta : (P,) array
+        x_t : (m[, B]) array
+            The held input.
+        target_t, mask_t : (n_T[, B]) array
+            Targets of the outputs at the fixed point, and 1 where one exists.
+        y0 : (N[, B]) array, optional
+            Where relaxing begins, zero if not given.
+
+        Returns
+        -------
+        Settled
+            y, J, gradient, and for each way steps and change.
+
+        Raises
+        ------
+        ConvergenceError
+            With the last change, the steps done and the spectral radius seen.
+        """
+        if self.algorithm["name"] != "settling":
+            raise DerivationError(
+                f"settle: algorithm {self.algorithm['name']!r} does not relax; compile with "
+                "algorithm='settling'"
+            )
+        import numpy as np
+
+        B = np.shape(x_t)[-1] if self.batch and np.ndim(x_t) else None
+        online = self.start(theta, y0, B if y0 is None else None)
+        online.step(x_t, target_t, mask_t)
+        return self.module.relaxation
+
     def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
-        """The states of every step.
+        """The states of every step; of a settling net the fixed points, one for each row of x.
 
         Parameters
         ----------
@@ -201,8 +246,8 @@ class Kernel:
 
     @property
     def program(self) -> Program:
-        """The Program of ``gradient``; it prints as pseudo-code."""
-        return self.programs["gradient"]
+        """The Program of ``gradient``, or of a step back; it prints as pseudo-code."""
+        return self.programs.get("gradient") or self.programs["relax_back"]
 
     @cached_property
     def derivation(self) -> Derivation:
@@ -259,8 +304,8 @@ def compile(
     ----------
     net : Network, dict or path of a spec
     algorithm : str, optional
-        ``"epochwise"``, ``"realtime"``, ``"truncated"``, ``"rtrl"`` or ``"hybrid"``; the one the
-        spec names if not given.
+        ``"epochwise"``, ``"realtime"``, ``"truncated"``, ``"rtrl"``, ``"hybrid"`` or
+        ``"settling"``; the one the spec names if not given.
     dtype : {"float64", "float32"}
     batch : bool
         Let arrays have a last axis B of sequences, computed in SIMD lanes.
@@ -273,7 +318,8 @@ def compile(
         Whether to look for the kernel on disk and keep it there.
     **options
         The algorithm's own: ``h`` and ``h_prime`` for truncated, ``h`` for hybrid, ``groups`` for
-        rtrl, ``capacity`` for realtime, ``teacher_forcing`` for all.
+        rtrl, ``capacity`` for realtime, ``tol`` and ``max_steps`` for settling,
+        ``teacher_forcing`` for all.
 
     Raises
     ------

@@ -54,6 +54,8 @@ class OnlineState:
 class Online:
     """One run of an online algorithm; made by :meth:`derive.Kernel.start`.
 
+    For ``settling`` each step is one pattern, relaxed from where the last one settled.
+
     Attributes
     ----------
     kernel : Kernel
@@ -86,7 +88,10 @@ class Online:
         self.theta = theta
         y0 = self._first(y0, B)
         self._B = y0.shape[1] if kernel.batch else None
-        self._memory = _aligned(self._size(self._B), kernel.dtype)
+        self._memory = aligned(
+            state_numbers(int(kernel.module.STATE), self._B, kernel.dtype, kernel.compiled),
+            kernel.dtype,
+        )
         self.kernel.module.start(self._memory, y0)
         self._t = 0
         self._gradient: Any = None
@@ -276,15 +281,6 @@ class Online:
             raise TypeError(f"y0: expected {kernel.dtype}, got {y0.dtype}")
         return y0
 
-    def _size(self, B: int | None) -> int:
-        state = int(self.kernel.module.STATE)
-        if B is None:
-            return state
-        if not self.kernel.compiled:
-            return state * B
-        lanes = ALIGNMENT // self.kernel.dtype.itemsize
-        return state * lanes * -(-B // lanes)
-
     @property
     def _words(self) -> str:
         kernel = self.kernel
@@ -306,7 +302,17 @@ class Online:
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _aligned(count: int, dtype: Any) -> Any:
+def state_numbers(state: int, B: int | None, dtype: Any, compiled: bool) -> int:
+    """Numbers in the state of a run over B sequences, of which one takes ``state``."""
+    if B is None:
+        return state
+    if not compiled:
+        return state * B
+    lanes = ALIGNMENT // np.dtype(dtype).itemsize
+    return state * lanes * -(-B // lanes)
+
+
+def aligned(count: int, dtype: Any) -> Any:
     """Zeros that begin at a multiple of 64 bytes."""
     itemsize = np.dtype(dtype).itemsize
     room = np.zeros(count + ALIGNMENT // itemsize, dtype)

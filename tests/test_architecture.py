@@ -29,6 +29,7 @@ PIPELINE = (
     ("emit",),
     ("build", "interpreted"),
     ("online",),
+    ("settling",),
     ("kernel",),
     ("timeseries", "generate"),
     ("verify", "train", "bridges"),

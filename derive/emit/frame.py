@@ -63,6 +63,17 @@ static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 
 C_SINGLE = "#define k_where(c, a, b) ((c) ? (a) : (b))\n"
 
+C_LARGEST = """\
+/* The largest over the sequences of a block, and of what was there; NaN stays. */
+static void k_largest(real *to, const real *from, size_t rows, size_t B, size_t b0)
+{
+    size_t count = B - b0 < LANES ? B - b0 : LANES;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t b = 0; b < count; b++)
+            if (!(from[r*LANES + b] <= to[r])) to[r] = from[r*LANES + b];
+}
+"""
+
 C_WINDOWS = """\
 #define k_least(a, b) ((a) < (b) ? (a) : (b))
 #define k_most(a, b) ((a) > (b) ? (a) : (b))
@@ -226,6 +237,11 @@ cdef void _release(real *workspace) noexcept nogil:
     memcpy(&raw, <char *>workspace - sizeof(void *), sizeof(void *))
     free(raw)
 """
+
+STATE_SIZE = Template("""\
+cdef Py_ssize_t STATE_SIZE = $size
+STATE = STATE_SIZE
+""")
 
 STATE_ARGUMENT = """\
 cdef object _state(object state, Py_ssize_t size, bint lanes):

@@ -3,8 +3,9 @@
     p_z(t) = Σ_s ∂⁺z/∂s · (Σ_c w_c p_source(t − delay) + 1{θ = w_c} x) + Σ_y ∂⁺z/∂y · p_y(t−1) + …
 
 with the slopes that :mod:`derive.calculus.tangent` found for the cell. A *row* belongs to a unit
-and a block (:mod:`derive.program.structure`), has one entry per parameter of the block for each carried
-state of the unit, and stands in one flat array ``p`` for each of the last ``longest`` + 1 times.
+and a block (:mod:`derive.program.structure`), has one entry per parameter of the block for each
+carried state of the unit, and stands in one flat array ``p`` for each of the last ``longest`` + 1
+times.
 """
 
 from __future__ import annotations

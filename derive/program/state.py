@@ -25,7 +25,7 @@ def state_arrays(program: Program) -> dict[str, tuple[int, tuple[int, ...]]]:
 
 def state_size(programs: Mapping[str, Program]) -> int:
     """Numbers that the state of one sequence takes."""
-    places = state_arrays(programs["step"]).values()
+    places = state_arrays(programs["start"]).values()
     return max((at + _rounded(int(np.prod(s, dtype=np.int64))) for at, s in places), default=0)
 
 

@@ -411,25 +411,34 @@ def slot(layout: Layout, t: Index) -> Index:
     return modulo(t, layout.longest)
 
 
-def through_units(layout: Layout, t: Index) -> tuple[Statement, ...]:
+def through_units(
+    layout: Layout, t: Index, gather: bool = True, at: Index | None = None
+) -> tuple[Statement, ...]:
     """From ε(t) to δ(t), to the gradient's terms of time t, and to what each unit passes back.
 
-    Afterwards ``eps`` holds what reaches time t−1 inside each unit.
+    Afterwards ``eps`` holds what reaches time t−1 inside each unit. ``gather`` says whether the
+    gradient's terms are wanted; δ is kept as that of time ``at``, if it is not t.
     """
+    at = t if at is None else at
     body: list[Statement] = []
     for g in layout.groups:
-        body += layout.for_units(g, lambda k, g=g: _unit_backward(layout, g, k, t))
+        body += layout.for_units(g, lambda k, g=g: _unit_backward(layout, g, k, t, gather, at))
     return tuple(body)
 
 
-def _unit_backward(layout: Layout, g: Group, k: Index, t: Index) -> list[Statement]:
+def _unit_backward(
+    layout: Layout, g: Group, k: Index, t: Index, gather: bool, at: Index
+) -> list[Statement]:
     adjoint, local = g.adjoint, g.local
     place = places(layout, g, k, t, inner_from_tape=True)
     eps = {z: Ref("eps", (layout.entry(g, "column", z, k),)) for z in local.new}
     body: list[Statement] = [copy(scalar(bar(z)), ref) for z, ref in eps.items()]
     for symbol in (*adjoint.eps, *(e.symbol for e in adjoint.equations)):
         place[symbol] = scalar(symbol)
+    parameters = set(adjoint.parameters.values())
     for e in adjoint.equations:
+        if not gather and e.symbol in parameters:
+            continue
         body.append(
             Assign(scalar(e.symbol), e.expr, tuple((v, place[v]) for v in in_order(e.expr)))
         )
@@ -438,19 +447,21 @@ def _unit_backward(layout: Layout, g: Group, k: Index, t: Index) -> list[Stateme
             body.append(copy(eps[z], scalar(adjoint.carry[y])))
         else:
             body.append(Assign(eps[z], ZERO))
-    for p, symbol in adjoint.parameters.items():
+    for p, symbol in adjoint.parameters.items() if gather else ():
         into = Ref("grad_theta", (layout.entry(g, "theta", p, k),))
         body.append(Assign(into, SOURCE, ((SOURCE, scalar(symbol)),), accumulate=True))
     for s in local.net_inputs:
         row = layout.entry(g, "row", s, k)
-        here = Ref("delta", (slot(layout, t), row))
+        here = Ref("delta", (slot(layout, at), row))
         if s not in adjoint.delta:
             body.append(Assign(here, ZERO))
             continue
         delta = scalar(adjoint.delta[s])
         body.append(copy(here, delta))
+        if not gather:
+            continue
 
-        def gather(c: Index, delta: Ref = delta) -> list[Statement]:
+        def terms(c: Index, delta: Ref = delta) -> list[Statement]:
             expr = DELTA * layout.synapse.by_weight
             reads: dict[Symbol, Operand] = {
                 DELTA: delta,
@@ -460,7 +471,7 @@ def _unit_backward(layout: Layout, g: Group, k: Index, t: Index) -> list[Stateme
             into = Ref("grad_theta", (Lookup("weight", c),))
             return [Assign(into, expr, tuple((v, reads[v]) for v in in_order(expr)), True)]
 
-        body.append(layout.into(row, gather))
+        body.append(layout.into(row, terms))
     return body
 
 

@@ -63,7 +63,9 @@ def _truth(name: str, value: Any, net: Network) -> bool:
     return value
 
 
-def _tolerance(name: str, value: Any, net: Network) -> float:
+def _tolerance(name: str, value: Any, net: Network) -> float | None:
+    if value is None:
+        return None
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -165,6 +167,13 @@ ALGORITHMS: dict[str, Algorithm] = {
     "hybrid": Algorithm(
         "the hybrid FP/BPTT(h)", {"h": H, "teacher_forcing": FORCING},
         exact="J^total of each window of h steps",
+    ),
+    "settling": Algorithm(
+        "recurrent backpropagation at a fixed point",
+        {"tol": Option(None, _tolerance, "largest change of a state that has settled"),
+         "max_steps": Option(10_000, _steps, "steps of relaxing at most, each way"),
+         "teacher_forcing": FORCING},
+        exact="J at each pattern's fixed point",
     ),
 }  # fmt: skip
 """Each algorithm with the options it takes."""
