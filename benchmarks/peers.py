@@ -126,6 +126,57 @@ def jax_scan(problem: Problem, unroll: int) -> Contender:
     )
 
 
+def jax_sensitivities(problem: Problem) -> Contender:
+    """Real-time recurrent learning: sensitivities carried in a ``scan``, one sequence.
+
+    They have a column for each connection there is, as a user would write it; the product with the
+    weights is one dense matrix product a step.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    units, dtype = len(problem.weights), problem.weights.dtype
+    targets = np.array(problem.targets)
+    into, source = np.nonzero(problem.weights)
+    own = jnp.asarray((np.arange(units)[:, None] == into).astype(dtype))
+    columns = jnp.asarray(source)
+
+    def sweep(weights: Any, x: Any, target: Any) -> Any:
+        recurrent, driven = weights[:, :units], x @ weights[:, units:].T
+
+        def step(carry: Any, given: Any) -> Any:
+            y, p, J, gradient = carry
+            drive, x_t, target_t = given
+            carried = jnp.concatenate([y, x_t])[columns]
+            new = jnp.tanh(recurrent @ y + drive)
+            p = (1 - new * new)[:, None] * (recurrent @ p + own * carried)
+            error = target_t - new[targets]
+            return (new, p, J - 0.5 * error @ error, gradient + error @ p[targets]), None
+
+        zero = jnp.zeros((), dtype)
+        first = (jnp.zeros(units, dtype), jnp.zeros(own.shape, dtype), zero,
+                 jnp.zeros(len(into), dtype))  # fmt: skip
+        (_, _, J, gradient), _ = jax.lax.scan(step, first, (driven, x, target))
+        return J, gradient
+
+    function = jax.jit(sweep)
+    given = tuple(
+        jnp.asarray(a) for a in (problem.weights, problem.x[..., 0], problem.target[..., 0])
+    )
+
+    def run() -> Any:
+        return jax.block_until_ready(function(*given))
+
+    def read(answer: Any) -> Answer:
+        dense = np.zeros_like(problem.weights)
+        dense[into, source] = np.asarray(answer[1])
+        return float(answer[0]), dense
+
+    return Contender("JAX RTRL scan", run, read)
+
+
 def torch_rnn(problem: Problem) -> Contender:
     """``torch.nn.RNN`` without bias, in eager mode, and ``backward``."""
     import torch

@@ -74,7 +74,7 @@ class Online:
     """
 
     def __init__(self, kernel: Any, theta: Any, y0: Any = None, B: int | None = None) -> None:
-        if not hasattr(kernel.module, "step"):
+        if _offered(kernel.module, "step") is None:
             raise DerivationError(
                 f"algorithm {kernel.algorithm['name']!r} has no online form: it needs the whole "
                 "sequence; compile with 'rtrl', 'hybrid', 'truncated' or 'realtime'"
@@ -82,7 +82,7 @@ class Online:
         self.kernel = kernel
         options = options_of(kernel.algorithm)
         self._capacity = options.get("capacity")
-        self._windowed = hasattr(kernel.module, "update")
+        self._update = _offered(kernel.module, "update")
         self._period = int(options.get("h_prime", options.get("h", 1)) or 1)
         self._theta = np.zeros(kernel.net.size, kernel.dtype)
         self.theta = theta
@@ -146,10 +146,10 @@ class Online:
         # Counted only now: a refused step has not happened.
         self._t = t
         gradient = learnt[0] if learnt else None
-        if self._windowed and t % self._period == 0:
+        if self._update is not None and t % self._period == 0:
             more = () if self._B is None else (self._B,)
             window = t // self._period - 1
-            gradient = module.update(self._memory, window, t, self._theta, *more)
+            gradient = self._update(self._memory, window, t, self._theta, *more)
         self._gradient = gradient
         return Step(y, J, gradient)
 
@@ -300,6 +300,12 @@ class Online:
             __version__, int(kernel.module.STATE),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _offered(module: Any, name: str) -> Any:
+    """A function of a kernel's module, or None; one that runs Programs has them as it has those."""
+    there = name in getattr(module, "programs", {name: None})
+    return getattr(module, name, None) if there else None
 
 
 def state_numbers(state: int, B: int | None, dtype: Any, compiled: bool) -> int:

@@ -168,7 +168,7 @@ class Settling:
                 "above, relaxing diverges or goes on in circles, forward and back alike; give the "
                 "net smaller weights or longer time constants"
             )
-        elif steps > 2 * (needed := np.log(self.tol or 1e-300) / np.log(radius)):
+        elif steps > 2 * (needed := np.log(self.tol or 1e-300) / np.log(radius or 1e-300)):
             said += (
                 f". The spectral radius of a step's Jacobian is about {radius:.3g} where it "
                 "stopped, so it is not slow but goes on in circles; give the net smaller weights "
@@ -188,10 +188,12 @@ class Settling:
         no error flows back, or the state is not finite.
         """
         changes = []
-        for steps in (POWER, 2 * POWER):
+        for steps in (1, POWER, 2 * POWER):
             kept = state.copy()
             changes.append(self.functions.settle_back(kept, theta, target, mask, -1.0, steps)[3])
-        early, late = changes
-        if not (np.isfinite(early) and np.isfinite(late) and early > 0 and late > 0):
+        first, early, late = changes
+        if not np.isfinite(changes).all() or first == 0:
             return None
+        if late == 0:  # below the last place of what it is added to
+            return 0.0
         return float((late / early) ** (1 / POWER))

@@ -254,11 +254,20 @@ NUMPY = [
 ]
 
 
-def simulate(net: Network, values: Data) -> tuple[Any, Any]:
+def simulate(
+    net: Network, values: Data, forced: bool = False, only: Any = None, given: Any = None
+) -> tuple[Any, Any]:
     """The states y (T+1, N) and J^total, straight from what was stated; one sequence.
 
     Deliberately naive: a list of past states, one connection at a time, the equations called as
     functions. It shares no code with Programs.
+
+    Parameters
+    ----------
+    forced : bool
+        Teacher forcing: after J(t) a target stands where the output did, for all that follows.
+    only : list of int, optional
+        The units that are simulated and judged; the states of the others are those of ``given``.
     """
     theta, x, target, mask, y0 = values
     kind = np.result_type(theta, x, y0, float)
@@ -286,6 +295,7 @@ def simulate(net: Network, values: Data) -> tuple[Any, Any]:
 
     y = np.zeros((len(x) + 1, len(net.states)), dtype=kind)
     y[0] = y0
+    signal = y.copy()  # what is heard, and what a unit goes on from
     for t in range(len(x)):
         for k in range(net.units):
             cell = net.cells[net.cell_index[k]]
@@ -296,21 +306,28 @@ def simulate(net: Network, values: Data) -> tuple[Any, Any]:
                     continue
                 if c.source < net.units:
                     output = net.cells[net.cell_index[c.source]].output
-                    carried = y[then, columns[c.source, output]]
+                    carried = signal[then, columns[c.source, output]]
                 else:
                     carried = x[then, c.source - net.units]
                 net_inputs[c.net_input] = net_inputs[c.net_input] + theta[i] * carried
             order, bodies = functions[net.cell_index[k]]
-            known = {name: y[t, columns[k, name]] for name in cell.states} | net_inputs
+            known = {name: signal[t, columns[k, name]] for name in cell.states} | net_inputs
             known |= {p.name: parameter_of(k, p.name) for p in cell.parameters}
             for name, body in bodies.items():
                 y[t + 1, columns[k, name]] = body(*(known[v] for v in order))
+                if only is not None and k not in only:
+                    y[t + 1, columns[k, name]] = given[t + 1, columns[k, name]]
+        signal[t + 1] = y[t + 1]
+        for j, k in enumerate(net.objective.targets if forced else ()):
+            if mask[t, j]:
+                output = net.cells[net.cell_index[k]].output
+                signal[t + 1, columns[k, output]] = target[t, j]
     d, out = sympy.symbols("d y", real=True)
     term = sympy.lambdify([d, out], net.objective.expression, NUMPY)
     J = 0
     for t in range(len(x)):
         for j, k in enumerate(net.objective.targets):
-            if mask[t, j]:
+            if mask[t, j] and (only is None or k in only):
                 output = net.cells[net.cell_index[k]].output
                 J = J + term(target[t, j], y[t + 1, columns[k, output]])
     return y, J

@@ -16,7 +16,7 @@ from derive.network import connect
 from derive.network.library import semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
-from derive.program.algorithms import epochwise
+from derive.program.algorithms import epochwise, programs, settle
 from derive.program.interpret import numpy_arithmetic, run
 from derive.program.ir import (
     Array,
@@ -34,6 +34,8 @@ from derive.program.ir import (
     walk,
 )
 from derive.program.passes.fold_tables import fold_tables
+from derive.program.passes.fuse_columns import fuse_columns
+from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.promote import promote
 from derive.program.passes.split_units import split_units
 from derive.program.passes.unroll import unroll
@@ -43,7 +45,9 @@ from derive.program.schedules.unrolled import unrolled
 from tests.strategies import as_inputs, data, networks
 
 Pass = Callable[[Program], Program]
-PASSES: tuple[Pass, ...] = (fold_tables, unroll, promote, tables, unrolled)
+PASSES: tuple[Pass, ...] = (
+    fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
+)  # fmt: skip
 X = sympy.Symbol("x", real=True)
 
 
@@ -74,6 +78,61 @@ def test_every_pass_and_schedule_keeps_every_bit(net: Network, T: int, seed: int
         for change in PASSES:
             for name, array in outputs(change(program), net, T, seed).items():
                 np.testing.assert_array_equal(array, reference[name], change.__name__)
+
+
+@settings(max_examples=25)
+@given(networks(max_units=4), st.integers(1, 6), st.booleans(), st.integers(1, 4))
+def test_every_pass_keeps_every_bit_of_the_online_algorithms(
+    net: Network, T: int, forced: bool, h: int
+) -> None:
+    windows = {"h": 4, "h_prime": h}
+    for name, options in (("rtrl", {}), ("hybrid", {"h": h}), ("truncated", windows)):
+        stated = settle(net, name, {**options, "teacher_forcing": forced})
+        program = programs(net, stated)["gradient"]
+        reference = outputs(program, net, T)
+        for change in PASSES:
+            for array, values in outputs(change(program), net, T).items():
+                np.testing.assert_array_equal(values, reference[array], change.__name__)
+
+
+def sums_over_columns(terms: int) -> Program:
+    """a[i] += w[q]·p[q, i] for so many terms q and ten columns i."""
+    w, p = sympy.symbols("w p", real=True)
+    add = Assign(
+        Ref("a", (Var("i"),)), w * p,
+        ((w, Ref("w", (Var("q"),))), (p, Ref("p", (Var("q"), Var("i"))))), True,
+    )  # fmt: skip
+    columns = Loop("i", 0, 10, (add,), "columns")
+    arrays = {
+        "w": Array("w", (terms,), "in"), "p": Array("p", (terms, 10), "in"),
+        "a": Array("a", (10,), "out"),
+    }  # fmt: skip
+    return Program("sums", (), arrays, {}, (Loop("q", 0, terms, (columns,), "connections"),))
+
+
+@pytest.mark.parametrize("terms", [1, 3, 4, 9])
+def test_jamming_takes_terms_together_and_the_rest_alone(terms: int) -> None:
+    jammed = jam_columns(sums_over_columns(terms))
+    generator = np.random.default_rng(terms)
+    inputs = {"w": generator.normal(size=terms), "p": generator.normal(size=(terms, 10))}
+    a, b = (run(p, numpy_arithmetic(), inputs, {})["a"] for p in (sums_over_columns(terms), jammed))
+    np.testing.assert_array_equal(a, b)
+    together = [s for s in walk(jammed.body) if isinstance(s, Loop) and s.var == "qs"]
+    assert [s.stop for s in together] == ([terms // TERMS] if terms > 1 else [])
+
+
+def test_loops_over_the_same_columns_fuse_unless_one_turn_meets_another() -> None:
+    x = sympy.Symbol("x", real=True)
+
+    def columns(target: Any, source: Any) -> Loop:
+        return Loop("i", 0, 4, (Assign(Ref("a", (target,)), x, ((x, Ref(*source)),)),), "columns")
+
+    here, next_one = Var("i"), Plus(Var("i"), 1)
+    arrays = {"a": Array("a", (6,), "out"), "b": Array("b", (6,), "in")}
+    apart = columns(here, ("b", (here,))), columns(here, ("b", (next_one,)))
+    meeting = columns(here, ("b", (here,))), columns(here, ("a", (next_one,)))
+    for pair, count in ((apart, 1), (meeting, 2)):
+        assert len(fuse_columns(Program("p", (), arrays, {}, pair)).body) == count
 
 
 @given(networks(), st.sampled_from([("theta",), ("theta", "x"), ("theta", "y0")]))
