@@ -85,6 +85,8 @@ cdef object _array(str name, object value, tuple shape, str symbols):
             fits = fits and (shape[d] == -1 or shape[d] == given[d])
     if not fits:
         raise ValueError("%s: expected %s, got %s" % (name, symbols, given))
+    if value.dtype is DTYPE and value.flags.carray:
+        return value  # as nearly all are; the rest costs a call of a step half its time
     value = np.ascontiguousarray(value, dtype=DTYPE)
     return value if value.flags.aligned else value.copy()
 

@@ -27,6 +27,7 @@ class Facts:
     dtype: str
     schedule: str
     equations: str
+    structure: str
     record: Mapping[str, Any]
 
 
@@ -90,6 +91,7 @@ def _docstring(net: Network, facts: Facts, programs: Mapping[str, Program]) -> s
         "",
         *_sequence_lines(net, programs, B),
         *_online_lines(net, programs, B),
+        *([f"{facts.structure}."] if facts.structure else []),
         "",
         f"x (T, m={m}{B}); target and mask (T, n_T={n_T}{B}) for units {targets}"
         + (", …" if n_T > 20 else "")
@@ -107,7 +109,8 @@ def _sequence_lines(net: Network, programs: Mapping[str, Program], B: str) -> li
     return [
         f"forward(theta, x, y0=None, out=None) -> y (T+1, N={len(net.states)}{B})",
         "gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None)",
-        f"    -> (J, dJ/dtheta (P={net.size},)), or with wrt a named tuple (J, theta, x, y0)",
+        f"    -> (J, dJ/dtheta (P={net.size},)), or with wrt a named tuple (J, theta, x, y0)"
+        + ("" if "gradient_all" in programs else "; by theta only, summed over steps"),
     ]
 
 

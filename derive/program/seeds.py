@@ -12,7 +12,7 @@ entry ``start[c] + i`` of ``p`` is that of the i-th seed which parameter c reach
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -190,6 +190,7 @@ def renew(seeds: Seeds, b: Index, start: Index, end: Index, h: int) -> tuple[Sta
             _back(seeds, Var("u")),
             "time",
             backward=True,
+            turns=f"{swept}·h − {swept * (swept - 1) // 2}" if swept > 1 else "h",
         ),
         *_boundary(seeds, b, start),
         _keep(seeds, plus(b, 1), lag if layout.longest > 1 else 0),
@@ -227,13 +228,20 @@ def _back(seeds: Seeds, t: Index) -> tuple[Statement, ...]:
     for g, tangent in zip(layout.groups, seeds.structure.tangents, strict=True):
         if tangent.carried:
             among = f"alive_{g.number}"
-            body += layout.for_units(g, lambda k, g=g: _unit(seeds, g, k, t), among)
+            loops = layout.for_units(g, lambda k, g=g: _unit(seeds, g, k, t), among)
+            named = _alive(layout, g)
+            body += [replace(it, turns=named) for it in loops if isinstance(it, Loop)]
     body.append(_across(seeds, plus(t, -1)))
     return tuple(body)
 
 
-def _over_seeds(seeds: Seeds, body: tuple[Statement, ...], turns: str = "Q") -> Loop:
+def _over_seeds(seeds: Seeds, body: tuple[Statement, ...], turns: str = "") -> Loop:
     return Loop("q", 0, seeds.count, body, "columns", turns=turns)
+
+
+def _alive(layout: Layout, g: Group) -> str:
+    """What formulas call the units of a group from which a path leads to a target."""
+    return "n_R" + layout.count_of(g).removeprefix("n")
 
 
 def _unit(seeds: Seeds, g: Group, k: Index, t: Index) -> list[Statement]:
@@ -260,7 +268,8 @@ def _unit(seeds: Seeds, g: Group, k: Index, t: Index) -> list[Statement]:
             column = Lookup(table, k)
             expr, reads = through(p, lambda y, c=column: at(y, _seed(c, Var("i"))))
             add = Assign(_gathered(column, Var("i")), expr, reads, accumulate=True)
-            body.append(_over_column(seeds, column, (add,)))
+            cell = layout.net.cell_names[g.number]
+            body.append(_over_column(seeds, column, (add,), f"p[{cell}.{p.name}]"))
     locally = {y: Ref(_seed_local(new[y])) for y in tangent.carried}
     q = Var("q")
     inner: list[Statement] = [copy(locally[y], at(y, q)) for y in tangent.carried]
@@ -272,7 +281,7 @@ def _unit(seeds: Seeds, g: Group, k: Index, t: Index) -> list[Statement]:
     for y in tangent.carried:
         expr, reads = through(y, locally.__getitem__)
         inner.append(Assign(at(y, q), expr, reads))
-    body.append(_over_seeds(seeds, tuple(inner), ""))
+    body.append(_over_seeds(seeds, tuple(inner), f"Q·{_alive(layout, g)}"))
     for s in heard:
         row = layout.entry(g, "row", s, k)
         body.append(layout.over("gather_first", row, lambda e, row=row: _gather(seeds, e, row, t)))
@@ -290,7 +299,7 @@ def _gather(seeds: Seeds, e: Index, row: Index, t: Index) -> list[Statement]:
     }  # fmt: skip
     target = _gathered(column, Var("i"))
     add = Assign(target, expr, tuple((v, reads[v]) for v in in_order(expr)), accumulate=True)
-    return [_over_column(seeds, column, (add,), "p")]
+    return [_over_column(seeds, column, (add,), "p_w")]
 
 
 def _seed(column: Index, i: Index) -> Index:
@@ -321,7 +330,7 @@ def _across(seeds: Seeds, t: Index) -> Loop:
         }
         into = Ref("zeta", (Lookup("output_seed", unit), q))
         term = Assign(into, expr, tuple((v, reads[v]) for v in in_order(expr)), accumulate=True)
-        return [_over_seeds(seeds, (term,), "Q·w_U")]
+        return [_over_seeds(seeds, (term,), "Q·w_P")]
 
     count = int(layout.tables["alive"].size)
     return Loop("l", 0, count, (layout.over("pass_first", unit, add),), "units")
@@ -350,7 +359,7 @@ def _through_boundary(seeds: Seeds, b: Index, r: Index) -> Loop:
     add = Assign(_gathered(c, Var("i")), P * ZETA, reads, accumulate=True)
     stop = Lookup("column_length", c)
     states = Loop(
-        "j", 0, stop, (_over_column(seeds, c, (add,), "Q·p"),), "units", span=(0, seeds.widest)
+        "j", 0, stop, (_over_column(seeds, c, (add,), "r"),), "units", span=(0, seeds.widest)
     )
     return Loop("c", 0, int(seeds.structure.order.size), (states,), "units")
 
@@ -362,7 +371,7 @@ def _earlier(seeds: Seeds, start: Index, r: Index) -> tuple[Statement, ...]:
     before = plus(start, Times(r, -1), layout.longest)
     row, q = Var("row"), Var("q")
     none = Assign(Ref("delta_k", (slot(layout, plus(before, 1)), row, q)), ZERO)
-    quiet = Loop("row", 0, layout.row_count, (_over_seeds(seeds, (none,), ""),), "units")
+    quiet = Loop("row", 0, layout.row_count, (_over_seeds(seeds, (none,)),), "units")
     return quiet, clear("zeta", (seeds.count, seeds.count)), _across(seeds, before)
 
 

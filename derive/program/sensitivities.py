@@ -228,7 +228,9 @@ def _row(rows: Rows, g: Group, k: Index, r: Index, t: Index) -> list[Statement]:
                 reads += [(slope, scalar(slope)), (p_v, there)]
         here = rows.entry(t, plus(rows.of(r, i), Var("i")))
         updates.append(Assign(here, sympy.Add(*terms), tuple(dict(reads).items())))
-    body.append(across(rows, r, tuple(updates), "p"))
+    of_group = layout.count_of(g).removeprefix("n")
+    kept = f"p{of_group}" + (f"/{len(updates)}" if len(updates) > 1 else "")
+    body.append(across(rows, r, tuple(updates), kept))
     for p in local.parameters:
         name = f"{g.number}_{p.name}"
         for i, y in enumerate(tangent.carried):
@@ -240,12 +242,12 @@ def _row(rows: Rows, g: Group, k: Index, r: Index, t: Index) -> list[Statement]:
                     at = plus(rows.of(r, i), Lookup(f"of_at_{name}", q))
                     return [Assign(rows.entry(t, at), SOURCE, ((SOURCE, scalar(slope)),), True)]
 
-                body.append(layout.over(f"of_first_{name}", r, add, "q"))
+                body.append(layout.over(f"of_first_{name}", r, add, "q", turns=f"n_R{of_group}"))
     return body
 
 
 def _net_input(rows: Rows, g: Group, s: Symbol, r: Index, t: Index) -> list[Statement]:
-    """The sensitivities of a net input: its own weights' part, then what the sources carry."""
+    """The sensitivities of a net input: what its sources carry, then its own weights' part."""
     layout, synapse = rows.layout, rows.layout.synapse
     name, into = f"{g.number}_{s.name}", _sum(g, s)
 
@@ -269,11 +271,11 @@ def _net_input(rows: Rows, g: Group, s: Symbol, r: Index, t: Index) -> list[Stat
         )
         return [across(rows, r, (add,), "q")]
 
-    clear = across(rows, r, (Assign(Ref(into, (Var("i"),)), ZERO),), "p")
+    clear = across(rows, r, (Assign(Ref(into, (Var("i"),)), ZERO),), "")
     return [
         clear,
-        layout.over(f"own_first_{name}", r, own, "q", turns="w_A"),
         layout.over(f"term_first_{name}", r, term, "q"),
+        layout.over(f"own_first_{name}", r, own, "q", turns="w_R"),
     ]
 
 
@@ -320,4 +322,4 @@ def scatter(structure: Structure, source_name: str = "along") -> tuple[Statement
         return ()
     i = Var("i")
     put = copy(Ref("grad_theta", (Lookup("order", i),)), Ref(source_name, (i,)))
-    return (Loop("i", 0, int(structure.order.size), (put,), "columns", turns="w_A"),)
+    return (Loop("i", 0, int(structure.order.size), (put,), "columns"),)

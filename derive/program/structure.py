@@ -97,6 +97,18 @@ class Structure:
         return int(self.carried.sum()) * self.layout.net.size
 
     @property
+    def words(self) -> str:
+        """What the structure saves."""
+        parameters, used = self.layout.net.size, int(self.order.size)
+        said = f"{self.stored} of {self.full} sensitivities are kept and computed"
+        if used < parameters:
+            none = parameters - used
+            said += f"; {none} of {parameters} parameters lead to no target and have none"
+        if len(self.blocks) > 1:
+            said += f"; {len(self.blocks)} blocks of parameters reach different units"
+        return said
+
+    @property
     def is_identity(self) -> bool:
         """Whether every parameter counts, in theta's own order."""
         return bool(np.array_equal(self.order, np.arange(self.layout.net.size)))

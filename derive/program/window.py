@@ -49,14 +49,14 @@ def back_over(layout: Layout, start: Index, begun: Index, end: Index) -> tuple[S
     further = (*sweep.cut(layout, t, kept=True), *_step_back(layout, t))
     newest = (
         Note("ε, δ and the gradient's terms of the newest steps, whose errors count"),
-        Loop("u", plus(begun, 1), plus(end, 1), injected, "time", backward=True),
+        Loop("u", plus(begun, 1), plus(end, 1), injected, "time", backward=True, turns="newest"),
     )
     if start == begun:
         return newest
     return (
         *newest,
         Note("and of those before, through which they pass"),
-        Loop("u", plus(start, 1), plus(begun, 1), further, "time", backward=True),
+        Loop("u", plus(start, 1), plus(begun, 1), further, "time", backward=True, turns="older"),
     )
 
 

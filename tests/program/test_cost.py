@@ -7,24 +7,40 @@ target for J and e = m·(d − y), each with its mask.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import sympy
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from derive.errors import ProgramError
 from derive.functions import logistic
 from derive.network import connect
-from derive.network.library import leaky
+from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
-from derive.program.algorithms import epochwise
-from derive.program.cost import Tally, cost, operations
-from derive.program.interpret import numpy_arithmetic, run
-from derive.program.ir import Array, Assign, Loop, Plus, Program, Ref, Var
+from derive.program.algorithms import epochwise, programs, settle
+from derive.program.cost import Tally, cost, cost_at, held_at, operations
+from derive.program.interpret import Arithmetic, numpy_arithmetic, run
+from derive.program.ir import (
+    Array,
+    Assign,
+    Least,
+    Loop,
+    Most,
+    Plus,
+    Program,
+    Quotient,
+    Ref,
+    Var,
+    plus,
+)
 from derive.program.schedules.tables import tables
 from derive.program.schedules.unrolled import unrolled
+from derive.program.state import ALIGNED, state_size
 from tests.program.test_passes import dense, sparse
 from tests.strategies import as_inputs, data, networks
 
@@ -106,24 +122,32 @@ class Counted(float):
     __rmul__, __radd__ = __mul__, __add__
 
 
-def test_counted_products_are_those_that_happen_when_it_runs() -> None:
-    from dataclasses import replace
+class Constant(Counted):
+    """A number that stands in the expression; to multiply by −1 is to change a sign."""
 
-    import numpy as np
+    def __mul__(self, other: Any) -> Counted:
+        return Counted(-float(other)) if self == -1 else Counted.__mul__(self, other)
 
-    net, T = sparse(100), 5
-    base = numpy_arithmetic()
-    arithmetic = replace(
-        base,
-        number=lambda v: Counted(float(v)),
+    __rmul__ = __mul__
+
+
+def counting() -> Arithmetic:
+    """Doubles that tell how often they were multiplied."""
+    return replace(
+        numpy_arithmetic(),
+        number=lambda v: Constant(float(v)),
         functions={sympy.tanh: lambda x: Counted(np.tanh(float(x)))},
         select=lambda test, yes, no: yes if test else no,
         dtype=object,
     )
+
+
+def test_counted_products_are_those_that_happen_when_it_runs() -> None:
+    net, T = sparse(100), 5
     boxed = np.vectorize(Counted, otypes=[object])
     inputs = {k: boxed(v) if v.size else v for k, v in as_inputs(data(net, T)).items()}
     Counted.products = 0
-    run(epochwise.forward(net), arithmetic, {k: inputs[k] for k in ("theta", "x", "y0")}, {"T": T})
+    run(epochwise.forward(net), counting(), {k: inputs[k] for k in ("theta", "x", "y0")}, {"T": T})
     assert Counted.products == cost(epochwise.forward(net)).multiplications * T
 
 
@@ -181,3 +205,90 @@ def test_a_triangular_loop_is_counted_turn_by_turn() -> None:
     counted = cost(program)
     assert counted.call.multiplications == 4 + 3 + 2 + 1
     assert counted.sweeps == () and counted.multiplications == 0
+
+
+# --- one call, at given sizes -------------------------------------------------------------------
+
+
+@settings(max_examples=20)
+@given(networks())
+def test_a_call_counts_as_its_steps_together(net: Network) -> None:
+    program = epochwise.gradient(net)
+    for T in (1, 6):
+        assert cost_at(program, {"T": T}).operations == cost(program).work(T)
+        assert sum(held_at(program, {"T": T}).values()) == cost(program).storage(T)
+
+
+ONLINE: list[dict[str, Any]] = [
+    {"name": "realtime"}, {"name": "truncated", "h": 3}, {"name": "rtrl"},
+    {"name": "truncated", "h": 5, "h_prime": 2},
+]  # fmt: skip
+
+
+def found(net: Network, name: str, **options: Any) -> dict[str, Program]:
+    return programs(net, settle(net, name, options))
+
+
+@settings(max_examples=20)
+@given(networks(), st.sampled_from(ONLINE))
+def test_a_sequence_counts_as_the_calls_of_its_steps(net: Network, asked: dict[str, Any]) -> None:
+    functions, period, T = found(net, **asked), asked.get("h_prime", 1), 8
+    calls = [cost_at(functions["step"], {"t": t}) for t in range(1, T + 1)]
+    if "update" in functions:
+        ends = range(period, T + 1, period)
+        calls += [cost_at(functions["update"], {"b": t // period - 1, "t": t}) for t in ends]
+    whole = cost_at(functions["gradient"], {"T": T})
+    for what in ("multiplications", "additions", "divisions", "functions"):
+        assert getattr(whole, what) == getattr(sum(calls, Tally()), what)
+
+
+def test_a_window_counts_as_much_as_every_later_one() -> None:
+    for asked in ({"name": "truncated", "h": 6, "h_prime": 3}, {"name": "hybrid", "h": 3}):
+        update = found(dense(4), **asked)["update"]
+        first, second, third, hundredth = (
+            cost_at(update, {"b": b, "t": 3 * (b + 1)}) for b in (0, 1, 2, 99)
+        )
+        assert second == third == hundredth
+        # The first window of BPTT(6; 3) has only half of its history behind it.
+        assert first.multiplications <= second.multiplications
+        assert (first == second) == (asked["name"] == "hybrid")
+
+
+@pytest.mark.parametrize("asked", [*ONLINE, {"name": "hybrid", "h": 4}], ids=str)
+def test_counted_products_of_online_steps_are_those_that_happen(asked: dict[str, Any]) -> None:
+    net = Network(semilinear("tanh"), 5, 2, connect.random(0.5, 3), SquaredError([0, 3]), name="n")
+    functions = found(net, **asked)
+    period = asked.get("h_prime", asked.get("h", 1)) if "update" in functions else 1
+    arithmetic = counting()
+    x, target = np.full((2,), 0.3), np.full((2,), 0.7)
+    given = {"theta": net.init(1) + 0.1, "x": x, "target": target, "mask": target, "y0": np.ones(5)}
+    inputs = {k: np.vectorize(Counted, otypes=[object])(v) for k, v in given.items()}
+    state: dict[str, Any] = {}
+    run(functions["start"], arithmetic, inputs, {}, (), state)
+    for t in range(1, 13):
+        happens = [("step", {"t": t})]
+        if "update" in functions and t % period == 0:
+            happens.append(("update", {"b": t // period - 1, "t": t}))
+        for name, sizes in happens:
+            Counted.products = 0
+            run(functions[name], arithmetic, inputs, sizes, (), state)
+            assert Counted.products == cost_at(functions[name], sizes).multiplications
+
+
+def test_bounds_that_depend_on_the_time_are_followed() -> None:
+    add = Assign(Ref("out"), a * b, ((a, Ref("x", (0,))), (b, Ref("x", (0,)))), True)
+    window = Loop("u", Most(plus(Var("t"), -3), 0), Least(Var("t"), 5), (add,), "time")
+    halves = Loop("k", 0, Quotient(plus(Var("t"), 1), 2), (window,), "time")
+    arrays = {"x": Array("x", (1,), "in"), "out": Array("out", (), "out")}
+    program = Program("p", ("t",), arrays, {}, (halves,))
+    counts = [cost_at(program, {"t": t}).multiplications for t in (1, 2, 4, 6, 9)]
+    assert counts == [1 * 1, 1 * 2, 2 * 3, 3 * 2, 5 * 0]
+    with pytest.raises(ProgramError, match="depends on 't'"):
+        cost_at(program, {"T": 4})
+
+
+def test_what_is_kept_between_steps_is_what_a_kernel_keeps() -> None:
+    for asked in ({"name": "rtrl"}, {"name": "hybrid", "h": 5}, {"name": "truncated", "h": 5}):
+        functions = found(dense(4), **asked)
+        kept = held_at(functions["step"], {"t": 9})["state"]
+        assert kept <= state_size(functions) < kept + ALIGNED * len(functions["step"].arrays)
