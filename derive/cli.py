@@ -1,4 +1,4 @@
-"""The command line: ``derive show | verify | generate | train | bench | cache | demo``.
+"""The command line: ``derive show | verify | generate | train | bench | cost | cache | demo``.
 
 Errors are one clear paragraph on standard error with exit status 2; a claim that fails is exit
 status 1.
@@ -31,6 +31,9 @@ DTYPE = click.option("--dtype", default="float64", show_default=True, help="floa
 BATCH = click.option("--batch", is_flag=True, help="Arrays have a last axis of sequences.")
 SCHEDULE = click.option("--schedule", default="auto", show_default=True,
                         help="auto, unrolled or tables")  # fmt: skip
+ALGORITHM = click.option("--algorithm", help="The algorithm, instead of the one the spec names.")
+OPTIONS = click.option("-o", "options", multiple=True, metavar="KEY=VALUE",
+                       help="An option of the algorithm, as in -o h=9.")  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,30 +74,45 @@ def _warn(message: Any, *_: Any, **__: Any) -> None:
 @click.option("--latex", is_flag=True, help="LaTeX instead of text.")
 @click.option("--program", is_flag=True, help="Also the program, as pseudo-code.")
 @click.option("--source", is_flag=True, help="Also the emitted module.")
+@ALGORITHM
+@OPTIONS
 @DTYPE
 @BATCH
 @SCHEDULE
 def show(
-    spec: Path, latex: bool, program: bool, source: bool, dtype: str, batch: bool, schedule: str
+    spec: Path,
+    latex: bool,
+    program: bool,
+    source: bool,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    batch: bool,
+    schedule: str,
 ) -> None:
     """Show how a network learns: its derivation, and on demand the code."""
     import numpy as np
 
     from derive.kernel import as_network, checked_dtype, differentiate, emit
-    from derive.program.algorithms import programs, settle
+    from derive.options import read_options
+    from derive.program.algorithms import programs, settle, structure_of
     from derive.program.schedules.choose import choose, scheduled
 
-    net = as_network(spec)
-    algorithm = settle(net, None, {})
+    net, chosen = as_network(spec), read_options(options)
+    settled = settle(net, algorithm, chosen)
     choice = choose(net, batch, schedule)
     itemsize = np.dtype(checked_dtype(dtype)).itemsize
-    derivation = differentiate(net)
+    derivation = differentiate(net, algorithm, **chosen)
     shown = [derivation.latex() if latex else str(derivation)]
+    if (structure := structure_of(net, settled)) is not None and not latex:
+        shown.append(f"On {net.name} {structure.words}.")
     if program:
-        laid_out = scheduled(programs(net, algorithm)["gradient"], choice, itemsize)
-        shown.append(str(laid_out))
+        # What is computed once a call, or what a step and its window compute.
+        found = programs(net, settled)
+        names = [n for n in found if n not in ("forward", "gradient_all", "start")]
+        shown += [str(scheduled(found[name], choice, itemsize)) for name in names]
     if source:
-        shown.append(emit(net, algorithm, dtype, batch, schedule).text)
+        shown.append(emit(net, settled, dtype, batch, schedule).text)
     click.echo("\n\n".join(shown))
 
 
@@ -178,9 +196,27 @@ def generate(
 @SPEC
 @click.option("--weights", type=click.Path(path_type=Path), help="Where to save the weights.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Where to draw the prediction.")
-def train(spec: Path, weights: Path | None, plot: Path | None) -> None:
+@ALGORITHM
+@OPTIONS
+@click.option("--method", help="lbfgs, or online: weights move while the data go by.")
+@click.option("--eta", type=float, help="Learn online, at this rate.")
+@click.option("--epochs", type=int, help="Learn online, going through the data so many times.")
+def train(
+    spec: Path,
+    weights: Path | None,
+    plot: Path | None,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    method: str | None,
+    eta: float | None,
+    epochs: int | None,
+) -> None:
     """Train a spec's network on its data and report it beside the baselines."""
-    report, net = run_training(complaints, spec)
+    from derive.options import read_options
+
+    report, net = run_training(
+        complaints, spec, algorithm, read_options(options), method=method, eta=eta, epochs=epochs
+    )
     show_training(console, report)
     keep_training(console, report, net, weights or Path(f"{net.name}_weights.npz"), plot)
 
@@ -190,10 +226,19 @@ def train(spec: Path, weights: Path | None, plot: Path | None) -> None:
 @click.option("--steps", default=1000, show_default=True, help="T, the length of the sequence.")
 @click.option("--sequences", default=None, type=int, help="B: time a kernel over a batch.")
 @click.option("--runs", default=50, show_default=True, help="Timed calls; the median is quoted.")
+@ALGORITHM
+@OPTIONS
 @DTYPE
 @SCHEDULE
 def bench(
-    spec: Path, steps: int, sequences: int | None, runs: int, dtype: str, schedule: str
+    spec: Path,
+    steps: int,
+    sequences: int | None,
+    runs: int,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    schedule: str,
 ) -> None:
     """Time a network's kernel on random data."""
     import time
@@ -202,11 +247,15 @@ def bench(
 
     from derive.kernel import as_network
     from derive.kernel import compile as compile_kernel
+    from derive.options import read_options
 
     if min(steps, runs, sequences or 1) < 1:
         raise click.UsageError("--steps, --sequences and --runs must be at least 1")
     net = as_network(spec)
-    kernel = compile_kernel(net, dtype=dtype, batch=sequences is not None, schedule=schedule)
+    kernel = compile_kernel(
+        net, algorithm, dtype=dtype, batch=sequences is not None, schedule=schedule,
+        **read_options(options),
+    )  # fmt: skip
     rng = np.random.default_rng(0)
     tail = () if sequences is None else (sequences,)
     x = rng.normal(size=(steps, net.inputs, *tail)).astype(dtype)
@@ -231,6 +280,33 @@ def bench(
         table.add_row(name, f"{median * 1e6:.1f} µs", f"{least * 1e6:.1f} µs", per_step)
     console.print(table)
     console.print(escape(kernel.explain()))
+
+
+@commands.command()
+@SPEC
+@click.option("--h", type=int, help="Steps of a window; the number of units if not given.")
+@click.option("--h-prime", type=int, help="Steps between updates of BPTT(h; h′); h/2 if not given.")
+@click.option("--groups", type=int, help="Also RTRL in so many groups of units.")
+@click.option("--steps", default=100, show_default=True, help="L, the length of the history.")
+def cost(spec: Path, h: int | None, h_prime: int | None, groups: int | None, steps: int) -> None:
+    """Count what each algorithm costs on a network: per time step, read off its program."""
+    from derive.kernel import as_network
+    from derive.program.complexity import complexity
+    from derive.program.spell import cost_table, formula_table, remarks
+
+    found = complexity(as_network(spec), h, h_prime, groups, steps)
+    counts, formulas = cost_table(found), formula_table(found)
+    tables = {f"{found.network}: cost of a time step": counts, "the same as formulas": formulas}
+    for title, rows in tables.items():
+        table = Table(title=escape(title), title_justify="left")
+        for i, name in enumerate(rows[0]):
+            side: Any = "right" if i and rows is counts else "left"
+            table.add_column(name, justify=side, min_width=max(map(len, name.split())))
+        for row in rows[1:]:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for line in remarks(found):
+        console.print(escape(line))
 
 
 @commands.group()

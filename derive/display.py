@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,44 @@ def show_claims(console: Console, report: Any) -> None:
     console.print("[bold green]all claims hold[/]" if report.ok else "[bold red]a claim fails[/]")
 
 
-def run_training(complaints: Console, spec: Path) -> tuple[Any, Any]:
-    """Train a spec's network with a progress bar; the report and the network."""
+def run_training(
+    complaints: Console,
+    spec: Path,
+    algorithm: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    **learnt_by: Any,
+) -> tuple[Any, Any]:
+    """Train a spec's network with a progress bar; the report and the network.
+
+    Parameters
+    ----------
+    complaints : Console
+        Where the bar is shown.
+    spec : Path
+    algorithm, options
+        Of the kernel, instead of what the spec says.
+    **learnt_by
+        ``method``, ``eta``, ``epochs``, instead of what the spec says.
+    """
     from derive.kernel import compile as compile_kernel
     from derive.network.network import Network
     from derive.network.specfile import read
-    from derive.timeseries import Task
+    from derive.program.algorithms import ALGORITHMS, settle
+    from derive.timeseries import Task, TaskError
     from derive.train import train as fit_task
 
     data = read(spec)
     net = Network.load(spec)
     task = Task.from_spec(data.get("data", {}), data.get("training", {}), spec.parent)
-    kernel = compile_kernel(net)
+    task = task.learnt_by(**learnt_by)
+    settled = settle(net, algorithm, options or {})
+    if task.method == "online" and not ALGORITHMS[settled["name"]].online:
+        raise TaskError(
+            f"method: 'online' needs an algorithm that learns at every step, and "
+            f"{settled['name']!r} needs the whole sequence; take "
+            + ", ".join(name for name, known in ALGORITHMS.items() if known.online)
+        )
+    kernel = compile_kernel(net, settled.pop("name"), **settled)
     bar = Progress(
         TextColumn("training"),
         BarColumn(),
@@ -88,6 +115,10 @@ def show_training(console: Console, report: Any) -> None:
         style = "bold" if row[0] == report.network else None
         table.add_row(*map(escape, row), style=style)
     console.print(table)
+    for restart in report.restarts:
+        if restart.result is None or restart.result.diverged:
+            how = "dropped: " if restart.result is None else ""
+            console.print(f"[yellow]seed {restart.seed}[/] {how}{escape(restart.note)}")
     console.print(
         f"seed {report.seed} of {len(report.restarts)} restarts kept; "
         f"{report.seconds:.1f} s of training"

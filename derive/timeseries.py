@@ -11,7 +11,7 @@ import csv
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 DATA_KEYS = ("file", "time", "inputs", "targets", "scale", "ahead")
 TRAINING_KEYS = (
     "train", "validation", "test", "washout", "seeds", "iterations", "l2", "normaliser",
-    "autoregression", "published",
+    "autoregression", "published", "method", "eta", "epochs",
 )  # fmt: skip
+METHODS = ("lbfgs", "online")
 
 
 class TaskError(DeriveError, ValueError):
@@ -77,6 +78,12 @@ class Task:
         Order of the linear baseline.
     published : tuple of (str, tuple of float)
         Values from the literature, one per test range.
+    method : {"lbfgs", "online"}
+        Climb by the gradient of the whole stretch, or learn step by step while going through it.
+    eta : float
+        The learning rate of ``online``: Δtheta = eta·∂J/∂theta at each update.
+    epochs : int
+        How often ``online`` goes through the stretch, per restart.
     """
 
     file: Path
@@ -95,6 +102,9 @@ class Task:
     normaliser: float = 1.0
     autoregression: int = 12
     published: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    method: str = "lbfgs"
+    eta: float = 0.01
+    epochs: int = 100
 
     @classmethod
     def from_spec(cls, data: Mapping[str, Any], training: Mapping[str, Any], base: Path) -> Task:
@@ -129,18 +139,43 @@ class Task:
             time=_text(_required(data, "time", "data"), "data.time"),
             inputs=_columns(_required(data, "inputs", "data"), "data.inputs"),
             targets=_columns(_required(data, "targets", "data"), "data.targets"),
-            scale=_number(data.get("scale", 1.0), "data.scale", above=0.0),
-            ahead=_whole(data.get("ahead", 1), "data.ahead", 1),
+            scale=number(data.get("scale", 1.0), "data.scale", above=0.0),
+            ahead=whole(data.get("ahead", 1), "data.ahead", 1),
             train=train,
             validation=validation,
             tests=tests,
-            washout=_whole(training.get("washout", 0), "training.washout", 0),
+            washout=whole(training.get("washout", 0), "training.washout", 0),
             seeds=_seeds(training.get("seeds", [0])),
-            iterations=_whole(training.get("iterations", 200), "training.iterations", 1),
-            l2=_number(training.get("l2", 0.0), "training.l2"),
-            normaliser=_number(training.get("normaliser", 1.0), "training.normaliser", above=0.0),
-            autoregression=_whole(training.get("autoregression", 12), "training.autoregression", 1),
+            iterations=whole(training.get("iterations", 200), "training.iterations", 1),
+            l2=number(training.get("l2", 0.0), "training.l2"),
+            normaliser=number(training.get("normaliser", 1.0), "training.normaliser", above=0.0),
+            autoregression=whole(training.get("autoregression", 12), "training.autoregression", 1),
             published=_published(training.get("published", {}), tests),
+            method=_method(training.get("method", "lbfgs"), "training.method"),
+            eta=number(training.get("eta", 0.01), "training.eta", above=0.0),
+            epochs=whole(training.get("epochs", 100), "training.epochs", 1),
+        )
+
+    def learnt_by(
+        self, method: str | None = None, eta: float | None = None, epochs: int | None = None
+    ) -> Task:
+        """This task, learnt in another way: what is not given stays, a rate or epochs mean online.
+
+        Raises
+        ------
+        TaskError
+            Naming the one at fault.
+        """
+        for name, value in (("eta", eta), ("epochs", epochs)):
+            if value is not None and method not in (None, "online"):
+                raise TaskError(f"{name}: belongs to method 'online', not to {method!r}")
+        if method is None:
+            method = self.method if eta is None and epochs is None else "online"
+        return replace(
+            self,
+            method=_method(method, "method"),
+            eta=self.eta if eta is None else number(eta, "eta", above=0.0),
+            epochs=self.epochs if epochs is None else whole(epochs, "epochs", 1),
         )
 
 
@@ -317,7 +352,8 @@ def _columns(value: Any, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _number(value: Any, where: str, above: float | None = None) -> float:
+def number(value: Any, where: str, above: float | None = None) -> float:
+    """A finite number that is not negative, or is more than ``above``."""
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not good or (value <= above if above is not None else value < 0):
         bound = "> 0" if above is not None else "≥ 0"
@@ -325,16 +361,23 @@ def _number(value: Any, where: str, above: float | None = None) -> float:
     return float(value)
 
 
-def _whole(value: Any, where: str, least: int) -> int:
+def whole(value: Any, where: str, least: int) -> int:
+    """A whole number that is at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise TaskError(f"{where}: expected a whole number ≥ {least}, got {value!r}")
     return value
 
 
+def _method(value: Any, where: str) -> str:
+    if value not in METHODS:
+        raise TaskError(f"{where}: expected {' or '.join(map(repr, METHODS))}, got {value!r}")
+    return str(value)
+
+
 def _seeds(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not value:
         raise TaskError(f"training.seeds: expected a list of whole numbers, got {value!r}")
-    seeds = tuple(_whole(v, "training.seeds", 0) for v in value)
+    seeds = tuple(whole(v, "training.seeds", 0) for v in value)
     if len(set(seeds)) < len(seeds):
         raise TaskError(f"training.seeds: each seed once, got {value!r}")
     return seeds
@@ -376,5 +419,5 @@ def _published(value: Any, tests: tuple[Span, ...]) -> tuple[tuple[str, tuple[fl
         where = f"training.published.{name}"
         if not isinstance(numbers, list) or len(numbers) != len(tests):
             raise TaskError(f"{where}: expected {len(tests)} numbers, one per test range")
-        found.append((name, tuple(_number(v, where) for v in numbers)))
+        found.append((name, tuple(number(v, where) for v in numbers)))
     return tuple(found)

@@ -1,7 +1,9 @@
-"""Fit a network to a series with SciPy's L-BFGS-B, and report it beside what is easy to beat.
+"""Fit a network to a series, and report it beside what is easy to beat.
 
-A kernel gives J and ∂J/∂theta over the whole training stretch (epochwise BPTT: an exact gradient,
-so a quasi-Newton method pays). J is maximised; what SciPy minimises is −J + l2/2·|theta|².
+Either with SciPy's L-BFGS-B: a kernel gives J and ∂J/∂theta over the whole training stretch
+(epochwise BPTT: an exact gradient, so a quasi-Newton method pays). J is maximised; what SciPy
+minimises is −J + l2/2·|theta|². Or online: step by step through the stretch, epoch after epoch,
+with weights that move as soon as an online algorithm has a gradient.
 
 Every prediction is honest by alignment: the way from an input line to a target unit takes at least
 ``latency(net)`` steps, and the targets are laid beside the inputs so that the prediction of row r
@@ -12,9 +14,11 @@ from __future__ import annotations
 
 import heapq
 import io
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +34,20 @@ from derive.timeseries import (
     TaskError,
     autoregression,
     load_series,
+    number,
     persistence,
+    whole,
 )
 
 Progress = Callable[[float, str], None]
+
+
+NOT_FINITE = (
+    "J or its gradient is not finite at the first theta; look for NaN in the data, or start from "
+    "smaller weights"
+)
+TOLD_EVERY = 2048
+"""Steps of an epoch between two words of progress: some hundredths of a second."""
 
 
 class TrainingError(DeriveError, RuntimeError):
@@ -52,10 +66,14 @@ class FitResult:
     objective : float
         J − l2/2·|theta|², what was maximised.
     iterations, evaluations : int
+        Of the optimiser; online, epochs and steps.
     converged : bool
-        False when the iterations ran out or the objective stopped being finite.
+        False when the iterations ran out or the objective stopped being finite. Online, whether
+        all epochs were gone through.
     message : str
-        The optimiser's own words.
+        The optimiser's own words; online, which epoch was kept.
+    diverged : bool
+        The objective stopped being finite, and the best point before that was kept.
     """
 
     theta: Floats
@@ -65,6 +83,7 @@ class FitResult:
     evaluations: int
     converged: bool
     message: str
+    diverged: bool = False
 
 
 class _NotFiniteError(Exception):
@@ -114,6 +133,7 @@ def fit(
     mask = None if mask is None else np.asarray(mask, dtype)
     best: FitResult | None = None
     done = evaluations = 0
+    diverged = False
 
     def negative(theta: Floats) -> tuple[float, Floats]:
         nonlocal best, evaluations
@@ -145,17 +165,145 @@ def fit(
         )
         converged, message = bool(end.success), str(end.message)
     except _NotFiniteError:
-        converged, message = False, "the objective stopped being finite; kept the best point"
+        converged, diverged = False, True
+        message = "the objective stopped being finite; kept the best point"
     if best is None:
-        raise TrainingError(
-            "J or its gradient is not finite at the first theta; look for NaN in the data, or "
-            "start from smaller weights"
-        )
+        raise TrainingError(NOT_FINITE)
     if progress is not None:
         progress(1.0, f"J = {best.J:.6g}")
     return replace(
-        best, iterations=done, evaluations=evaluations, converged=converged, message=message
-    )
+        best, iterations=done, evaluations=evaluations, converged=converged, message=message,
+        diverged=diverged,
+    )  # fmt: skip
+
+
+def fit_online(
+    kernel: Any,
+    theta0: Any,
+    x: Any,
+    target: Any,
+    *,
+    eta: float,
+    epochs: int,
+    mask: Any = None,
+    l2: float = 0.0,
+    judge: Callable[[Floats], float] | None = None,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Learn step by step: Δtheta = eta·∂J/∂theta as soon as there is a gradient.
+
+    An epoch goes through the stretch once, from the initial state and with the weights of the
+    epoch before. A window that the end of the stretch cuts short moves no weights. What is kept is
+    the best of the points between epochs, ``theta0`` among them: the largest objective, or what
+    ``judge`` likes best.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Of an online algorithm, without a batch dimension.
+    theta0, x, target, mask
+        As for :func:`fit`.
+    eta : float
+        The learning rate.
+    epochs : int
+    l2 : float
+        Weight decay, in proportion to the steps since the last update: an epoch takes from theta
+        eta·l2·theta, as a step along the gradient of J − l2/2·|theta|² would.
+    judge : callable, optional
+        The error of a theta on rows kept out of the fit; smaller is better.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` while an epoch goes on and after it.
+
+    Raises
+    ------
+    TaskError
+        When eta is not finite and positive, or there are no epochs.
+    TrainingError
+        When J is not finite at ``theta0``, or the stretch is too short for a single update. Where J
+        or theta stops being finite later, the best point so far is returned with
+        ``diverged=True``.
+    """
+    eta, epochs = number(eta, "eta", above=0.0), whole(epochs, "epochs", 1)
+    dtype = np.dtype(getattr(kernel, "dtype", np.float64))
+    x, target = np.asarray(x, dtype), np.asarray(target, dtype)
+    mask = None if mask is None else np.asarray(mask, dtype)
+    T, counted = len(x), len(x) if mask is None else int(mask.any(axis=1).sum())
+
+    def point(theta: Any, epoch: int) -> tuple[FitResult, float]:
+        """A theta with its merit; NaN where it has none."""
+        J, _ = kernel.gradient(theta, x, target, mask=mask)
+        theta = theta.astype(np.float64)
+        objective = float(J) - 0.5 * l2 * float(theta @ theta)
+        merit = objective if judge is None else -judge(theta)
+        here = FitResult(theta, float(J), objective, epoch, 0, False, "")
+        return here, merit if math.isfinite(objective) else math.nan
+
+    def told(epoch: int, J: float, t: int, more: str = "") -> None:
+        if progress is not None:
+            per_step = J / max(counted * t / T, 1.0)
+            text = f"epoch {epoch} of {epochs}, J = {per_step:.4g} per step{more}"
+            progress((epoch - 1 + t / T) / epochs, text)
+
+    online = kernel.start(np.array(theta0, dtype))
+    best, most = point(online.theta, 0)
+    if not math.isfinite(most):
+        raise TrainingError(NOT_FINITE)
+    epoch = steps = 0
+    diverged = False
+    while epoch < epochs and not diverged:
+        epoch += 1
+        with np.errstate(all="ignore"):  # weights that run away are told of below
+            J, done, updates = _epoch(online, x, target, mask, eta, l2 / T, partial(told, epoch))
+            here, merit = point(online.theta, epoch)
+        steps += done
+        diverged = not (math.isfinite(J) and math.isfinite(merit))
+        if not updates and not diverged:
+            raise TrainingError(
+                f"no weight was moved in an epoch of {T} steps: the windows of algorithm "
+                f"{kernel.algorithm['name']!r} are longer than that; give it a smaller h"
+            )
+        if not diverged:
+            told(epoch, J, T, "" if judge is None else f", validation {-merit:.4g}")
+            if merit > most:
+                best, most = here, merit
+    by = "by the objective" if judge is None else "by validation"
+    message = f"{epoch} epochs; kept the weights after epoch {best.iterations}, the best {by}"
+    if diverged:
+        message = (
+            f"diverged in epoch {epoch}: J or a weight is not finite; kept the weights after "
+            f"epoch {best.iterations}; a smaller eta than {eta:g} may help"
+        )
+    if progress is not None:
+        progress(1.0, message)
+    return replace(
+        best, iterations=epoch, evaluations=steps, converged=not diverged, message=message,
+        diverged=diverged,
+    )  # fmt: skip
+
+
+def _epoch(
+    online: Any, x: Any, target: Any, mask: Any, eta: float, decay: float,
+    told: Callable[[float, int], None],
+) -> tuple[float, int, int]:  # fmt: skip
+    """Once through the stretch: J with the weights as they moved, steps done, updates.
+
+    It ends early when J is no longer finite.
+    """
+    online.reset()
+    J, since, updates = 0.0, 0, 0
+    for t in range(len(x)):
+        step = online.step(x[t], target[t], None if mask is None else mask[t])
+        J, since = J + float(step.J), since + 1
+        if not math.isfinite(J):
+            return J, t + 1, updates
+        if step.gradient is not None:
+            if decay:
+                online.theta *= 1 - eta * decay * since
+            online.learn(eta)
+            since, updates = 0, updates + 1
+        if t % TOLD_EVERY == TOLD_EVERY - 1:
+            told(J, t + 1)
+    return J, len(x), updates
 
 
 @dataclass(frozen=True)
@@ -423,26 +571,27 @@ def _restart(
         if progress is not None:
             progress((i + fraction) / of, f"restart {i + 1} of {of}: {text}")
 
+    def validate(theta: Floats) -> float:
+        miss = layout.predict(kernel, theta, layout.steps) - layout.observed
+        return float(np.mean(miss[layout.validation] ** 2)) / task.normaliser
+
+    judge = None if layout.validation is None else validate
     seen = slice(0, layout.steps)
+    stretch = (layout.x[seen], layout.target[seen])
+    given: dict[str, Any] = {"mask": layout.fit_mask[seen], "l2": task.l2, "progress": share}
+    theta0 = net.init(seed=seed)
     try:
-        result = fit(
-            kernel,
-            net.init(seed=seed),
-            layout.x[seen],
-            layout.target[seen],
-            mask=layout.fit_mask[seen],
-            l2=task.l2,
-            max_iterations=task.iterations,
-            progress=share,
-        )
+        if task.method == "online":
+            result = fit_online(
+                kernel, theta0, *stretch, eta=task.eta, epochs=task.epochs, judge=judge, **given
+            )
+        else:
+            result = fit(kernel, theta0, *stretch, max_iterations=task.iterations, **given)
     except TrainingError as error:
         if "SciPy" in str(error):
             raise
         return Restart(seed, None, None, (), str(error))
-    validation = None
-    if layout.validation is not None:
-        miss = layout.predict(kernel, result.theta, layout.steps) - layout.observed
-        validation = float(np.mean(miss[layout.validation] ** 2)) / task.normaliser
+    validation = None if judge is None else judge(result.theta)
     return Restart(seed, result, validation, (), result.message)
 
 
@@ -546,4 +695,6 @@ def plot(report: TrainReport, path: str | Path) -> None:
     panels[-1].set_xlabel(report.task.time, fontsize=12)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=12)
-    figure.savefig(path, format="png")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    write_whole(Path(path), drawn.getvalue())

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "derive"
 # Left to right as the data flows. What stands on one line does not know of one another.
 PIPELINE = (
     ("errors", "version", "files"),
-    ("functions",),
+    ("functions", "options"),
     ("network",),
     ("calculus",),
     ("program",),

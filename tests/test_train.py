@@ -1,10 +1,14 @@
-"""Claims about fitting: what is learnt, what is refused, what is kept. The kernel is a stand-in."""
+"""Claims about fitting: what is learnt, what is refused, what is kept.
+
+The kernel is a stand-in, but for what is said of online training on the sunspot numbers.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import derive
+from derive import cli
+from derive.errors import DeriveError
+from derive.network.specfile import read
+from derive.options import read_options
 from derive.timeseries import (
     Span,
     Task,
@@ -25,6 +34,7 @@ from derive.timeseries import (
 from derive.train import (
     TrainingError,
     fit,
+    fit_online,
     latency,
     load_weights,
     plot,
@@ -178,6 +188,145 @@ def test_without_scipy_the_error_says_what_to_install() -> None:
     assert "pip install 'derive[train]'" in run.stdout
 
 
+# --- fit_online ------------------------------------------------------------------------------
+
+
+class Stepwise(Linear):
+    """The same line with steps; a gradient every ``every`` of them, NaN from step ``breaks`` on."""
+
+    algorithm = {"name": "stepwise"}
+
+    def __init__(self, every: int = 1, breaks: float = np.inf) -> None:
+        super().__init__()
+        self.every, self.breaks = every, breaks
+        self.t = 0
+
+    def start(self, theta: Any) -> Stepwise:
+        self.theta, self.resets = theta.copy(), 0
+        return self
+
+    def reset(self) -> None:
+        self.resets += 1
+        self.since = 0
+        self.sum = np.zeros_like(self.theta)
+
+    def step(self, x: Any, target: Any, mask: Any = None) -> Any:
+        self.t += 1
+        self.since += 1
+        heard = np.append(x, 1.0)
+        e = (target[0] - heard @ self.theta) * (1.0 if mask is None else mask[0])
+        self.sum += e * heard
+        self.newest = None
+        if self.since % self.every == 0:
+            self.newest, self.sum = self.sum, np.zeros_like(self.theta)
+        J = np.nan if self.t >= self.breaks else -0.5 * e * e
+        return SimpleNamespace(J=J, gradient=self.newest)
+
+    def learn(self, eta: float) -> None:
+        self.theta += eta * self.newest
+
+
+def stretch(seed: int = 4, T: int = 40) -> tuple[Any, Any]:
+    r = np.random.default_rng(seed)
+    x = r.normal(size=(T, 2))
+    return x, x @ [[0.5], [-1.0]] + 0.3 + 0.1 * r.normal(size=(T, 1))
+
+
+@pytest.mark.parametrize("every", [1, 8])
+@pytest.mark.parametrize("l2", [0.0, 5.0])
+def test_small_steps_online_climb_to_the_maximum_of_the_penalised_objective(
+    every: int, l2: float
+) -> None:
+    x, target = stretch()
+    result = fit_online(Stepwise(every), np.zeros(3), x, target, eta=1e-3, epochs=800, l2=l2)
+    assert result.converged and not result.diverged
+    np.testing.assert_allclose(result.theta, least_squares(x, target, l2), atol=2e-3)
+    assert result.objective == pytest.approx(result.J - l2 / 2 * result.theta @ result.theta)
+    assert (result.iterations, result.evaluations) == (800, 800 * 40)
+
+
+def test_online_masked_targets_teach_nothing_and_each_epoch_starts_anew() -> None:
+    x, target = stretch()
+    mask = np.ones((40, 1))
+    mask[:10], target[:10] = 0, 1e3
+    kernel = Stepwise()
+    told: list[tuple[float, str]] = []
+    result = fit_online(
+        kernel, np.zeros(3), x, target, eta=1e-2, epochs=200, mask=mask,
+        progress=lambda fraction, text: told.append((fraction, text)),
+    )  # fmt: skip
+    np.testing.assert_allclose(result.theta, least_squares(x[10:], target[10:]), atol=1e-2)
+    assert kernel.resets == 200
+    assert [f for f, _ in told] == sorted(f for f, _ in told) and told[-1][0] == 1.0
+    assert told[0][1].startswith("epoch 1 of 200, J = -") and "per step" in told[0][1]
+
+
+def test_online_keeps_the_epoch_that_the_judge_likes_best() -> None:
+    x, target = stretch()
+    seen: list[Any] = []
+    errors = iter([9.0, 5.0, 2.0, 4.0, 3.0])
+
+    def judge(theta: Any) -> float:
+        seen.append(theta.copy())
+        return next(errors)
+
+    told: list[str] = []
+    result = fit_online(
+        Stepwise(), np.zeros(3), x, target, eta=0.01, epochs=4, judge=judge,
+        progress=lambda fraction, text: told.append(text),
+    )  # fmt: skip
+    np.testing.assert_array_equal(result.theta, seen[2])
+    assert "after epoch 2" in result.message and "validation 4" in told[2]
+
+
+def test_online_divergence_keeps_the_best_weights_so_far_and_says_so() -> None:
+    x, target = stretch()
+    sound = fit_online(Stepwise(), np.zeros(3), x, target, eta=0.01, epochs=2)
+    broken = fit_online(Stepwise(breaks=100), np.zeros(3), x, target, eta=0.01, epochs=9)
+    np.testing.assert_array_equal(broken.theta, sound.theta)
+    assert broken.diverged and not broken.converged and broken.iterations == 3
+    assert "diverged in epoch 3" in broken.message and "after epoch 2" in broken.message
+
+
+def test_online_too_large_a_rate_is_told_without_a_warning() -> None:
+    x, target = stretch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = fit_online(Stepwise(), np.full(3, 0.1), x, target, eta=1e3, epochs=50)
+    assert result.diverged and np.isfinite(result.theta).all()
+    assert "smaller eta than 1000" in result.message
+
+
+def test_online_windows_longer_than_the_stretch_are_refused() -> None:
+    x, target = stretch()
+    with pytest.raises(TrainingError, match="no weight was moved .* 40 steps"):
+        fit_online(Stepwise(every=41), np.zeros(3), x, target, eta=0.1, epochs=5)
+
+
+@pytest.mark.parametrize(
+    ("eta", "epochs", "message"),
+    [
+        (np.nan, 1, "eta: expected a finite number > 0"),
+        (np.inf, 1, "eta"),
+        (0.0, 1, "eta"),
+        (-0.1, 1, "eta"),
+        (0.1, 0, "epochs: expected a whole number ≥ 1, got 0"),
+        (0.1, 2.5, "epochs"),
+    ],
+)
+def test_online_bad_settings_are_refused(eta: float, epochs: Any, message: str) -> None:
+    x, target = stretch()
+    with pytest.raises(TaskError, match=message):
+        fit_online(Stepwise(), np.zeros(3), x, target, eta=eta, epochs=epochs)
+
+
+def test_online_not_finite_at_the_start_is_an_error() -> None:
+    x, target = stretch()
+    target[3] = np.nan
+    with pytest.raises(TrainingError, match="not finite at the first theta"):
+        fit_online(Stepwise(), np.zeros(3), x, target, eta=0.1, epochs=1)
+
+
 # --- train -----------------------------------------------------------------------------------
 
 
@@ -302,6 +451,62 @@ def test_a_net_of_other_width_than_the_task_is_refused(line: Path) -> None:
         train(task_of(line), net_of(inputs=2), Linear())
 
 
+def test_a_task_learnt_online_uses_its_rate_and_epochs_and_its_validation(line: Path) -> None:
+    data, training = tables()
+    training |= {"method": "online", "eta": 0.02, "epochs": 30, "validation": [2030, 2039]}
+    task = Task.from_spec(data, training, line)
+    kernel = Stepwise()
+    report = train(task, net_of(), kernel)
+    # Two seeds, each through the 29 taught and the 10 validating rows.
+    assert kernel.t == 2 * 30 * 39
+    results = [r.result for r in report.restarts]
+    assert all(r is not None and r.iterations == 30 and "best by validation" in r.message
+               for r in results)  # fmt: skip
+    v = load_series(line / "v.csv").columns["v"]
+    ideal = least_squares(v[:29, None] / 2, v[1:30, None] / 2)
+    trained, untrained = (
+        np.mean((v[1:30] / 2 - v[:29] / 2 * theta[0] - theta[1]) ** 2)
+        for theta in (report.theta, net_of().init(report.seed))
+    )
+    best = np.mean((v[1:30] / 2 - v[:29] / 2 * ideal[0] - ideal[1]) ** 2)
+    assert trained < 3 * best < untrained
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("lbfgs", 0.01, 100)),
+        ({"eta": 0.5}, ("online", 0.5, 100)),
+        ({"epochs": 7}, ("online", 0.01, 7)),
+        ({"method": "online"}, ("online", 0.01, 100)),
+        ({"method": "lbfgs"}, ("lbfgs", 0.01, 100)),
+    ],
+)
+def test_a_rate_or_epochs_mean_online(
+    line: Path, changes: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    task = task_of(line).learnt_by(**changes)
+    assert (task.method, task.eta, task.epochs) == expected
+
+
+def test_a_picture_that_fails_leaves_the_old_one(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    (line / "p.png").write_bytes(b"old")
+    before = sorted(line.iterdir())
+
+    def stopped(self: Any, file: Any, **options: Any) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        plot(train(task_of(line), net_of(), Linear()), line / "p.png")
+    assert (line / "p.png").read_bytes() == b"old" and sorted(line.iterdir()) == before
+
+
 def test_plot_writes_a_png(line: Path) -> None:
     plot(train(task_of(line), net_of(), Linear()), line / "p.png")
     assert (line / "p.png").read_bytes().startswith(b"\x89PNG")
@@ -332,6 +537,13 @@ def _set(where: str, key: str, value: Any) -> Callable[[dict[str, Any], dict[str
         (_set("training", "iterations", True), "training.iterations"),
         (_set("training", "l2", -1.0), "training.l2: expected a finite number ≥ 0"),
         (_set("training", "l2", float("nan")), "training.l2"),
+        (_set("training", "method", "onlin"), "training.method: expected 'lbfgs' or 'online'"),
+        (_set("training", "method", ["online"]), "training.method"),
+        (_set("training", "eta", float("inf")), "training.eta: expected a finite number > 0"),
+        (_set("training", "eta", 0), "training.eta"),
+        (_set("training", "eta", "fast"), "training.eta"),
+        (_set("training", "epochs", 0), "training.epochs: expected a whole number ≥ 1, got 0"),
+        (_set("training", "epoch", 5), "did you mean 'epochs'"),
         (_set("training", "published", {"book": [1.0, 2.0]}), "expected 1 numbers"),
         (lambda data, training: data.pop("time"), r"\[data\]: 'time' is missing"),
         (lambda data, training: training.pop("train"), r"\[training\]: 'train' is missing"),
@@ -453,3 +665,149 @@ def test_a_torn_weight_file_is_one_clear_error(tmp_path: Path, keep: int) -> Non
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match="not a file of weights"):
         load_weights(path, net_of())
+
+
+# --- online, on the sunspot numbers ----------------------------------------------------------
+
+SUNSPOTS = ROOT / "examples" / "sunspots.toml"
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Say:
+    """``derive train ARGUMENTS`` in an empty folder: exit status, standard output and error."""
+    monkeypatch.setattr("warnings.showwarning", None)  # put back afterwards: the command sets it
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.console, "_width", 160)
+
+    def call(*arguments: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["derive", "train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def sunspots(**changes: Any) -> tuple[Task, Any]:
+    spec = read(SUNSPOTS)
+    task = Task.from_spec(spec["data"], spec["training"], SUNSPOTS.parent)
+    return replace(task, **changes), derive.Network.load(SUNSPOTS)
+
+
+@pytest.fixture(scope="module")
+def rtrl() -> Any:
+    return derive.compile(SUNSPOTS, algorithm="rtrl")
+
+
+def test_online_training_lowers_the_error_of_the_untrained_net(rtrl: Any) -> None:
+    task, net = sunspots(seeds=(0, 1), method="online", eta=0.01, epochs=40)
+    trained = train(task, net, rtrl)
+    untrained = train(replace(task, eta=1e-12), net, rtrl)
+    for after, before in zip(trained.restarts, untrained.restarts, strict=True):
+        assert after.scores[0] < 0.2 < before.scores[0]
+    assert all(a < b for a, b in zip(trained.arv(net.name), untrained.arv(net.name), strict=True))
+
+
+def test_an_epoch_is_the_steps_a_caller_would_do_by_hand(rtrl: Any) -> None:
+    r = np.random.default_rng(0)
+    x, target = r.normal(size=(30, 1)), r.normal(size=(30, 1))
+    theta = rtrl.net.init(0)
+    online = rtrl.start(theta)
+    for _ in range(2):
+        online.reset()
+        for t in range(30):
+            online.step(x[t], target[t])
+            online.learn(0.003)
+    result = fit_online(rtrl, theta, x, target, eta=0.003, epochs=2)
+    assert "after epoch 2" in result.message
+    np.testing.assert_array_equal(result.theta, online.theta)
+
+
+def test_train_learns_online_from_the_command_line(say: Say, rtrl: Any) -> None:
+    code, out, err = say(SUNSPOTS, "--algorithm", "rtrl", "--eta", 0.01, "--epochs", 30)
+    assert code == 0, err
+    assert "Weigend" in out and "of 4 restarts kept" in out and "diverged" not in out
+    theta = load_weights("sunspots_weights.npz", rtrl.net)
+    task, net = sunspots(method="online", eta=0.01, epochs=30)
+    np.testing.assert_array_equal(theta, train(task, net, rtrl).theta)
+
+
+def test_train_says_which_seeds_diverged_and_what_was_kept(say: Say) -> None:
+    code, out, _ = say(SUNSPOTS, "--algorithm", "rtrl", "--eta", 3.0, "--epochs", 5)
+    assert code == 0
+    assert "diverged in epoch 1" in out and "smaller eta than 3" in out
+    assert np.isfinite(np.load("sunspots_weights.npz")["theta"]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--eta", "nan"], "eta: expected a finite number > 0, got nan"),
+        (["--eta", "-1"], "eta: expected a finite number > 0"),
+        (["--epochs", "0"], "epochs: expected a whole number ≥ 1, got 0"),
+        (["--method", "onlin"], "method: expected 'lbfgs' or 'online', got 'onlin'"),
+        (["--method", "lbfgs", "--eta", "0.1"], "eta: belongs to method 'online'"),
+        (["--algorithm", "rtlr"], "did you mean 'rtrl'"),
+        (["--method", "online"], "'epochwise' needs the whole sequence; take realtime"),
+        (["--algorithm", "rtrl", "-o", "h=3"], "takes no option 'h'"),
+        (["--algorithm", "hybrid"], "needs h"),
+        (["--algorithm", "hybrid", "-o", "h"], "KEY=VALUE"),
+        (["--algorithm", "hybrid", "-o", "h=__import__('os')"], "option"),
+        (["--algorithm", "hybrid", "-o", "h=300", "--epochs", "1"], "no weight was moved"),
+        (
+            ["--algorithm", "realtime", "-o", "capacity=50", "--epochs", "1"],
+            "the history holds capacity=50 steps",
+        ),
+    ],
+)
+def test_bad_choice_is_one_paragraph_and_nothing_is_written(
+    say: Say, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    code, out, err = say(SUNSPOTS, *arguments)
+    assert (code, out) == (2, "")
+    assert words in " ".join(err.split()) and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_are_numbers_truths_and_lists() -> None:
+    texts = ("h=9", "teacher_forcing=true", "tol = 1e-3", "groups=[[0, 1], [2]]")
+    options = {"h": 9, "teacher_forcing": True, "tol": 1e-3, "groups": [[0, 1], [2]]}
+    assert read_options(texts) == options
+    assert isinstance(read_options(texts)["h"], int)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["h"], ["=3"], ["1h=3"], ["h=1", "h=2"], ["h="], ["h=x"], ["h=NaN"], ["h=null"],
+        ['h="a"'], ["h={}"], ["h=[1, null]"], ["h=" + "[" * 100_000], ["h=" + "9" * 5000],
+        ["h=__import__('os').system('true')"],
+    ],
+)  # fmt: skip
+def test_an_option_that_is_none_is_named(texts: list[str]) -> None:
+    with pytest.raises(DeriveError, match="^option ") as error:
+        read_options(texts)
+    assert len(str(error.value)) < 200
+
+
+def test_an_interrupt_keeps_nothing_half_written(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    step = derive.online.Online.step
+
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 1000:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(derive.online.Online, "step", interrupted)
+    code, out, err = say(
+        SUNSPOTS, "--algorithm", "rtrl", "--epochs", 50, "--plot", tmp_path / "p.png"
+    )
+    assert (code, out) == (130, "") and err.split()[-1] == "stopped"
+    assert steps == 1000 and list(tmp_path.iterdir()) == []
