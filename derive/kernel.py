@@ -252,7 +252,8 @@ class Kernel:
     @cached_property
     def derivation(self) -> Derivation:
         """The equations that the Program computes, and the rules that give them."""
-        return differentiate(self.net, self.algorithm["name"])
+        options = {k: v for k, v in self.algorithm.items() if k != "name"}
+        return differentiate(self.net, self.algorithm["name"], **options)
 
     def explain(self) -> str:
         """Which schedule was chosen, and why."""
@@ -274,6 +275,8 @@ def differentiate(net: Any, algorithm: str | None = None, **options: Any) -> Der
     net : Network, dict or path of a spec
     algorithm : str, optional
         The one the spec names if not given.
+    **options
+        The algorithm's own, as for :func:`compile`.
 
     Returns
     -------
@@ -284,7 +287,10 @@ def differentiate(net: Any, algorithm: str | None = None, **options: Any) -> Der
     from derive.program.algorithms import settle
 
     net = as_network(net)
-    return derivation(net, settle(net, algorithm, options)["name"])
+    settled = settle(net, algorithm, options)
+    # How much room a run has is no matter of the equations.
+    chosen = {k: v for k, v in settled.items() if k not in ("name", "capacity")}
+    return derivation(net, settled["name"], chosen)
 
 
 def compile(
@@ -489,12 +495,14 @@ def emit(
 
     from derive.calculus.summary import summary
     from derive.emit.cython import Facts, module
+    from derive.program.algorithms import structure_of
     from derive.program.schedules.choose import choose
 
     dtype = checked_dtype(dtype)
     choice = choose(net, batch, schedule)
     scheduled = _scheduled(net, algorithm, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
+    structure = structure_of(net, algorithm)
     record = {
         "derive": __version__,
         "digest": net.digest,
@@ -509,7 +517,8 @@ def emit(
         algorithm,
         dtype,
         laid_out,
-        summary(net),
+        summary(net, algorithm["name"] != "rtrl", structure is not None),
+        structure.words if structure is not None else "",
         record,
     )
     return Emitted(module(net, scheduled, facts), laid_out, choice.reason)

@@ -6,29 +6,27 @@ deltas, and these collapse the sums. The ordered derivatives follow by the chain
 
     ∂⁺J/∂v = ∂J/∂v + Σ over every u that v enters of ∂⁺J/∂u · ∂u/∂v        (Werbos 1990).
 
-One unit of each distinct cell is seen, and no connection: the time this takes does not depend on
-the size of the network.
+and the sensitivities by the same rule in the order of computation. One unit of each distinct cell
+is seen, and no connection: the time this takes does not depend on the size of the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import sympy
-from sympy import Expr, Sum, Symbol
+from sympy import Expr
 
-from derive.calculus import indexed as ix
-from derive.calculus.gradients import gradients
-from derive.calculus.indexed import J, Slope, Total, collapse, form_of, k, l, t, t0, t1, tau
+from derive.calculus.form import form_of
 from derive.calculus.notation import in_terminal
-from derive.calculus.partials import DESIRED, OUTPUT, injection
-from derive.calculus.recursion import define, through_connections, through_unit
+from derive.calculus.options import options_of
+from derive.calculus.recipes import BACK, RECIPES
+from derive.calculus.remarks import notes
 from derive.calculus.steps import Sheet, Step
 from derive.errors import DerivationError
 from derive.network.network import Network
 
-FORWARD = "τ = t₀+1…t₁"
 WIDTH = 76
 
 
@@ -43,9 +41,14 @@ class Derivation:
     steps : tuple of Step
         The equations in order; also as ``equations``. ``d["delta"]`` finds one by name.
     kept : tuple of sympy.Expr
-        What the backward pass reads of the forward pass, and so must be kept.
+        What a gradient needs of earlier steps, and so must be kept: what the backward pass reads
+        of the forward pass, the sensitivities that are carried on, or both.
     notes : tuple of str
         What the letters mean.
+    title : str
+        The algorithm in words.
+    keeping : str
+        What ``kept`` is kept for.
 
     Examples
     --------
@@ -59,6 +62,8 @@ class Derivation:
     steps: tuple[Step, ...]
     kept: tuple[Expr, ...]
     notes: tuple[str, ...]
+    title: str = ""
+    keeping: str = BACK
 
     @property
     def equations(self) -> tuple[Step, ...]:
@@ -92,7 +97,7 @@ class Derivation:
         return len(self.steps)
 
     def __str__(self) -> str:
-        lines = [f"{self.network}: {self.algorithm} backpropagation through time", ""]
+        lines = [f"{self.network}: {self.title or self.algorithm}", ""]
         written = [str(s) for s in self.steps]
         width = min(WIDTH, max(map(len, written)))
         for text, step in zip(written, self.steps, strict=True):
@@ -101,7 +106,7 @@ class Derivation:
             else:
                 lines.append(f"{text:<{width}}   {step.rule}")
         kept = ", ".join(in_terminal(v) for v in self.kept)
-        return "\n".join([*lines, "", f"Kept for the way back: {kept}.", *self.notes])
+        return "\n".join([*lines, "", f"{self.keeping}: {kept}.", *self.notes])
 
     def latex(self) -> str:
         """All equations as one ``align`` environment."""
@@ -112,7 +117,9 @@ class Derivation:
         return self.latex()
 
 
-def derivation(net: Network, algorithm: str = "epochwise") -> Derivation:
+def derivation(
+    net: Network, algorithm: str = "epochwise", options: Mapping[str, Any] | None = None
+) -> Derivation:
     """Derive a network's learning equations.
 
     Parameters
@@ -121,98 +128,36 @@ def derivation(net: Network, algorithm: str = "epochwise") -> Derivation:
         Only its distinct cells, its objective, whether it has inputs and which delays it has
         matter, not its size.
     algorithm : str
-        ``"epochwise"``.
+        ``"epochwise"``, ``"realtime"``, ``"truncated"``, ``"rtrl"``, ``"hybrid"`` or
+        ``"settling"``.
+    options : mapping, optional
+        ``h`` and ``h_prime`` of truncated, ``h`` of hybrid (it stays a letter if not given),
+        ``groups`` of rtrl, and ``teacher_forcing`` of any. How much room a run has and how
+        long a net may take to settle (``capacity``, ``tol``, ``max_steps``) is accepted and
+        changes no equation.
 
     Raises
     ------
     DerivationError
-        For an algorithm that has no derivation.
+        For an algorithm that has no derivation, or an option that it has not.
     """
-    if algorithm != "epochwise":
+    recipe = RECIPES.get(algorithm)
+    if recipe is None:
+        there_are = ", ".join(map(repr, RECIPES))
         raise DerivationError(
-            f"algorithm {algorithm!r} has no derivation; there is one for 'epochwise'"
+            f"algorithm {algorithm!r} has no derivation; there is one for {there_are}"
         )
-    sheet = Sheet(form_of(net))
-    _state_forward(sheet)
-    _state_objective(sheet)
-    define(sheet)
-    through_connections(sheet)
-    for unit in sheet.form.units:
-        through_unit(sheet, unit)
-    gradients(sheet)
-    return Derivation(net.name, algorithm, tuple(sheet.steps), _kept(sheet), _notes(sheet))
-
-
-def _state_forward(sheet: Sheet) -> None:
-    form = sheet.form
-    for name, (s, w, _) in form.net_inputs.items():
-        total = ix.weighted_sum(form, w, k, tau, l)
-        rule = "stated: the sum over the connections into k"
-        sheet.numbers["s", name] = sheet.add(name, s[k, tau], total, rule, "k∈U", FORWARD)
-    for u in form.units:
-        for v in u.local.equations:
-            rule = "stated"
-            if v.symbol in u.local.inner and v.symbol.name not in u.cell.intermediates:
-                rule = "stated; named, since both directions need it"
-            name = u.name(u.names[v.symbol])
-            number = sheet.add(name, u.places[v.symbol], u.lift(v.expr), rule, u.where, FORWARD)
-            sheet.numbers[u, v.symbol] = number
-    by_output = {u.names[u.output]: u for u in form.units}
-    for base, u in by_output.items():
-        where = "k∈U" if len(by_output) == 1 else u.where
-        output = ix.signal(base)[k, tau]
-        sheet.add("x", ix.x[k, tau], output, "definition: x is the outputs and the inputs", where)
-
-
-def _state_objective(sheet: Sheet) -> None:
-    form, judged = sheet.form, injection(sheet.form.net.objective)
-
-    def at(expr: Expr, unit: Symbol) -> Expr:
-        return expr.xreplace({DESIRED: ix.d[unit, t], OUTPUT: form.output[unit, t]})
-
-    scale, term = at(judged.expr, k).as_coeff_Mul()
-    objective = scale * Sum(ix.MEMBER[k, t] * term, (k, *ix.UNITS))
-    stated = sheet.add("J", J(t), objective, "stated; J is maximised")
-    sheet.add("J_total", Total(t0, t1), Sum(J(tau), (tau, *ix.EPOCH)), "definition")
-    by = form.output[k, t]
-    sheet.add("e", ix.e[k, t], Slope(J(t), by), "definition: the error of unit k", "k∈U")
-    slope = form.output[l, t].diff(by)
-    direct = collapse(Sum(ix.MEMBER[l, t] * at(judged.error, l) * slope, (l, *ix.UNITS)), l)
-    # Within T(t) the membership is 1, elsewhere 0 takes the whole expression away.
-    there = sympy.Eq(ix.MEMBER[k, t], 1)
-    error = sympy.Piecewise((direct.xreplace({ix.MEMBER[k, t]: sympy.S.One}), there), (0, True))
-    rule = f"derivative of ({stated}); the Kronecker delta collapses its sum"
-    sheet.add("e", ix.e[k, t], error, rule, "k∈U")
-
-
-def _kept(sheet: Sheet) -> tuple[Expr, ...]:
-    """What the backward equations read of the forward pass."""
-    kept: dict[Expr, None] = {ix.x[l, tau]: None}
-    for u in sheet.form.units:
-        used = {v for q in u.adjoint.equations for v in q.expr.free_symbols}
-        for y, z in zip(u.local.old, u.local.new, strict=True):
-            if y != u.output and used & {y, z}:
-                kept[u.places[z]] = None
-        kept.update(dict.fromkeys(u.places[v] for v in u.adjoint.remembered))
-    return tuple(kept)
-
-
-def _notes(sheet: Sheet) -> tuple[str, ...]:
-    """What the letters mean that the equations do not say."""
-    form = sheet.form
-    notes = [
-        "U: the units; I: the input lines; T(t): the units with a target at t; 1{…}: Kronecker's "
-        "delta; ∂⁺: the ordered derivative.",
-        "x_l(τ) = 0 for τ < t₀." if form.delayed else "",
-    ]
-    if form.delayed:
-        shown = ", ".join(str(v) for v in form.delays[:8]) + ", …" * (len(form.delays) > 8)
-        notes.append(
-            f"𝒟 = {{{shown}}}: the delays; w_kl^(D) = 0 where no connection from l to k has delay "
-            "D, and δ_l(τ) = 0 for τ > t₁."
-        )
-    for u in form.units:
-        notes += [f"{new} is the cell's {old}." for old, new in sorted(u.renamed.items())]
-        if "tau" in [p.name for p in (*u.local.parameters, *u.local.fixed)]:
-            notes.append("tau_k is a parameter of the cell; τ is time.")
-    return tuple(dict.fromkeys(note for note in notes if note))
+    chosen = options_of(algorithm, options, recipe.options, net.units)
+    form = form_of(net, chosen.forced, frozenset(recipe.letters))
+    sheet = Sheet(form, recipe.horizon(chosen))
+    kept = recipe.write(sheet, chosen)
+    title = recipe.title(chosen) + ", with teacher forcing" * chosen.forced
+    return Derivation(
+        net.name,
+        algorithm,
+        tuple(sheet.steps),
+        kept,
+        notes(sheet, chosen),
+        title,
+        recipe.keeping,
+    )

@@ -1,100 +1,156 @@
-"""∂J^total by weights, cell parameters, inputs and initial state: sums of δ and ε over time."""
+"""∂J by weights, cell parameters, inputs and initial state: sums of δ and ε over time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import sympy
-from sympy import Sum, Symbol
+from sympy import Expr, Sum, Symbol
 
 from derive.calculus import indexed as ix
-from derive.calculus.indexed import Change, Slope, Total, Unit, collapse, i, j, k, t0, t1, tau
+from derive.calculus.forcing import unforced_at_start
+from derive.calculus.form import Unit
+from derive.calculus.indexed import Change, Slope, collapse, i, j, k, t0, tau
+from derive.calculus.learned import Learned, learned, learned_weights
+from derive.calculus.notation import in_terminal
 from derive.calculus.recursion import brought_back, chain, eps_name, found_in, put_in, terms_of
 from derive.calculus.steps import Sheet, cited
 
-TOTAL = Total(t0, t1)
+
+@dataclass(frozen=True)
+class Before:
+    """What the steps before the first add to the gradient by a learned quantity, and why."""
+
+    adds: Callable[[Learned], Expr]
+    numbers: tuple[int, ...]
 
 
-def gradients(sheet: Sheet) -> None:
-    """The gradient by everything that can be asked for, and the step it leads to."""
+@dataclass(frozen=True)
+class Share:
+    """What one step of one unit adds to a gradient: by the chain rule, and with the partials in."""
+
+    units: tuple[Expr, Expr]
+    raw: Expr
+    entered: str
+    found: Expr
+    rule: str
+
+    def over(self, *steps: Expr) -> Expr:
+        """The sum over units and steps; a Kronecker delta leaves the unit whose θ it is."""
+        return collapse(Sum(self.found, (k, *self.units), (tau, *steps)), k)
+
+
+def gradients(sheet: Sheet, before: Before | None = None) -> None:
+    """The gradient by everything that can be asked for."""
     form = sheet.form
     for name in form.net_inputs:
-        _weights(sheet, name)
-    if form.net.wiring.weights < form.net.wiring.size:
-        _shared_weights(sheet)
-    for u in form.units:
-        for p in u.local.parameters:
-            _parameter(sheet, u, p)
+        _gradient(sheet, learned_weights(form, name), before)
+    shared_weights(sheet)
+    for theta in learned(form):
+        if theta.net_input is None:
+            _gradient(sheet, theta, before)
     if form.net.inputs:
         _inputs(sheet)
-    for u in form.units:
-        _start(sheet, u)
+    if sheet.horizon.first == sheet.horizon.begin:
+        for u in form.units:
+            _start(sheet, u)
+
+
+def updates(sheet: Sheet) -> None:
+    """A step up the gradient."""
+    form, horizon = sheet.form, sheet.horizon
     for name, (_, w, _) in form.net_inputs.items():
         by = w[form.at(i, j)]
-        rule = "J is maximised: a step up its gradient"
-        sheet.add(f"update{form.mark(name)}", Change(by), ix.eta * Slope(TOTAL, by), rule)
+        rule = f"J is maximised: a step up its gradient{horizon.update}"
+        sheet.add(f"update{form.mark(name)}", Change(by), ix.eta * Slope(horizon.of, by), rule)
 
 
-def _weights(sheet: Sheet, name: str) -> None:
-    """Every δ_k(τ) has its say; the Kronecker delta leaves that of the connection's target."""
-    form = sheet.form
-    s, w, delta = form.net_inputs[name]
-    by, key = w[form.at(i, j)], f"gradient_w{form.mark(name)}"
-    limits = ((k, *ix.UNITS), (tau, *ix.EPOCH))
-    raw = Sum(delta[k, tau] * Slope(s[k, tau], by), *limits)
-    entered = cited(sheet.numbers["s", name])
-    rule = f"chain rule over everything it enters: {entered} for every unit and time"
-    sheet.add(key, Slope(TOTAL, by), raw, rule)
-    slope = sheet.right(f"d{name}_dw")
-    ranges = ("i∈U", "j∈U∪I" if form.net.inputs else "j∈U") + ("D∈𝒟",) * form.delayed
-    rule = found_in(sheet.numbers[f"d{name}_dw"]) + "; the Kronecker delta collapses the sum"
-    found = collapse(Sum(delta[k, tau] * slope, *limits), k)
-    sheet.add(key, Slope(TOTAL, by), found, rule, *ranges)
+def share(sheet: Sheet, theta: Learned) -> Share:
+    """What each step adds to the gradient by θ: through a net input, or within a unit."""
+    if theta.net_input is not None:
+        name = theta.net_input
+        s, _, delta = sheet.form.net_inputs[name]
+        entered = f"{cited(sheet.numbers['s', name])} for every unit and time"
+        found = sheet.numbers[f"d{name}_dw"]
+        rule = f"{found_in(found)}; the Kronecker delta collapses the sum"
+        raw = delta[k, tau] * Slope(s[k, tau], theta.by)
+        return Share(ix.UNITS, raw, entered, delta[k, tau] * sheet.right(f"d{name}_dw"), rule)
+    u, p = theta.unit, theta.symbol
+    assert u is not None and p is not None
+    terms = terms_of(sheet, u, p)
+    entered = f"{cited(*(sheet.numbers[u, q.of] for q, _ in terms))} at every time"
+    raw, found_term = chain(u, terms) * theta.own, u.lift(u.backward(p)) * theta.own
+    return Share(u.domain, raw, entered, found_term, put_in(terms))
 
 
-def _shared_weights(sheet: Sheet) -> None:
-    form = sheet.form
+def _gradient(sheet: Sheet, theta: Learned, before: Before | None) -> None:
+    """The sum over time of what every step adds.
+
+    The chain rule goes over every step there was. Those before the first either come in by what
+    the window starts from, or are left out, and then the second line is no equation any more.
+    """
+    horizon, one = sheet.horizon, share(sheet, theta)
+    name, left = f"gradient_{theta.name}", Slope(horizon.of, theta.by)
+    every = horizon.steps if horizon.sensed else (horizon.begin, horizon.last)
+    raw: Expr = Sum(one.raw, (k, *one.units), (tau, *every))
+    ranges: tuple[str, ...] = ()
+    if theta.net_input is None:  # its own Kronecker delta is there before any partial is put in
+        raw, ranges = collapse(raw, k), theta.ranges
+    rule = f"chain rule over everything it enters: {one.entered}"
+    found, rule_found, sign = one.over(*horizon.steps), one.rule, "="
+    if before is not None:
+        raw, found = raw + before.adds(theta), found + before.adds(theta)
+        rule += f", and through what the window starts from, with {cited(*before.numbers)}"
+    elif horizon.truncated:
+        rule_found += "; what lies before the newest h steps is left out"
+        sign = "≈"
+    sheet.add(name, left, raw, rule, *ranges)
+    sheet.add(name, left, found, rule_found, *theta.ranges, sign=sign)
+
+
+def shared_weights(sheet: Sheet) -> None:
+    """Where connections share a weight: the sum over those that carry it."""
+    form, total = sheet.form, sheet.horizon.of
+    if form.net.wiring.weights == form.net.wiring.size:
+        return
     at = form.at(i, j)
     limits = [(j, *form.sources), (i, *ix.UNITS)]
     limits += [(ix.D, *ix.DELAYS)] if form.delayed else []
     theta = ix.signal("θ")
     carries = theta[ix.Carried(*at)].diff(theta[ix.a])
-    terms = [Sum(carries * Slope(TOTAL, w[at]), *limits) for _, w, _ in form.net_inputs.values()]
+    terms = [Sum(carries * Slope(total, w[at]), *limits) for _, w, _ in form.net_inputs.values()]
     rule = "chain rule over every connection that carries the shared weight"
-    sheet.add("gradient_shared", Slope(TOTAL, theta[ix.a]), sympy.Add(*terms), rule)
-
-
-def _parameter(sheet: Sheet, u: Unit, p: Symbol) -> None:
-    """Every step's term, summed; a Kronecker delta leaves the unit whose parameter it is."""
-    terms = terms_of(sheet, u, p)
-    if not terms:
-        return
-    here = u.places[p]
-    by = here if p in u.shared else here.xreplace({k: i})
-    own = here.diff(by)
-    limits = ((k, *u.domain), (tau, *ix.EPOCH))
-    where = () if p in u.shared else ("i" + u.where[1:],)
-    name, left = u.name(f"gradient_{p.name}"), Slope(TOTAL, by)
-    entered = cited(*(sheet.numbers[u, q.of] for q, _ in terms))
-    rule = f"chain rule over everything it enters: {entered} at every time"
-    sheet.add(name, left, collapse(Sum(chain(u, terms) * own, *limits), k), rule, *where)
-    found = collapse(Sum(u.lift(u.backward(p)) * own, *limits), k)
-    sheet.add(name, left, found, put_in(terms), *where)
+    sheet.add("gradient_shared", Slope(total, theta[ix.a]), sympy.Add(*terms), rule)
 
 
 def _inputs(sheet: Sheet) -> None:
-    form = sheet.form
+    form, horizon = sheet.form, sheet.horizon
     _, brought = brought_back(sheet, j)
     right = brought if form.delayed else brought.xreplace({tau: tau + 1})
     used = cited(*(sheet.numbers[f"d{s}_dx"] for s in form.net_inputs))
     rule = f"chain rule, with {used}: an input enters net inputs only"
-    sheet.add("gradient_x", Slope(TOTAL, ix.x[j, tau]), right, rule, "j∈I", "τ = t₀…t₁−1")
+    span = "…".join(in_terminal(v - 1) for v in horizon.steps)
+    left = Slope(horizon.of, ix.x[j, tau])
+    sheet.add("gradient_x", left, right, rule, "j∈I", f"τ = {span}")
 
 
 def _start(sheet: Sheet, u: Unit) -> None:
     """The recursion one step further back, to t₀, where no error is injected."""
-    start = {tau: t0} if sheet.form.delayed else {tau: t0 + 1}
     for y in u.local.old:
         eps = u.name(eps_name(u, y))
-        right = sheet.right(eps).xreplace(start).xreplace({ix.e[k, t0]: sympy.S.Zero})
+        right = unforced_at_start(sheet.form, one_step_back(sheet, u, y, t0))
         by = ix.signal(u.names[y])[k, t0]
         rule = f"({sheet.numbers[eps]}) at the start, whose error is no part of the total"
-        sheet.add(u.name(f"gradient_{y.name}0"), Slope(TOTAL, by), right, rule, u.where)
+        sheet.add(u.name(f"gradient_{y.name}0"), Slope(sheet.horizon.of, by), right, rule, u.where)
+
+
+def one_step_back(sheet: Sheet, u: Unit, y: Symbol, start: Expr) -> Expr:
+    """What the recursion gives for ε at the time before the first step."""
+    form, horizon = sheet.form, sheet.horizon
+    at = start if form.delayed else start + 1
+    right = sheet.right(u.name(eps_name(u, y)))
+    if y == u.output:
+        within = horizon.injected(tau if form.delayed else tau - 1, *horizon.before)
+        right = right - within + horizon.injected(start, start, start)
+    return right.xreplace({tau: at})

@@ -1,7 +1,7 @@
-"""How an equation in index form is written: for a terminal, and for LaTeX.
+"""How an equation in index form is written: order, parentheses, and the marks of a terminal.
 
-Order and parentheses are decided once, in :class:`Terminal`; :class:`Latex` changes only the marks.
-Index ranges turn back into the sets they stand for: Σ over l∈U∪I, over k∈T(t).
+Index ranges turn back into the sets they stand for: Σ over l∈U∪I, over k∈T(t). A quantity that is
+of one thing and by another is written on two tiers, p^k_ij(τ). ``typeset.py`` has LaTeX's marks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,18 @@ import sympy
 from sympy import Expr, KroneckerDelta, Sum, Symbol
 from sympy.printing.printer import Printer
 
-from derive.calculus.indexed import DELAYS, MEMBER, SIGNALS, UNITS, Ordered, Slope, e, w
+from derive.calculus.indexed import (
+    DELAYS,
+    GROUP,
+    MEMBER,
+    SIGNALS,
+    UNITS,
+    Ordered,
+    Slope,
+    Within,
+    e,
+    w,
+)
 
 
 class Terminal(Printer):  # type: ignore[misc]
@@ -24,17 +35,30 @@ class Terminal(Printer):  # type: ignore[misc]
     # --- how things are ordered ---------------------------------------------------------------
 
     def terms(self, expr: Expr) -> list[tuple[bool, Expr]]:
-        """The terms of a sum as (negative, without its sign): short and positive ones first."""
+        """The terms of a sum as (negative, without its sign): short and positive ones first.
+
+        In a time what steps are counted from comes first, and a number last: t−h+1.
+        """
         signed = [self.signed(term) for term in expr.args]
+        if is_time(expr):
+            return sorted(
+                signed,
+                key=lambda s: (
+                    isinstance(s[1], sympy.Number),
+                    not (s[1].is_Symbol and s[1].name[0] in "τt"),
+                    not s[0],
+                    self._print(s[1]),
+                ),
+            )
         return sorted(
             signed,
             key=lambda s: (
                 s[1].has(Sum),
                 s[0],
+                any(is_sensitivity(v) for v in s[1].atoms(sympy.Indexed)),
                 not (s[1].is_Atom or isinstance(s[1], sympy.Indexed)),
-                isinstance(s[1], sympy.Number) == is_time(expr),
+                not isinstance(s[1], sympy.Number),
                 not s[1].has(w, e),
-                not (s[1].is_Symbol and s[1].name[0] in "τt"),
                 len(self._print(s[1])),
                 self._print(s[1]),
             ),
@@ -56,19 +80,22 @@ class Terminal(Printer):  # type: ignore[misc]
         place = 2
         if isinstance(factor, sympy.Number):
             place = 0
-        elif isinstance(factor, (Slope, Ordered)):
+        elif isinstance(factor, (Slope, Within, Ordered)):
             place = 5
         elif isinstance(factor, KroneckerDelta):
             place = 7
         elif isinstance(factor, Sum):
             place = 8
         elif isinstance(factor, sympy.Indexed):
-            letter = str(factor.base.label)[0]
+            letter, after = str(factor.base.label)[0], str(factor.base.label)[1:2]
             place = {"w": 1, "ε": 4, "δ": 4, "x": 6}.get(letter, 2)
-            if str(factor.base.label)[1:2] not in ("", "^", "′"):
+            if after not in ("", "^", "′", "*"):
                 place = 2
+            if is_tiered(factor):
+                place = 5 if is_sensitivity(factor) else 4
         elif factor.is_Add:
-            place = 3
+            late = factor.has(Sum) or any(is_tiered(v) for v in factor.atoms(sympy.Indexed))
+            place = 7 if late else 3
         return place, self._print(factor)
 
     # --- sums, products, powers ---------------------------------------------------------------
@@ -157,7 +184,10 @@ class Terminal(Printer):  # type: ignore[misc]
         name = self._print(index)
         for f in sympy.Mul.make_args(body):
             if isinstance(f, sympy.Indexed) and f.base == MEMBER and f.indices[0] == index:
-                return f"{name}∈T({self._print(f.indices[1])})", body / f
+                return f"{name}∈{self.members(f)}", body / f
+            other = fellow(f, index)
+            if other is not None:
+                return f"{name}∈G({self._print(other)})", body / f
         sets = {UNITS: "U", SIGNALS: "U∪I", DELAYS: "𝒟"}
         if (low, high) in sets:
             return f"{name}∈{sets[low, high]}", body
@@ -169,6 +199,10 @@ class Terminal(Printer):  # type: ignore[misc]
     def big_sum(self, place: str) -> str:
         """Σ over a place."""
         return f"Σ_{{{place}}} "
+
+    def members(self, member: Any) -> str:
+        """The set T(t) that a membership T[k, t] is one of."""
+        return f"T({self._print(member.indices[1])})" if len(member.indices) > 1 else "T"
 
     # --- leaves -------------------------------------------------------------------------------
 
@@ -182,12 +216,27 @@ class Terminal(Printer):  # type: ignore[misc]
     def _print_Indexed(self, expr: Any) -> str:
         label, at = str(expr.base.label), [self._print(v) for v in expr.indices]
         name, _, mark = label.partition("^")
-        if label == "w" or label.startswith("w^"):
+        if is_weight(expr):
             return self.script(name, mark, "".join(at[:2])) + (
                 self.delay_mark(at[2]) if len(at) > 2 else ""
             )
+        if is_tiered(expr):
+            return self.two_tiers(label, at)
         text = self.script(name, mark, at[0])
         return f"{text}({at[1]})" if len(at) > 1 else text
+
+    def two_tiers(self, label: str, at: list[str]) -> str:
+        """What is of the unit above, by what stands below."""
+        name, of, by = [*label.split("|"), "", ""][:3]
+        time = "" if name.endswith("*") else f"({at.pop()})"
+        unit, *rest = at
+        above = (f"({self.name(of)})" if of else "") + unit
+        below = (f"({self.name(by)})" if by else "") + "".join(rest[:2])
+        return self.tiers(name, above, ",".join([below, *rest[2:]])) + time
+
+    def tiers(self, name: str, above: str, below: str) -> str:
+        """A name with what it is of above and what it is by below."""
+        return f"{name}^{above}_{below}"
 
     def script(self, name: str, mark: str, below: str) -> str:
         """A name with what stands above and below it."""
@@ -212,6 +261,10 @@ class Terminal(Printer):  # type: ignore[misc]
     def _print_Slope(self, expr: Any) -> str:
         of, by = expr.args
         return self.derivative("∂", "∂", self._print(of), self._print(by))
+
+    def _print_Within(self, expr: Any) -> str:
+        of, by = expr.args
+        return self.derivative("∂°", "∂", self._print(of), self._print(by))
 
     def _print_Ordered(self, expr: Any) -> str:
         of, by = expr.args
@@ -252,8 +305,7 @@ class Terminal(Printer):  # type: ignore[misc]
 
     def _print_Relational(self, expr: Any) -> str:
         if isinstance(expr.lhs, sympy.Indexed) and expr.lhs.base == MEMBER:
-            unit, time = (self._print(v) for v in expr.lhs.indices)
-            return f"{unit}∈T({time})"
+            return f"{self._print(expr.lhs.indices[0])}∈{self.members(expr.lhs)}"
         signs = {"==": "=", ">=": "≥", "<=": "≤", "!=": "≠"}
         sign = signs.get(expr.rel_op, str(expr.rel_op))
         return f"{self._print(expr.lhs)} {sign} {self._print(expr.rhs)}"
@@ -276,100 +328,29 @@ class Terminal(Printer):  # type: ignore[misc]
         return str(expr)
 
 
-LETTERS = {
-    "ε": r"\varepsilon", "δ": r"\delta", "Δ": r"\Delta ", "η": r"\eta", "τ": r"\tau",
-    "τ′": r"\tau'", "t₀": "t_0", "t₁": "t_1", "θ": r"\theta",
-}  # fmt: skip
-WORDS = {
-    "∪": r"\cup ", "∈": r"\in ", "…": r",\dots,", "𝒟": r"\mathcal{D}", "≥": r"\ge", "≤": r"\le",
-    "≠": r"\ne", "−": "-",
-}  # fmt: skip
-NAMED = frozenset("exp log sin cos tan sinh cosh tanh max min arg".split())
+def is_weight(expr: Any) -> bool:
+    """Whether an indexed quantity is a weight."""
+    label = str(expr.base.label)
+    return label == "w" or label.startswith("w^")
 
 
-class Latex(Terminal):
-    """The same equation for LaTeX: order and parentheses are inherited, only the marks differ."""
+def is_tiered(expr: Any) -> bool:
+    """Whether an indexed quantity is of one thing and by another; a weight is neither."""
+    return "|" in str(expr.base.label) or (len(expr.indices) > 2 and not is_weight(expr))
 
-    minus, times = "-", r"\,"
 
-    def name(self, name: str) -> str:
-        """A letter, Greek or not, or a name set upright."""
-        if name in LETTERS:
-            return LETTERS[name]
-        plain = name.rstrip("′").replace("_", r"\_")
-        return (plain if len(plain) == 1 else rf"\mathrm{{{plain}}}") + "'" * name.count("′")
+def is_sensitivity(expr: Any) -> bool:
+    """Whether an indexed quantity is a p."""
+    return is_tiered(expr) and str(expr.base.label)[0] == "p"
 
-    def script(self, name: str, mark: str, below: str) -> str:
-        """A name with superscript and subscript."""
-        above = f"^{{({self.name(mark[1:-1])})}}" if mark else ""
-        return f"{self.name(name)}{above}_{{{below}}}"
 
-    def delay_mark(self, delay: str) -> str:
-        """The delay of a weight, as a superscript."""
-        return f"^{{({delay})}}"
-
-    def fraction(self, above: list[Expr], below: list[Expr]) -> str:
-        """A fraction."""
-        over, under = (
-            self._print(f[0]) if len(f) == 1 else self.times.join(self.factor(v) for v in f)
-            for f in (above, below)
-        )
-        return rf"\frac{{{over or '1'}}}{{{under}}}"
-
-    def _print_Rational(self, expr: Any) -> str:
-        return rf"{'-' * (expr.p < 0)}\frac{{{abs(expr.p)}}}{{{expr.q}}}"
-
-    def group(self, text: str) -> str:
-        """In parentheses that grow."""
-        return rf"\left({text}\right)"
-
-    def root(self, text: str) -> str:
-        """A square root."""
-        return rf"\sqrt{{{text}}}"
-
-    def raised(self, text: str, power: Expr) -> str:
-        """A power."""
-        return f"{text}^{{{self._print(power)}}}"
-
-    def big_sum(self, place: str) -> str:
-        """Σ over a place; a range in time has its ends below."""
-        head, _, cell = place.partition(" with cell ")
-        first, _, last = head.partition("…")
-        escaped = cell.replace("_", r"\_")
-        below = first + (rf"\text{{ with cell {escaped}}}" if cell else "")
-        above = f"^{{{last}}}" if last else ""
-        return rf"\sum_{{{in_latex(below)}}}{above} "
-
-    def _print_KroneckerDelta(self, expr: Any) -> str:
-        return rf"\mathbf{{1}}\{{{'='.join(sorted(self._print(v) for v in expr.args))}\}}"
-
-    def derivative(self, above: str, below: str, of: str, by: str) -> str:
-        """A derivative as a fraction."""
-        mark = r"\partial^{+}" if above == "∂⁺" else r"\partial "
-        return rf"\frac{{{mark}{of}}}{{\partial {by}}}"
-
-    def _print_Total(self, expr: Any) -> str:
-        return rf"J^{{\mathrm{{total}}}}({','.join(self._print(v) for v in expr.args)})"
-
-    def function(self, name: str) -> str:
-        """An upright name."""
-        return f"\\{name}" if name in NAMED else rf"\operatorname{{{name}}}"
-
-    def _print_Relational(self, expr: Any) -> str:
-        return in_latex(super()._print_Relational(expr))
-
-    def _print_And(self, expr: Any) -> str:
-        return r" \land ".join(sorted(self._print(v) for v in expr.args))
-
-    def _print_Or(self, expr: Any) -> str:
-        return r" \lor ".join(sorted(self._print(v) for v in expr.args))
-
-    def _print_Piecewise(self, expr: Any) -> str:
-        rows = []
-        for value, condition in expr.args:
-            when = r"\text{otherwise}" if condition == sympy.true else self._print(condition)
-            rows.append(rf"{self._print(value)} & {when}")
-        return r"\begin{cases}" + r" \\ ".join(rows) + r"\end{cases}"
+def fellow(factor: Expr, index: Symbol) -> Expr | None:
+    """The unit whose group a factor 1{G(index)=G(unit)} keeps an index to."""
+    if isinstance(factor, KroneckerDelta):
+        units = [v.indices[0] for v in factor.args if isinstance(v, sympy.Indexed)]
+        if len(units) == 2 and all(v.base == GROUP for v in factor.args) and index in units:
+            return next(v for v in units if v != index)
+    return None
 
 
 def is_time(expr: Expr) -> bool:
@@ -377,18 +358,6 @@ def is_time(expr: Expr) -> bool:
     return all(v.is_integer and v.is_Symbol for v in expr.free_symbols)
 
 
-def in_latex(text: str) -> str:
-    """The marks of a range in LaTeX; letters already written are left alone."""
-    for mark, word in {**WORDS, **{k: v + " " for k, v in LETTERS.items() if k != "τ′"}}.items():
-        text = text.replace("τ′", r"\tau'").replace(mark, word)
-    return text
-
-
 def in_terminal(expr: Expr) -> str:
     """An expression as one line of Unicode."""
     return str(Terminal().doprint(expr))
-
-
-def as_latex(expr: Expr) -> str:
-    """An expression for LaTeX's mathematics mode."""
-    return str(Latex().doprint(expr))

@@ -7,16 +7,16 @@ from sympy import Expr, Sum, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.adjoint import bar
-from derive.calculus.indexed import Ordered, Slope, Total, Unit, collapse, i, j, k, l, t0, t1, tau
+from derive.calculus.forcing import passed
+from derive.calculus.form import Unit, weighted_sum
+from derive.calculus.indexed import Ordered, Slope, collapse, i, j, k, l, tau
 from derive.calculus.partials import Partial
 from derive.calculus.steps import Sheet, cited
-
-BACKWARD = "τ = t₁…t₀+1"
 
 
 def define(sheet: Sheet) -> None:
     """ε, δ and the bars of intermediates, as ordered derivatives."""
-    form, total = sheet.form, Total(t0, t1)
+    form = sheet.form
     defined: dict[Expr, tuple[str, Expr, str]] = {}
     for u in form.units:
         for y in u.local.old:
@@ -29,7 +29,7 @@ def define(sheet: Sheet) -> None:
     for name, (s, _, delta) in form.net_inputs.items():
         defined[delta[k, tau]] = (f"delta{form.mark(name)}", s[k, tau], "k∈U")
     for left, (name, of, where) in defined.items():
-        sheet.add(f"{name}_definition", left, Ordered(total, of), "definition", where)
+        sheet.add(f"{name}_definition", left, Ordered(sheet.horizon.of, of), "definition", where)
 
 
 def through_connections(sheet: Sheet) -> None:
@@ -41,14 +41,14 @@ def through_connections(sheet: Sheet) -> None:
     later, before = (ix.tau2, tau) if form.delayed else (tau, tau - 1)
     for name, (s, w, _) in form.net_inputs.items():
         stated = sheet.numbers["s", name]
-        raw = ix.weighted_sum(form, w, l, later, j).diff(ix.x[k, before])
+        raw = weighted_sum(form, w, l, later, j).diff(ix.x[k, before])
         left, key = Slope(s[l, later], ix.x[k, before]), f"d{name}_dx"
         first = sheet.add(key, left, raw, f"derivative of ({stated})")
         rule = f"the Kronecker delta collapses the sum over j in ({first})"
         sheet.add(key, left, collapse(raw, j), rule)
 
         # The sum's own delay is D′ here, so that D can name the one whose weight it is.
-        raw = ix.weighted_sum(form, w, k, tau, l, ix.D2).diff(w[form.at(i, j)])
+        raw = weighted_sum(form, w, k, tau, l, ix.D2).diff(w[form.at(i, j)])
         left, key = Slope(s[k, tau], w[form.at(i, j)]), f"d{name}_dw"
         first = sheet.add(key, left, raw, f"derivative of ({stated})")
         rule = f"the Kronecker deltas collapse the sum of ({first})"
@@ -57,10 +57,11 @@ def through_connections(sheet: Sheet) -> None:
 
 def through_unit(sheet: Sheet, u: Unit) -> None:
     """ε → bars of intermediates → δ → ε of the step before, for one cell."""
+    horizon, last = sheet.horizon, sheet.horizon.last
     for y in u.local.old:
-        error = ix.e[k, t1] if y == u.output else sympy.S.Zero
+        error = horizon.injected(last, last, last) if y == u.output else sympy.S.Zero
         rule = "nothing follows from the last step but its error"
-        sheet.add(u.name(eps_name(u, y) + "_last"), u.eps(y)[k, t1], error, rule, u.where)
+        sheet.add(u.name(eps_name(u, y) + "_last"), u.eps(y)[k, last], error, rule, u.where)
     for v in (*reversed(u.local.inner), *u.local.net_inputs):
         is_net_input = v in u.local.net_inputs
         if bar(v) not in u.bars and not is_net_input:
@@ -71,7 +72,7 @@ def through_unit(sheet: Sheet, u: Unit) -> None:
         if terms:
             sheet.add(name, left, chain(u, terms), _enters(sheet, u, terms), u.where)
             rule = put_in(terms)
-        sheet.add(name, left, u.lift(u.backward(v)), rule, u.where, BACKWARD)
+        sheet.add(name, left, u.lift(u.backward(v)), rule, u.where, horizon.backward)
     for y in u.local.old:
         _before(sheet, u, y)
 
@@ -79,34 +80,40 @@ def through_unit(sheet: Sheet, u: Unit) -> None:
 def _before(sheet: Sheet, u: Unit, y: Symbol) -> None:
     """ε of the step before: the error, what the unit carries, what its connections bring back."""
     form = sheet.form
+    before, shift = (tau, {tau: tau + 1}) if form.delayed else (tau - 1, {})
     terms = terms_of(sheet, u, y)
-    before, span = (tau, "τ = t₁−1…t₀+1") if form.delayed else (tau - 1, "τ = t₁…t₀+2")
-    shift = {tau: tau + 1} if form.delayed else {}
     raw, found = chain(u, terms).xreplace(shift), u.lift(u.backward(y)).xreplace(shift)
     entered, used = [sheet.numbers[u, p.of] for p, _ in terms], [number for _, number in terms]
     if y == u.output:
         brought_raw, brought = brought_back(sheet, k)
-        raw, found = ix.e[k, before] + raw + brought_raw, ix.e[k, before] + found + brought
-        entered += [sheet.numbers["J"], *(sheet.numbers["s", s] for s in form.net_inputs)]
+        named, factor = passed(form, k, before)
+        error = sheet.horizon.injected(before, *sheet.horizon.before)
+        raw, found = error + named * (raw + brought_raw), error + factor * (found + brought)
+        entered += [sheet.numbers["s", s] for s in form.net_inputs]
         used += [sheet.numbers[f"d{s}_dx"] for s in form.net_inputs]
+        if form.forced and used:
+            entered, used = [*entered, sheet.numbers["x"]], [*used, sheet.numbers["dx_dy"]]
+        entered += [sheet.numbers["J"]] * (error != 0)
     name, left = u.name(eps_name(u, y)), u.eps(y)[k, before]
     if used:
         sheet.add(name, left, raw, f"chain rule over everything it enters: {cited(*entered)}",
                   u.where)  # fmt: skip
     rule = found_in(*used) if used else "it enters nothing"
-    sheet.add(name, left, found, rule, u.where, span)
+    sheet.add(name, left, found, rule, u.where, sheet.horizon.recursion(tau - before))
 
 
-def brought_back(sheet: Sheet, source: Symbol) -> tuple[Expr, Expr]:
+def brought_back(sheet: Sheet, source: Symbol, since: Expr | None = None) -> tuple[Expr, Expr]:
     """Σ over the net inputs that a source enters of δ·∂s/∂x: by name, and with the partial in.
 
     At the time of the net input where all delays are 1, else at that of the source: there a
-    second Kronecker delta, that of time, collapses the sum over the times τ′ it is heard at.
+    second Kronecker delta, that of time, collapses the sum over the times τ′ it is heard at; these
+    begin one step later, or at ``since``.
     """
     form = sheet.form
     raw, found = [], []
     later, before = (ix.tau2, tau) if form.delayed else (tau, tau - 1)
-    limits = [(l, *ix.UNITS), *([(ix.tau2, tau + 1, t1)] if form.delayed else [])]
+    heard = (ix.tau2, tau + 1 if since is None else since, sheet.horizon.last)
+    limits = [(l, *ix.UNITS), *([heard] if form.delayed else [])]
     for name, (s, _, delta) in form.net_inputs.items():
         raw.append(Sum(delta[l, later] * Slope(s[l, later], ix.x[source, before]), *limits))
         slope, over = sheet.right(f"d{name}_dx").xreplace({k: source}), ()
@@ -127,11 +134,13 @@ Terms = list[tuple[Partial, int]]
 def terms_of(sheet: Sheet, u: Unit, v: Symbol) -> Terms:
     """The partials by ``v`` of what it enters within the unit, with the steps that found them."""
     entered = [p for p in u.local.partials if p.by == v and bar(p.of) in u.bars]
-    return [(p, _partial(sheet, u, p)) for p in entered]
+    return [(p, partial(sheet, u, p)) for p in entered]
 
 
-def _partial(sheet: Sheet, u: Unit, p: Partial) -> int:
-    """Write ∂of/∂by, as differentiated and as found."""
+def partial(sheet: Sheet, u: Unit, p: Partial) -> int:
+    """Write ∂of/∂by, as differentiated and as found, where it is not written yet."""
+    if (u, p.of, p.by) in sheet.numbers:
+        return sheet.numbers[u, p.of, p.by]
     left = Slope(u.places[p.of], u.places[p.by])
     name = u.name(f"d{p.of.name.rstrip('⁺')}_d{p.by.name}")
     rule = f"derivative of ({sheet.numbers[u, p.of]})"
@@ -141,6 +150,7 @@ def _partial(sheet: Sheet, u: Unit, p: Partial) -> int:
         by = cited(*(sheet.numbers[u, q.symbol] for q in u.local.equations if q.symbol in named))
         rule = f"({number}) in what the forward pass has, by {by}"
         number = sheet.add(name, left, u.lift(p.found), rule, u.where)
+    sheet.numbers[u, p.of, p.by] = number
     return number
 
 

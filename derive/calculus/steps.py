@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from sympy import Expr
 
-from derive.calculus.indexed import Form
-from derive.calculus.notation import as_latex, in_latex, in_terminal
+from derive.calculus.form import Form
+from derive.calculus.horizon import EPOCHWISE, Horizon
+from derive.calculus.notation import in_terminal
+from derive.calculus.typeset import as_latex, in_latex
 
 
 @dataclass(frozen=True)
 class Step:
-    """One numbered equation, left = right, and the rule that gives it.
+    """One numbered equation, left = right (or ≈), and the rule that gives it.
 
     Attributes
     ----------
@@ -27,6 +29,8 @@ class Step:
         For which units and times it holds.
     name : str
         What finds it in the derivation; the last step of a name is its result.
+    sign : str
+        What stands between the two sides; ``≈`` where something is left out.
     """
 
     number: int
@@ -35,16 +39,18 @@ class Step:
     rule: str
     ranges: tuple[str, ...] = ()
     name: str = ""
+    sign: str = "="
 
     def __str__(self) -> str:
-        equation = f"{in_terminal(self.left)} = {in_terminal(self.right)}"
+        equation = f"{in_terminal(self.left)} {self.sign} {in_terminal(self.right)}"
         return ",  ".join([f"({self.number}) {equation}", *self.ranges])
 
     def latex(self) -> str:
         """The equation as one row of an ``align`` environment."""
         ranges = "".join(rf",\quad {_range(r)}" for r in self.ranges)
+        sign = {"≈": r"\approx"}.get(self.sign, self.sign)
         return (
-            rf"{as_latex(self.left)} &= {as_latex(self.right)}{ranges}"
+            rf"{as_latex(self.left)} &{sign} {as_latex(self.right)}{ranges}"
             rf" && \text{{{_escaped(self.rule)}}} \tag{{{self.number}}}"
         )
 
@@ -55,31 +61,45 @@ def _range(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("_", r"\_")
+    return text.replace("_", r"\_").replace("′", "'")
+
+
+def as_it_is(expr: Expr) -> Expr:
+    """How most equations are written."""
+    return expr
 
 
 @dataclass(eq=False)
 class Sheet:
     """A derivation being written: its steps so far, and where each thing was found.
 
-    ``numbers`` leads from a step's name, a cell's equation or a cell's partial to its number.
+    ``numbers`` leads from a step's name, a cell's equation or a cell's partial to its number. Both
+    sides of each equation go through ``writing``.
     """
 
     form: Form
+    horizon: Horizon = EPOCHWISE
+    writing: Callable[[Expr], Expr] = as_it_is
     steps: list[Step] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     numbers: dict[Hashable, int] = field(default_factory=dict)
 
-    def add(self, name: str, left: Expr, right: Expr, rule: str, *ranges: str) -> int:
+    def add(
+        self, name: str, left: Expr, right: Expr, rule: str, *ranges: str, sign: str = "="
+    ) -> int:
         """Write the next step; its number is returned, for rules that refer to it."""
         number = len(self.steps) + 1
-        self.steps.append(Step(number, left, right, rule, ranges, name))
+        left, right = self.writing(left), self.writing(right)
+        self.steps.append(Step(number, left, right, rule, ranges, name, sign))
         self.numbers[name] = number
         return number
 
+    def step(self, name: str) -> Step:
+        """The last step of that name."""
+        return self.steps[self.numbers[name] - 1]
+
     def right(self, name: str) -> Expr:
         """What the last step of that name found."""
-        return self.steps[self.numbers[name] - 1].right
+        return self.step(name).right
 
 
 def cited(*numbers: int) -> str:

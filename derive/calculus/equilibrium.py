@@ -1,0 +1,201 @@
+"""Recurrent backpropagation: the gradient at a fixed point y* = F(y*) (Almeida 1987, Pineda 1987).
+
+Both sides of the fixed point differentiated by θ give linear equations in the sensitivities p*: the
+recursion of p with every time alike. They need not be solved for each θ. With any ε and δ
+
+    ∂J/∂θ = Σ_k e_k·p*^k + Σ_k ε_k·(what p*^k equals − p*^k) + the same for net inputs with δ
+
+since what stands in parentheses is zero; and ε and δ can be chosen so that no p* is left. That is
+one linear equation in ε for all θ, again a fixed point, which is relaxed to as y is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import sympy
+from sympy import Expr, Indexed, Sum, Symbol
+
+from derive.calculus import indexed as ix
+from derive.calculus.form import Unit
+from derive.calculus.indexed import Slope, collapse, k, l, q, rho, t, tau
+from derive.calculus.learned import Learned, learned
+from derive.calculus.notation import is_sensitivity, is_tiered, is_weight
+from derive.calculus.recursion import eps_name, found_in
+from derive.calculus.sensitivities import (
+    Entering,
+    carried,
+    net_input,
+    state_name,
+    through_unit_forward,
+    unit_states,
+)
+from derive.calculus.steps import Sheet
+
+TIMELESS = frozenset({ix.d, ix.e, ix.MEMBER})
+"""What has one value at the fixed point, and no other."""
+
+
+def at_rest(expr: Expr) -> Expr:
+    """An equation with every time alike: y*_k for y_k(τ) and for y_k(τ−1)."""
+    settled: dict[Expr, Expr] = {ix.J(t): Symbol("J")}
+    for v in expr.atoms(Indexed):
+        name, bar, tiers = str(v.base.label).partition("|")
+        if v.base in TIMELESS:
+            settled[v] = v.base[v.indices[0]]
+        elif is_tiered(v) or (len(v.indices) == 2 and not is_weight(v) and name[0] not in "εδ"):
+            settled[v] = ix.signal(f"{name}*{bar}{tiers}")[v.indices[:-1]]
+    return expr.xreplace(settled)
+
+
+def resting(sheet: Sheet) -> Sheet:
+    """The same sheet, on which every equation is written at rest."""
+    return replace(sheet, writing=at_rest)
+
+
+def state_fixed_point(sheet: Sheet) -> None:
+    """The forward equations where nothing changes any more."""
+    for step in tuple(sheet.steps):
+        rule = f"the fixed point: ({step.number}) where nothing changes any more"
+        ranges = [v for v in step.ranges if v != sheet.horizon.forward]
+        resting(sheet).add(f"{step.name}*", step.left, step.right, rule, *ranges)
+
+
+@dataclass(frozen=True, eq=False)
+class Balance:
+    """One equation p* = right at the fixed point of unit k, and the multiplier it gets.
+
+    ``unit`` is the cell it belongs to; None for a net input, which the units of any cell may have.
+    """
+
+    number: int
+    p: Expr
+    right: Expr
+    multiplier: Expr
+    domain: tuple[Expr, Expr]
+    unit: Unit | None = None
+    of_output: bool = False
+
+    @property
+    def nothing(self) -> Expr:
+        """The term that it adds, which is zero whatever the multiplier."""
+        return Sum(self.multiplier * (self.right - self.p), (k, *self.domain))
+
+
+Balances = dict[Learned, list[Balance]]
+
+
+def implicit_derivatives(sheet: Sheet) -> Balances:
+    """Both sides of the fixed point, differentiated by everything that is learned."""
+    form = sheet.form
+    slopes = {u: through_unit_forward(sheet, u, naming=False) for u in form.units}
+    balances: Balances = {}
+    for theta in learned(form):
+        found = balances[theta] = []
+        entering: Entering = {}
+        for name, (s, _, delta) in form.net_inputs.items():
+            net_input(sheet, theta, name, False)
+            entering[name] = (theta.p(str(s.label), k, tau), [])
+            sides = _both_sides(sheet, f"p({name})_{theta.name}", sheet.numbers[f"{name}*"])
+            found.append(Balance(*sides, delta[k], ix.UNITS))
+        for u in form.units:
+            unit_states(sheet, theta, u, slopes[u], entering, False)
+            for y in carried(u):
+                fixed = sheet.numbers[f"{u.name(u.names[y])}*"]
+                sides = _both_sides(sheet, state_name(u, y, theta), fixed)
+                found.append(Balance(*sides, u.eps(y)[k], u.domain, u, y == u.output))
+    return balances
+
+
+def _both_sides(sheet: Sheet, name: str, fixed: int) -> tuple[int, Expr, Expr]:
+    """Write the recursion of p at rest: the fixed point differentiated."""
+    step = sheet.step(name)
+    rule = f"both sides of ({fixed}) differentiated: ({step.number}) where nothing changes any more"
+    ranges = [v for v in step.ranges if v != sheet.horizon.forward]
+    number = resting(sheet).add(f"{name}*", step.left, step.right, rule, *ranges)
+    return number, at_rest(step.left), at_rest(step.right)
+
+
+def eliminate(sheet: Sheet, balances: Balances) -> None:
+    """Add what is zero, choose the multipliers so that no p* is left, and see what is."""
+    added = {theta: _add_nothing(sheet, theta, found) for theta, found in balances.items()}
+    for theta, found in list(balances.items())[:1]:  # they are the same for every θ
+        for u in sheet.form.units:
+            _choose(sheet, u, found, added[theta])
+    for theta, found in balances.items():
+        name = f"gradient_{theta.name}"
+        left_over = (Sum(b.multiplier * _without_p(b.right), (k, *b.domain)) for b in found)
+        total = sympy.Add(*(collapse(v, k) for v in left_over if v.function != 0))
+        rule = f"what is left of ({added[theta]}); the Kronecker delta collapses its sum"
+        sheet.add(name, sheet.step(name).left, total, rule, *theta.ranges)
+
+
+def _add_nothing(sheet: Sheet, theta: Learned, balances: list[Balance]) -> int:
+    name = f"gradient_{theta.name}"
+    step = sheet.step(name)
+    total = step.right + sympy.Add(*(b.nothing for b in balances))
+    rule = f"({step.number}); what is added is zero, whatever its factors"
+    return sheet.add(name, step.left, total, rule, *theta.ranges)
+
+
+def _without_p(expr: Expr) -> Expr:
+    """What does not depend on any p*."""
+    gone = {v: sympy.S.Zero for v in expr.atoms(Indexed) if is_sensitivity(v)}
+    return expr.xreplace(gone).replace(
+        lambda v: isinstance(v, Sum) and v.function == 0, lambda _: sympy.S.Zero
+    )
+
+
+def _choose(sheet: Sheet, u: Unit, balances: list[Balance], added: int) -> None:
+    """δ and ε of one cell: with them the factor of each p* in what was added vanishes."""
+    form = sheet.form
+    own = [b for b in balances if b.unit is u]
+    heard = dict(zip(form.net_inputs, balances, strict=False))
+    wanted = [(f"delta{form.mark(v.name)}", heard[v.name]) for v in u.local.net_inputs]
+    wanted += [(eps_name(u, y), b) for y, b in zip(carried(u), own, strict=True)]
+    for name, b in wanted:
+        entered = [c for c in own if c.right.diff(b.p) != 0]
+        raw = sympy.Add(*(c.multiplier * Slope(c.p, b.p) for c in entered))
+        found = sympy.Add(*(c.multiplier * c.right.diff(b.p) for c in entered))
+        if b.of_output:
+            raw, found = raw + ix.e[k], found + ix.e[k]
+            for c in heard.values():
+                at_l = {k: l}
+                slope = Slope(c.p.xreplace(at_l), b.p)
+                raw += Sum(c.multiplier.xreplace(at_l) * slope, (l, *ix.UNITS))
+                found += _brought_back(c, b.p)
+            entered += heard.values()
+        rule = f"so that ({added}) has nothing of this p left"
+        sheet.add(u.name(name), b.multiplier, raw, rule, u.where)
+        rule = found_in(*(c.number for c in entered)) if entered else "it reaches no state"
+        sheet.add(u.name(name), b.multiplier, found, rule, u.where)
+
+
+def _brought_back(heard: Balance, p: Expr) -> Expr:
+    """Σ over units of δ times the slope of their net input's p* by that of unit k."""
+    slope: Expr = collapse(heard.right.xreplace({k: q}).diff(p), l)
+    over = ()
+    if isinstance(slope, Sum):  # over delays, whose letter is free again
+        slope, over = slope.function, slope.limits
+    total = Sum(heard.multiplier.xreplace({k: q}) * slope, (q, *ix.UNITS), *over)
+    return total.xreplace({q: l, ix.D2: ix.D})
+
+
+def relax(sheet: Sheet) -> None:
+    """The equations of ε and δ as steps of a relaxation, each with the delay it has forward."""
+    form = sheet.form
+    lag = ix.D if form.delayed else 1
+    for u in form.units:
+        names = [f"delta{form.mark(v.name)}" for v in u.local.net_inputs]
+        for name in (*names, *(eps_name(u, y) for y in carried(u))):
+            step, of_net_input = sheet.step(u.name(name)), name in names
+            later: dict[Expr, Expr] = {}
+            for v in step.right.atoms(Indexed):
+                letter = str(v.base.label)[0]
+                if letter == "ε":
+                    later[v] = v.base[v.indices[0], rho if of_net_input else rho - 1]
+                elif letter == "δ":
+                    later[v] = v.base[v.indices[0], rho - lag]
+            left, right = step.left.base[k, rho], step.right.xreplace(later)
+            rule = f"({step.number}), relaxed to from 0"
+            sheet.add(f"relaxed_{u.name(name)}", left, right, rule, u.where, "ρ ≥ 1")

@@ -1,0 +1,124 @@
+"""What a derivation says besides its equations: what must be kept, and what the letters mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sympy import Expr, Indexed
+
+from derive.calculus import indexed as ix
+from derive.calculus.indexed import Within, h, h2, k, l, r2, tau
+from derive.calculus.learned import learned
+from derive.calculus.notation import in_terminal
+from derive.calculus.options import Options
+from derive.calculus.sensitivities import minded
+from derive.calculus.steps import Sheet
+
+SHOWN = 8
+"""How many members of a set are listed."""
+
+
+def kept_for_the_way_back(sheet: Sheet) -> tuple[Expr, ...]:
+    """What the backward equations read of the forward pass."""
+    kept: dict[Expr, None] = {ix.x[l, tau]: None}
+    for u in sheet.form.units:
+        used = {v for q in u.adjoint.equations for v in q.expr.free_symbols}
+        for y, z in zip(u.local.old, u.local.new, strict=True):
+            # Others hear an output, so x has it already, unless a target stands in its place.
+            if (y != u.output and used & {y, z}) or (u.forced and y == u.output and z in used):
+                kept[u.places[z]] = None
+        kept.update(dict.fromkeys(u.places[v] for v in u.adjoint.remembered))
+    return tuple(kept)
+
+
+def sensitivities_kept(sheet: Sheet, time: Expr = tau) -> tuple[Expr, ...]:
+    """Every p that is carried on, of outputs and other states."""
+    form = sheet.form
+    return tuple(theta.p(v.mark, k, time) for theta in learned(form) for v in minded(form))
+
+
+def notes(sheet: Sheet, options: Options) -> tuple[str, ...]:
+    """What the letters mean that the equations do not say."""
+    settling = sheet.horizon.settling
+    targets = "T: the units with a target" if settling else "T(t): the units with a target at t"
+    said = [
+        f"U: the units; I: the input lines; {targets}; 1{{…}}: Kronecker's delta; ∂⁺: the ordered "
+        "derivative.",
+        *_of_delays(sheet),
+        *_of_forcing(sheet),
+        *_of_letters(sheet, options),
+    ]
+    for u in sheet.form.units:
+        said += [f"{new} is the cell's {old}." for old, new in sorted(u.renamed.items())]
+        if "tau" in [p.name for p in (*u.local.parameters, *u.local.fixed)]:
+            said.append("tau_k is a parameter of the cell; τ is time.")
+    return tuple(dict.fromkeys(said))
+
+
+def _of_delays(sheet: Sheet) -> list[str]:
+    form, horizon = sheet.form, sheet.horizon
+    if not form.delayed:
+        return []
+    used = "".join(_labels(sheet))
+    nothing = ["w_kl^(D) = 0 where no connection from l to k has delay D"]
+    if "δ" in used and not horizon.settling:
+        nothing.append(f"δ_l(τ) = 0 for τ > {in_terminal(horizon.last)}")
+    if horizon.sensed:
+        nothing.append(f"δ^q_l(τ) = 0 for τ > {in_terminal(horizon.last - r2)}")
+    if "p" in used and not horizon.settling:
+        nothing.append("every p(τ) = 0 for τ ≤ t₀")
+    *first, last = nothing
+    together = f"{', '.join(first)}, and {last}" if first else last
+    longest = ["D₁: the longest of them."] * horizon.sensed
+    return [
+        "x_l(τ) = 0 for τ < t₀.",
+        f"𝒟 = {{{_listed(form.delays)}}}: the delays; {together}.",
+        *longest,
+    ]
+
+
+def _of_forcing(sheet: Sheet) -> list[str]:
+    if not sheet.form.forced:
+        return []
+    if sheet.horizon.settling:
+        return ["T_k is 1 for k∈T, else 0."]
+    return ["T_k(τ) is 1 for k∈T(τ), else 0; nothing has a target at t₀."]
+
+
+def _of_letters(sheet: Sheet, options: Options) -> list[str]:
+    said = []
+    letters = {v for step in sheet.steps for v in (step.left + step.right).free_symbols}
+    if h in letters:
+        value = "" if options.h is None else f" = {options.h}"
+        said.append(f"h{value}: how many steps go into one gradient.")
+    if sheet.horizon.truncated:
+        said.append("A window that would begin before t₀+1 begins there.")
+    if h2 in letters:
+        said.append(f"h′ = {options.h_prime}: how many steps lie between two gradients.")
+    if options.groups is not None:
+        groups = [f"{{{_listed(group)}}}" for group in options.groups]
+        said.append(f"G(k): the units in one group with k; the groups are {_listed(groups)}.")
+    if any(step.left.has(Within) for step in sheet.steps):
+        said.append("∂°: the derivative through a unit's own equations of one step.")
+    if any("|" in label for label in _labels(sheet)):
+        said.append(
+            "In parentheses, where the letter alone does not tell: above, of which state or net "
+            "input; below, by which, or by whose weight, or by which parameter."
+        )
+    if sheet.horizon.settling:
+        said.append(
+            "*: at the fixed point. One step of the relaxation of ε is the transpose of one of y "
+            "there, so it converges where that does."
+        )
+    return said
+
+
+def _labels(sheet: Sheet) -> set[str]:
+    """The names of indexed quantities that stand on some left side, without a cell's own."""
+    found = {str(v.base.label) for step in sheet.steps for v in step.left.atoms(Indexed)}
+    return {v for v in found if v[0] in "δζ" or v == "p" or "|" in v}
+
+
+def _listed(members: Iterable[object]) -> str:
+    members = list(members)
+    return ", ".join(str(v) for v in members[:SHOWN]) + ", …" * (len(members) > SHOWN)

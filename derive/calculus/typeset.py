@@ -1,0 +1,125 @@
+"""The same equations for LaTeX: order and parentheses are inherited, only the marks differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+from sympy import Expr
+
+from derive.calculus.notation import Terminal
+
+LETTERS = {
+    "ε": r"\varepsilon", "δ": r"\delta", "Δ": r"\Delta ", "η": r"\eta", "τ": r"\tau",
+    "τ′": r"\tau'", "t₀": "t_0", "t₁": "t_1", "θ": r"\theta", "ζ": r"\zeta", "ρ": r"\rho",
+    "D₁": "D_1", "ŷ": r"\hat{y}", "∂": r"\partial ",
+}  # fmt: skip
+WORDS = {
+    "∪": r"\cup ", "∈": r"\in ", "…": r",\dots,", "𝒟": r"\mathcal{D}", "≥": r"\ge", "≤": r"\le",
+    "≠": r"\ne", "−": "-", "′": "'",
+}  # fmt: skip
+NAMED = frozenset("exp log sin cos tan sinh cosh tanh max min arg".split())
+
+
+class Latex(Terminal):
+    """The same equation for LaTeX: order and parentheses are inherited, only the marks differ."""
+
+    minus, times = "-", r"\,"
+
+    def name(self, name: str) -> str:
+        """A letter, Greek or not, or a name set upright."""
+        if name in LETTERS:
+            return LETTERS[name]
+        if name.endswith("*"):
+            return f"{self.name(name[:-1])}^{{*}}"
+        plain = name.rstrip("′").replace("_", r"\_")
+        return (plain if len(plain) == 1 else rf"\mathrm{{{plain}}}") + "'" * name.count("′")
+
+    def script(self, name: str, mark: str, below: str) -> str:
+        """A name with superscript and subscript."""
+        above = f"^{{({self.name(mark[1:-1])})}}" if mark else ""
+        return f"{self.name(name)}{above}_{{{below}}}"
+
+    def tiers(self, name: str, above: str, below: str) -> str:
+        """A name with superscript and subscript; a star joins the superscript."""
+        star = "*" * name.endswith("*")
+        return f"{self.name(name.removesuffix('*'))}^{{{star}{above}}}_{{{below}}}"
+
+    def delay_mark(self, delay: str) -> str:
+        """The delay of a weight, as a superscript."""
+        return f"^{{({delay})}}"
+
+    def fraction(self, above: list[Expr], below: list[Expr]) -> str:
+        """A fraction."""
+        over, under = (
+            self._print(f[0]) if len(f) == 1 else self.times.join(self.factor(v) for v in f)
+            for f in (above, below)
+        )
+        return rf"\frac{{{over or '1'}}}{{{under}}}"
+
+    def _print_Rational(self, expr: Any) -> str:
+        return rf"{'-' * (expr.p < 0)}\frac{{{abs(expr.p)}}}{{{expr.q}}}"
+
+    def group(self, text: str) -> str:
+        """In parentheses that grow."""
+        return rf"\left({text}\right)"
+
+    def root(self, text: str) -> str:
+        """A square root."""
+        return rf"\sqrt{{{text}}}"
+
+    def raised(self, text: str, power: Expr) -> str:
+        """A power."""
+        return f"{text}^{{{self._print(power)}}}"
+
+    def big_sum(self, place: str) -> str:
+        """Σ over a place; a range in time has its ends below."""
+        head, _, cell = place.partition(" with cell ")
+        first, _, last = head.partition("…")
+        escaped = cell.replace("_", r"\_")
+        below = first + (rf"\text{{ with cell {escaped}}}" if cell else "")
+        above = f"^{{{last}}}" if last else ""
+        return rf"\sum_{{{in_latex(below)}}}{above} "
+
+    def _print_KroneckerDelta(self, expr: Any) -> str:
+        return rf"\mathbf{{1}}\{{{'='.join(sorted(self._print(v) for v in expr.args))}\}}"
+
+    def derivative(self, above: str, below: str, of: str, by: str) -> str:
+        """A derivative as a fraction."""
+        mark = {"∂⁺": r"\partial^{+}", "∂°": r"\partial^{\circ}"}.get(above, r"\partial ")
+        return rf"\frac{{{mark}{of}}}{{\partial {by}}}"
+
+    def _print_Total(self, expr: Any) -> str:
+        return rf"J^{{\mathrm{{total}}}}({','.join(self._print(v) for v in expr.args)})"
+
+    def function(self, name: str) -> str:
+        """An upright name."""
+        return f"\\{name}" if name in NAMED else rf"\operatorname{{{name}}}"
+
+    def _print_Relational(self, expr: Any) -> str:
+        return in_latex(super()._print_Relational(expr))
+
+    def _print_And(self, expr: Any) -> str:
+        return r" \land ".join(sorted(self._print(v) for v in expr.args))
+
+    def _print_Or(self, expr: Any) -> str:
+        return r" \lor ".join(sorted(self._print(v) for v in expr.args))
+
+    def _print_Piecewise(self, expr: Any) -> str:
+        rows = []
+        for value, condition in expr.args:
+            when = r"\text{otherwise}" if condition == sympy.true else self._print(condition)
+            rows.append(rf"{self._print(value)} & {when}")
+        return r"\begin{cases}" + r" \\ ".join(rows) + r"\end{cases}"
+
+
+def in_latex(text: str) -> str:
+    """The marks of a range in LaTeX; letters already written are left alone."""
+    for mark, word in {**WORDS, **{k: v + " " for k, v in LETTERS.items() if k != "τ′"}}.items():
+        text = text.replace("τ′", r"\tau'").replace(mark, word)
+    return text
+
+
+def as_latex(expr: Expr) -> str:
+    """An expression for LaTeX's mathematics mode."""
+    return str(Latex().doprint(expr))
