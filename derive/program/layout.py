@@ -143,6 +143,10 @@ class Layout:
         ring = self.memory.errors
         return plus(t, -1) if ring is None else modulo(plus(t, -1), ring)
 
+    def given_row(self, t: Index) -> tuple[Index, ...]:
+        """The row of the caller's arrays that holds what is given for time t."""
+        return () if self.memory.one_step else (plus(t, -1),)
+
     @property
     def rows(self) -> Index:
         """How many rows z has."""

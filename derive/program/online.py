@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from derive.network.network import Network
-from derive.program import sweep
+from derive.program import judgement, storage, sweep
 from derive.program.algorithms import epochwise
 from derive.program.ir import (
     Array,
@@ -116,9 +116,9 @@ def gradient(recipe: Recipe) -> Program:
     body = (
         *sweep.begin(layout),
         *recipe.begin,
-        sweep.clear(recipe.gathers, (recipe.gathered,)),
+        storage.clear(recipe.gathers, (recipe.gathered,)),
         *_cleared_theta(recipe),
-        sweep.clear("J", ()),
+        storage.clear("J", ()),
         over,
         *recipe.finish,
     )
@@ -135,12 +135,12 @@ def start(recipe: Recipe) -> Program:
 def step(recipe: Recipe) -> Program:
     """Step number t: outputs and J(t), and with a window of one step the gradient."""
     layout, t = recipe.layout, Var("t")
-    outputs = sweep.copy(
+    outputs = storage.copy(
         Ref("y", (Var("l"),)), Ref("z", (layout.row(t), layout.own_state(Var("l"))))
     )
     states = len(layout.state_columns)
     body: list[Statement] = [
-        sweep.clear("J", ()),
+        storage.clear("J", ()),
         *_step(recipe, t),
         Loop("l", 0, states, (outputs,), "copy"),
     ]
@@ -148,7 +148,7 @@ def step(recipe: Recipe) -> Program:
     if not _separate(recipe):
         given += ("grad_theta",)
         body += [
-            sweep.clear(recipe.gathers, (recipe.gathered,)),
+            storage.clear(recipe.gathers, (recipe.gathered,)),
             *_cleared_theta(recipe),
             *recipe.update(plus(t, -1), t),
             *recipe.finish,
@@ -159,7 +159,7 @@ def step(recipe: Recipe) -> Program:
 def update(recipe: Recipe) -> Program:
     """The gradient of window number b, which ends at time t."""
     body = (
-        sweep.clear(recipe.gathers, (recipe.gathered,)),
+        storage.clear(recipe.gathers, (recipe.gathered,)),
         *_cleared_theta(recipe),
         *recipe.update(Var("b"), Var("t")),
         *(recipe.renew(Var("b"), Var("t")) if recipe.renew is not None else ()),
@@ -173,8 +173,8 @@ def _step(recipe: Recipe, t: Index) -> Body:
     return (
         *sweep.advance(layout, t, recipe.tape),
         Note("J(t), and e(t)"),
-        *sweep.judge(layout, t),
-        *sweep.force(layout, t),
+        *judgement.judge(layout, t),
+        *judgement.force(layout, t),
         *recipe.step(t),
     )
 
@@ -183,17 +183,17 @@ def _cleared_theta(recipe: Recipe) -> Body:
     """Entries of the gradient that nothing is gathered for stay 0."""
     if recipe.gathers == "grad_theta":
         return ()
-    return (sweep.clear("grad_theta", (recipe.layout.net.size,)),)
+    return (storage.clear("grad_theta", (recipe.layout.net.size,)),)
 
 
 def _program(
     name: str, recipe: Recipe, sizes: tuple[str, ...], given: tuple[str, ...], body: Body
 ) -> Program:
     layout = recipe.layout
-    storage = sweep.arrays(layout, given, recipe.tape)
-    storage |= sweep.judge_arrays(layout) | recipe.arrays
-    storage |= sweep.constants(layout) | sweep.locals_of(layout)
-    return Program(name, sizes, storage, layout.tables, ()).with_body(body)
+    held = storage.arrays(layout, given, recipe.tape)
+    held |= judgement.judge_arrays(layout) | recipe.arrays
+    held |= storage.constants(layout) | storage.locals_of(layout)
+    return Program(name, sizes, held, layout.tables, ()).with_body(body)
 
 
 def gathered_in(name: str, count: int) -> dict[str, Array]:

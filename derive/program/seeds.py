@@ -36,24 +36,12 @@ from derive.program.ir import (
     modulo,
     plus,
 )
+from derive.program.judgement import cleared_where, forced_at
 from derive.program.layout import Group, Layout
 from derive.program.sensitivities import P, slopes
+from derive.program.storage import ZERO, clear, copy, in_order, local_name, scalar
 from derive.program.structure import Structure
-from derive.program.sweep import (
-    DELTA,
-    ZERO,
-    across_connections,
-    clear,
-    cleared_where,
-    copy,
-    forced_at,
-    in_order,
-    local_name,
-    scalar,
-    slot,
-    source,
-    weight,
-)
+from derive.program.sweep import DELTA, across_connections, slot, source, weight
 
 ZETA = Symbol("ζ", real=True)
 

@@ -34,21 +34,11 @@ from derive.program.ir import (
     modulo,
     plus,
 )
+from derive.program.judgement import cleared_where, for_targets, forced_at
 from derive.program.layout import Group, Layout
+from derive.program.storage import ZERO, copy, in_order, local_name, scalar
 from derive.program.structure import Structure
-from derive.program.sweep import (
-    ZERO,
-    cleared_where,
-    copy,
-    for_targets,
-    forced_at,
-    in_order,
-    local_name,
-    places,
-    scalar,
-    source,
-    weight,
-)
+from derive.program.sweep import places, source, weight
 
 P, SUM = Symbol("p", real=True), Symbol("Σ", real=True)
 

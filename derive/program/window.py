@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from derive.network.network import Network
-from derive.program import sweep
+from derive.program import judgement, storage, sweep
 from derive.program.ir import Index, Loop, Note, Statement, Var, most, plus, times
 from derive.program.layout import Layout, Memory, lay_out
 from derive.program.online import Recipe, nothing
@@ -22,7 +22,7 @@ def recipe(net: Network, memory: Memory, depth: int | None, newest: int, forced:
         layout=layout,
         period=newest,
         tape=layout.tape_width > 0,
-        arrays=sweep.backward_arrays(layout),
+        arrays=storage.backward_arrays(layout),
         begin=(),
         step=nothing,
         update=update,
@@ -33,8 +33,8 @@ def recipe(net: Network, memory: Memory, depth: int | None, newest: int, forced:
 def clear(layout: Layout) -> tuple[Statement, ...]:
     """Nothing has been carried back yet."""
     return (
-        sweep.clear("eps", (layout.width,)),
-        sweep.clear("delta", (layout.longest, layout.row_count)),
+        storage.clear("eps", (layout.width,)),
+        storage.clear("delta", (layout.longest, layout.row_count)),
     )
 
 
@@ -42,11 +42,11 @@ def back_over(layout: Layout, start: Index, begun: Index, end: Index) -> tuple[S
     """Times end … start+1, backwards; errors are injected at those after ``begun`` only."""
     t = Var("u")
     injected = (
-        *sweep.cut(layout, t, kept=True),
-        *sweep.inject_kept(layout, t),
+        *judgement.cut(layout, t, kept=True),
+        *judgement.inject_kept(layout, t),
         *_step_back(layout, t),
     )
-    further = (*sweep.cut(layout, t, kept=True), *_step_back(layout, t))
+    further = (*judgement.cut(layout, t, kept=True), *_step_back(layout, t))
     newest = (
         Note("ε, δ and the gradient's terms of the newest steps, whose errors count"),
         Loop("u", plus(begun, 1), plus(end, 1), injected, "time", backward=True, turns="newest"),

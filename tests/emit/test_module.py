@@ -173,7 +173,7 @@ def test_names_that_the_emitter_uses_itself_do_not_collide() -> None:
 def test_each_local_variable_stands_for_one_symbol_of_a_cell(net: Network) -> None:
     from derive.program.algorithms import epochwise
     from derive.program.layout import lay_out
-    from derive.program.sweep import local_name
+    from derive.program.storage import local_name
 
     for group in lay_out(net).groups:
         local, adjoint = group.local, group.adjoint

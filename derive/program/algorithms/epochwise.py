@@ -8,7 +8,7 @@ step is injected as the sweep passes it (Williams & Zipser 1995; Werbos 1990). S
 from __future__ import annotations
 
 from derive.network.network import Network
-from derive.program import sweep
+from derive.program import judgement, storage, sweep
 from derive.program.ir import (
     Array,
     Assign,
@@ -41,7 +41,7 @@ def forward(net: Network, layout: Layout | None = None) -> Program:
     """The states of every step: y of shape (T+1, N)."""
     layout = layout or lay_out(net)
     t = Var("t")
-    out = sweep.copy(
+    out = storage.copy(
         Ref("y", (t, Var("l"))),
         Ref("z", (layout.row(t), layout.own_state(Var("l")))),
     )
@@ -51,8 +51,8 @@ def forward(net: Network, layout: Layout | None = None) -> Program:
         Loop("t", 1, Plus(Var("T"), 1), sweep.advance(layout, t, tape=False), "time"),
         Loop("t", 0, Plus(Var("T"), 1), (Loop("l", 0, states, (out,), "copy"),), "time"),
     )
-    storage = sweep.arrays(layout, ("theta", "x", "y0", "y"), tape=False)
-    return _program("forward", layout, ("T",), storage, body)
+    held = storage.arrays(layout, ("theta", "x", "y0", "y"), tape=False)
+    return _program("forward", layout, ("T",), held, body)
 
 
 def gradient(
@@ -63,9 +63,9 @@ def gradient(
     t = Var("t")
     before = plus(t, -1)
     back: list[Statement] = [
-        *sweep.cut(layout, t, kept=False),
+        *judgement.cut(layout, t, kept=False),
         Note("ε(t) += e(t), the error of this step"),
-        *sweep.inject(layout, t),
+        *judgement.inject(layout, t),
         Note("δ(t), and this step's terms of the gradient"),
         *sweep.through_units(layout, t),
         Note("ε(t−1): what reaches the step before along the connections"),
@@ -74,26 +74,26 @@ def gradient(
     if "x" in wrt:
         back += sweep.across_connections(layout, before, layout.n, layout.m, "grad_x", (before,))
     tape = layout.tape_width > 0
-    ahead = (*sweep.advance(layout, t, tape), *sweep.force(layout, t))
+    ahead = (*sweep.advance(layout, t, tape), *judgement.force(layout, t))
     body: list[Statement] = [
         *sweep.begin(layout),
         Loop("t", 1, Plus(Var("T"), 1), ahead, "time"),
-        sweep.clear("grad_theta", (net.size,)),
-        sweep.clear("eps", (layout.width,)),
-        sweep.clear("delta", (layout.longest, layout.row_count)),
-        sweep.clear("J", ()),
+        storage.clear("grad_theta", (net.size,)),
+        storage.clear("eps", (layout.width,)),
+        storage.clear("delta", (layout.longest, layout.row_count)),
+        storage.clear("J", ()),
     ]
     if "x" in wrt:
         rows = Loop("t", 0, Var("T"), (_clear_row("grad_x", net.inputs),), "time")
         body.append(rows)
     body.append(Loop("t", 1, Plus(Var("T"), 1), tuple(back), "time", backward=True))
     if "y0" in wrt:
-        take = sweep.copy(Ref("grad_y0", (Var("l"),)), Ref("eps", (_state_column(Var("l")),)))
+        take = storage.copy(Ref("grad_y0", (Var("l"),)), Ref("eps", (_state_column(Var("l")),)))
         body.append(Loop("l", 0, len(layout.state_columns), (take,), "copy"))
     outs = ("J", *(f"grad_{name}" for name in ("theta", "x", "y0") if name in (*wrt, "theta")))
-    storage = sweep.arrays(layout, ("theta", "x", "target", "mask", "y0", *outs), tape)
-    storage |= sweep.backward_arrays(layout)
-    return _program("gradient", layout, ("T", "mask_step"), storage, tuple(body))
+    held = storage.arrays(layout, ("theta", "x", "target", "mask", "y0", *outs), tape)
+    held |= storage.backward_arrays(layout)
+    return _program("gradient", layout, ("T", "mask_step"), held, tuple(body))
 
 
 def _state_column(at: Index) -> Index:
@@ -101,15 +101,15 @@ def _state_column(at: Index) -> Index:
 
 
 def _clear_row(array: str, width: int) -> Statement:
-    return Loop("l", 0, width, (Assign(Ref(array, (Var("t"), Var("l"))), sweep.ZERO),), "copy")
+    return Loop("l", 0, width, (Assign(Ref(array, (Var("t"), Var("l"))), storage.ZERO),), "copy")
 
 
 def _program(
     name: str,
     layout: Layout,
     sizes: tuple[str, ...],
-    storage: dict[str, Array],
+    held: dict[str, Array],
     body: tuple[Statement, ...],
 ) -> Program:
-    storage |= sweep.constants(layout) | sweep.locals_of(layout)
-    return Program(name, sizes, storage, layout.tables, ()).with_body(body)
+    held |= storage.constants(layout) | storage.locals_of(layout)
+    return Program(name, sizes, held, layout.tables, ()).with_body(body)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from derive.network.network import Network
-from derive.program import online, sweep
+from derive.program import online, storage
 from derive.program.ir import Index, Note, Program, Statement, times
 from derive.program.layout import Memory, lay_out
 from derive.program.seeds import renew, seed_arrays, seeds_of, weigh_boundary
@@ -59,8 +59,8 @@ def recipe(net: Network, memory: Memory, h: int, forced: bool) -> online.Recipe:
         layout=layout,
         period=h,
         tape=layout.tape_width > 0,
-        arrays=sweep.backward_arrays(layout) | seed_arrays(seeds),
-        begin=(sweep.clear("p", (2, layout.longest, seeds.size)),),
+        arrays=storage.backward_arrays(layout) | seed_arrays(seeds),
+        begin=(storage.clear("p", (2, layout.longest, seeds.size)),),
         step=online.nothing,
         update=update,
         renew=again,

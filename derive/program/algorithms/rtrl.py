@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from derive.network.network import Network
-from derive.program import online, sweep
+from derive.program import online, storage
 from derive.program.ir import Array, Note, Program
 from derive.program.layout import Memory, lay_out
 from derive.program.sensitivities import (
@@ -49,17 +49,17 @@ def recipe(net: Network, memory: Memory, groups: Any, forced: bool) -> online.Re
     tape = any(t.remembered for t in found.tangents)
     direct = found.is_identity
     count = int(found.order.size)
-    storage = sensitivity_arrays(rows)
-    storage["error_j"] = Array("error_j", (), "scalar", True)
+    held = sensitivity_arrays(rows)
+    held["error_j"] = Array("error_j", (), "scalar", True)
     if not direct:
-        storage |= online.gathered_in("along", count)
+        held |= online.gathered_in("along", count)
     into = "grad_theta" if direct else "along"
     return online.Recipe(
         layout=layout,
         period=1,
         tape=tape,
-        arrays=storage,
-        begin=(sweep.clear("p", (rows.slots, rows.size)),),
+        arrays=held,
+        begin=(storage.clear("p", (rows.slots, rows.size)),),
         step=lambda t: (Note("p(t): sensitivities carried one step further"), *carry(rows, t)),
         update=lambda b, t: (
             Note("∂J(t)/∂θ += Σ e·p"),

@@ -18,7 +18,7 @@ import sympy
 from sympy import Symbol
 
 from derive.network.network import Network
-from derive.program import sweep
+from derive.program import judgement, storage, sweep
 from derive.program.ir import (
     Array,
     Assign,
@@ -59,9 +59,9 @@ def relax(layout: Layout) -> Program:
     states = len(layout.state_columns)
     body = (
         *sweep.advance(layout, t, tape=layout.tape_width > 0),
-        *sweep.force(layout, t),
-        sweep.clear("change", ()),
-        Loop("l", 0, states, (_larger(new, old), sweep.copy(Ref("y", (l,)), new)), "units"),
+        *judgement.force(layout, t),
+        storage.clear("change", ()),
+        Loop("l", 0, states, (_larger(new, old), storage.copy(Ref("y", (l,)), new)), "units"),
     )
     given = ("theta", "x", "target", "mask", "y")
     return _program("relax", layout, ("t",), given, body)
@@ -70,11 +70,11 @@ def relax(layout: Layout) -> Program:
 def judge(layout: Layout) -> Program:
     """J and e at the fixed point that step t reached; nothing has flowed back yet."""
     body = (
-        sweep.clear("J", ()),
-        *sweep.judge(layout, Var("t")),
-        sweep.clear("eps", (layout.width,)),
-        sweep.clear("before", (layout.width,)),
-        sweep.clear("delta", (layout.longest, layout.row_count)),
+        storage.clear("J", ()),
+        *judgement.judge(layout, Var("t")),
+        storage.clear("eps", (layout.width,)),
+        storage.clear("before", (layout.width,)),
+        storage.clear("delta", (layout.longest, layout.row_count)),
     )
     return _program("judge", layout, ("t",), ("target", "mask", "J"), body)
 
@@ -90,8 +90,8 @@ def relax_back(layout: Layout) -> Program:
         *_with_error(layout),
         *_through(layout, gather=False),
         *sweep.across_connections(layout, plus(u, -1), 0, layout.n, "eps"),
-        sweep.clear("change", ()),
-        Loop("l", 0, layout.width, (_larger(eps, before), sweep.copy(before, eps)), "units"),
+        storage.clear("change", ()),
+        Loop("l", 0, layout.width, (_larger(eps, before), storage.copy(before, eps)), "units"),
     )
     return _program("relax_back", layout, ("t", "u"), ("theta",), body)
 
@@ -99,7 +99,7 @@ def relax_back(layout: Layout) -> Program:
 def collect(layout: Layout) -> Program:
     """∂J/∂θ from the relaxed ε."""
     body = (
-        sweep.clear("grad_theta", (layout.net.size,)),
+        storage.clear("grad_theta", (layout.net.size,)),
         *_with_error(layout),
         *_through(layout, gather=True),
     )
@@ -110,8 +110,8 @@ def _with_error(layout: Layout) -> tuple[Statement, ...]:
     t = Var("t")
     return (
         Note("nothing flows into a forced output; then its error"),
-        *sweep.cut(layout, t, kept=True),
-        *sweep.inject_kept(layout, t),
+        *judgement.cut(layout, t, kept=True),
+        *judgement.inject_kept(layout, t),
     )
 
 
@@ -131,14 +131,14 @@ def _program(
     given: tuple[str, ...],
     body: tuple[Statement, ...],
 ) -> Program:
-    storage = sweep.arrays(layout, given, tape=layout.tape_width > 0)
-    storage |= sweep.judge_arrays(layout)
-    kept = sweep.backward_arrays(layout)
+    held = storage.arrays(layout, given, tape=layout.tape_width > 0)
+    held |= judgement.judge_arrays(layout)
+    kept = storage.backward_arrays(layout)
     kept["before"] = Array("before", (layout.width,), "work", True, "ε one step of relaxing ago")
-    storage |= {
+    held |= {
         a.name: Array(a.name, a.shape, "state", a.batched, a.meaning) for a in kept.values()
     }
     if name.startswith("relax"):
-        storage["change"] = Array("change", (), "out", True, "largest change")
-    storage |= sweep.constants(layout) | sweep.locals_of(layout)
-    return Program(name, sizes, storage, layout.tables, ()).with_body(body)
+        held["change"] = Array("change", (), "out", True, "largest change")
+    held |= storage.constants(layout) | storage.locals_of(layout)
+    return Program(name, sizes, held, layout.tables, ()).with_body(body)

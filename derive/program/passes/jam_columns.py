@@ -23,7 +23,7 @@ from derive.program.ir import (
     substituted,
     times,
 )
-from derive.program.sweep import copy
+from derive.program.storage import copy
 
 TERMS = 4
 """At a time; eight were no faster and four vectors fit the registers of every processor."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import product
 
 from derive.program.ir import Array, Assign, Loop, Program, Ref, Statement, references, walk
-from derive.program.sweep import copy
+from derive.program.storage import copy
 
 MOST = 512
 """Elements an array may have: beyond, locals only become spills."""

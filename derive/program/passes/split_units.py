@@ -13,7 +13,7 @@ import sympy
 
 from derive.calculus.partials import is_costly
 from derive.program.ir import Array, Assign, Loop, Program, Ref, Statement, Var, references, walk
-from derive.program.sweep import copy
+from derive.program.storage import copy
 
 
 def split_units(program: Program) -> Program:
