@@ -121,18 +121,31 @@ def show(
 @click.option("--plant", help="Verify a program with this fault in it; it must be caught.")
 @click.option("--seed", default=0, show_default=True, help="Of the random networks and weights.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@ALGORITHM
+@OPTIONS
 @DTYPE
 @SCHEDULE
 def verify(
-    spec: Path, plant: str | None, seed: int, as_json: bool, dtype: str, schedule: str
+    spec: Path,
+    plant: str | None,
+    seed: int,
+    as_json: bool,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    schedule: str,
 ) -> int:
     """Prove a network's program and check its kernel; exit status 1 when a claim fails."""
     from derive.kernel import as_network
+    from derive.options import read_options
     from derive.verify import verify as check
 
-    net = as_network(spec)
+    net, chosen = as_network(spec), read_options(options)
     with _status(not as_json) as say:
-        report = check(net, schedule=schedule, dtype=dtype, seed=seed, plant=plant, progress=say)
+        report = check(
+            net, algorithm, schedule=schedule, dtype=dtype, seed=seed, plant=plant, progress=say,
+            **chosen,
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:

@@ -209,7 +209,9 @@ def settle(net: Network, algorithm: str | None, options: Options) -> dict[str, A
     for key, option in known.options.items():
         if key not in stated and option.default is NEEDED:
             raise DerivationError(f"algorithm {name!r} needs {key}: {option.means}")
-        settled[key] = option.read(key, stated.get(key, option.default), net)
+        # In a spec the key stands in the table of that name.
+        told = f"algorithm.{key}" if algorithm is None and key not in options else key
+        settled[key] = option.read(told, stated.get(key, option.default), net)
     known.check(settled)
     return {
         "name": name,
