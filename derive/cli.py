@@ -138,13 +138,15 @@ def verify(
     """Prove a network's program and check its kernel; exit status 1 when a claim fails."""
     from derive.kernel import as_network
     from derive.options import read_options
+    from derive.program.algorithms import settle
     from derive.verify import verify as check
 
-    net, chosen = as_network(spec), read_options(options)
+    net = as_network(spec)
+    settled = settle(net, algorithm, read_options(options))
     with _status(not as_json) as say:
         report = check(
-            net, algorithm, schedule=schedule, dtype=dtype, seed=seed, plant=plant, progress=say,
-            **chosen,
+            net, settled.pop("name"), schedule=schedule, dtype=dtype, seed=seed, plant=plant,
+            progress=say, **settled,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1))

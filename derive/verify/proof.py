@@ -1,15 +1,16 @@
-"""Rung 1: a Program, run on symbols, against SymPy's derivative of the unrolled objective.
+"""Rung 1: Programs, run on symbols, against SymPy's derivative of the unrolled objective.
 
-The Program is the scheduled one, the very object that is printed. The other side is J^total
-written out over the steps from the cells' equations and differentiated by ``sympy.diff``. The
-difference of the two must be exactly zero (:mod:`derive.verify.polynomials`).
+The Programs are the scheduled ones, the very objects that are printed: those of a whole sequence,
+and those of online steps, run one after the other from a memory that another run left. The other
+side is J^total written out over the steps from the cells' equations and differentiated by
+``sympy.diff`` (:mod:`derive.verify.references`). The difference of the two must be exactly zero
+(:mod:`derive.verify.polynomials`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import mpmath
@@ -17,112 +18,30 @@ import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
-from derive.functions import Defined
-from derive.network.cell import Cell
 from derive.network.network import Network
-from derive.program.interpret import MULTIPRECISION, SYMBOLIC, compiled, run
+from derive.program.interpret import MULTIPRECISION, SYMBOLIC, Arithmetic, run
 from derive.program.ir import Assign, Loop, Program, Statement
-from derive.verify.polynomials import Algebra, TooManyTerms
+from derive.verify.expectation import (
+    DIGITS,
+    LEFT_BEHIND,
+    Case,
+    Expectation,
+    Point,
+    corner_functions,
+    differ,
+)
+from derive.verify.forms import Form
+from derive.verify.online_runs import ONLINE, run_online
+from derive.verify.polynomials import Algebra
 from derive.verify.report import Claim
-from derive.verify.unrolling import Unrolled, has_corner, rational, unrolled, without_cases
+from derive.verify.unrolling import plainer, rational, without_cases
 
-DIGITS = 50
 METHOD = "proof: symbols − sympy.diff = 0"
-WRITTEN = {"y": "forward y", "J": "J^total", "theta": "∂J/∂theta", "x": "∂J/∂x", "y0": "∂J/∂y0"}
+STEPS = "steps"
+"""What the Programs of an online run are called together."""
 
-
-@dataclass(frozen=True)
-class Expectation:
-    """What the equations as stated give for one network and number of steps."""
-
-    net: Network
-    steps: int
-
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """One symbol for each number a kernel is given; those of the mask are not zero."""
-        n_T = len(self.net.objective.targets)
-        return {
-            "theta": _array("theta", self.net.size),
-            "x": _array("x", self.steps, self.net.inputs),
-            "target": _array("d", self.steps, n_T),
-            "mask": _array("mask", self.steps, n_T, nonzero=True),
-            "y0": _array("y0", len(self.net.states)),
-        }
-
-    @cached_property
-    def masked(self) -> list[Symbol]:
-        """Mask entries that the second run has 0: the last step's last, every third before it.
-
-        J is linear in the mask, so they may be set to 0 after differentiating.
-        """
-        return list(self.data["mask"].reshape(-1)[::-3])
-
-    @cached_property
-    def algebra(self) -> Algebra:
-        """The atoms both sides are read in."""
-        return Algebra()
-
-    @cached_property
-    def unrolled(self) -> Unrolled:
-        """J and y written out."""
-        return unrolled(self.net, self.data, self.steps)
-
-    @cached_property
-    def expressions(self) -> dict[str, list[Expr]]:
-        """The expected y, J and derivatives by theta, x, y0, each as a flat list."""
-        J = self.unrolled.J
-        found = {"y": [v for row in self.unrolled.y for v in row], "J": [J]}
-        for name in ("theta", "x", "y0"):
-            found[name] = [sympy.diff(J, v) for v in self.data[name].reshape(-1)]
-        return found
-
-    @cached_property
-    def points(self) -> tuple[dict[Any, Any], ...]:
-        """Points where the two sides are compared as numbers: two, and the masked run's.
-
-        Each remembers the value of every subexpression met so far.
-        """
-        everything = [v for a in self.data.values() for v in a.reshape(-1)]
-        generator = np.random.Generator(np.random.PCG64(0))
-        found = []
-        with mpmath.workdps(DIGITS):
-            for _ in range(3):
-                numbers = (generator.integers(-60, 60, len(everything)) * 2 + 1).tolist()
-                found.append(
-                    {s: mpmath.mpf(v) / 64 for s, v in zip(everything, numbers, strict=True)}
-                )
-            found[-1] |= {s: mpmath.mpf(0) for s in self.masked}
-        return tuple(found)
-
-    def agree(self, value: Expr, wanted: Expr, masked: bool) -> bool | None:
-        """Whether two expressions are equal: True proved, False refuted, None only by numbers."""
-        # Numbers refute fast, algebra proves: in this order neither does the other's work.
-        first = 2 if masked else 0
-        if self._differ(value, wanted, first):
-            return False
-        algebra = self.algebra
-        try:
-            a, b = algebra.read(value), algebra.read(wanted)
-            if algebra.is_zero(a, algebra.without(b, self.masked) if masked else b):
-                return True
-        except TooManyTerms:
-            pass
-        if not masked and self._differ(value, wanted, 1):
-            return False
-        return None
-
-    def _differ(self, a: Expr, b: Expr, point: int) -> bool:
-        with mpmath.workdps(DIGITS):
-            left, right = (_value(e, self.points[point]) for e in (a, b))
-            return bool(abs(left - right) > mpmath.mpf(10) ** -35 * (1 + abs(left) + abs(right)))
-
-
-def _array(name: str, *shape: int, nonzero: bool | None = None) -> Any:
-    out = np.empty(shape, dtype=object)
-    for i in np.ndindex(*shape):
-        out[i] = Symbol("_".join([name, *map(str, i)]), real=True, nonzero=nonzero)
-    return out
+Values = dict[str, list[Any]]
+"""Flat values by output: y, J, theta, x, y0 of a sequence; steps y, steps J, steps theta."""
 
 
 def prove(
@@ -130,13 +49,13 @@ def prove(
 ) -> tuple[Claim, ...]:
     """Prove every output of every program.
 
-    Each is run twice: with every mask entry a symbol that is not zero, and with some of them 0.
+    Each is run with every mask entry a symbol that is not zero, and with some of them 0.
 
     Parameters
     ----------
     programs : mapping of str to Program
         Each has outputs among y, J, grad_theta, grad_x, grad_y0; all for the expectation's network
-        and in the schedule the kernel has.
+        and algorithm, in the schedule the kernel has. Those of an online run are run together.
     note : str
         Goes before the detail of each claim, e.g. which network it was.
 
@@ -146,15 +65,16 @@ def prove(
         One per program and output; ``worst`` and ``limit`` are None: it is exact or it is not.
     """
     claims = list(corner_claims(expectation.net))
-    for name, program in programs.items():
-        runs = {masked: outputs(program, expectation, masked) for masked in (False, True)}
-        for output in runs[False]:
+    several = len(programs) > 1
+    for name, part in functions(programs).items():
+        runs = [(case, outputs(part, case)) for case in expectation.cases]
+        for output in runs[0][1]:
             count, unsure = 0, 0
             wrong: list[str] = []
-            for masked, out in runs.items():
-                found = compare(expectation, output, out[output], masked)
+            for case, out in runs:
+                found = compare(case, output, out[output])
                 count += len(out[output])
-                wrong += [f"{place}{' under a mask' if masked else ''}" for place in found.wrong]
+                wrong += [at + case.words for at in found.wrong]
                 unsure += found.unsure
             detail = f"{count} expressions, {expectation.steps} steps"
             method = METHOD
@@ -163,17 +83,40 @@ def prove(
                 detail += f"; {count - unsure} proved, {unsure} only by their values"
             if wrong:
                 detail = f"{len(wrong)} of {count} differ, first {wrong[0]}"
-            label = WRITTEN[output] + (f" ({name})" if len(programs) > 1 else "")
+            label = written(output, expectation.form)
+            if several and name != STEPS:
+                label += f" ({name})"
             claims.append(Claim(label, method, None, None, not wrong, note + detail))
     return tuple(claims)
+
+
+def functions(programs: Mapping[str, Program]) -> dict[str, dict[str, Program]]:
+    """What is called by itself: each function of a sequence, and the steps of an online run."""
+    found = {k: {k: p} for k, p in programs.items() if k not in ONLINE}
+    if "step" in programs:
+        found[STEPS] = {k: p for k, p in programs.items() if k in ONLINE}
+    return found
+
+
+def written(output: str, form: Form) -> str:
+    """An output as a claim names it."""
+    match output.split():
+        case ["steps", "theta"]:
+            return form.written
+        case ["steps", name]:
+            return f"{name}(t), each step"
+        case ["y"]:
+            return "forward y"
+        case ["J"]:
+            return "J^total"
+    return f"∂J/∂{output}"
 
 
 def corner_claims(net: Network) -> tuple[Claim, ...]:
     """That the slope of each function with a corner in the network follows from its definition."""
     claims = []
-    found = {f for c in net.cells for e in _stated(c) for f in e.atoms(Defined)}
     x = Symbol("x", real=True)
-    for function in sorted({type(f) for f in found if has_corner(type(f))}, key=str):
+    for function in corner_functions(net):
         algebra = Algebra()
         by_cases = algebra.read(sympy.diff(function.definition(x), x))
         ok = algebra.is_zero(by_cases, algebra.read(sympy.diff(function(x), x)))
@@ -182,29 +125,52 @@ def corner_claims(net: Network) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _stated(cell: Cell) -> list[Expr]:
-    eq = cell.equations
-    return [*eq.states.values(), *eq.intermediates.values()]
-
-
 def is_caught(programs: Mapping[str, Program], expectation: Expectation) -> bool:
-    """Whether some output differs from what is expected: :func:`prove`, stopping at the first."""
-    return any(
-        compare(expectation, output, values, masked, first=True).wrong
-        for program in programs.values()
-        for masked in (False, True)
-        for output, values in outputs(program, expectation, masked).items()
-    )
+    """Whether a proof would be refuted, in its own way: by the numbers at its points.
+
+    The programs are run on the numbers, which is much faster than on symbols.
+    """
+    for part in functions(programs).values():
+        for case in expectation.cases:
+            for point in case.points:
+                for output, values in outputs(part, case, point).items():
+                    pairs = zip(values, case.expected(output), strict=True)
+                    if any(differ(v, case.value(wanted, point)) for v, wanted in pairs):
+                        return True
+    return False
 
 
-def outputs(program: Program, expectation: Expectation, masked: bool) -> dict[str, list[Expr]]:
-    """Run a Program on the symbols; what it writes, by the names of the expectation."""
-    T, data = expectation.steps, dict(expectation.data)
-    if masked:
-        data["mask"] = data["mask"].copy()
-        data["mask"].reshape(-1)[::-3] = sympy.S.Zero
-    out = run(exact(program), SYMBOLIC, data, {"T": T, "mask_step": 1, "mask_rows": T})
+def outputs(part: Mapping[str, Program], case: Case, point: Point | None = None) -> Values:
+    """Run a function, or the steps of an online run; what it gives, by the expectation's names.
+
+    On symbols, or on the numbers of one of the case's points.
+    """
+    data, T = case.given, case.of.steps
+    arithmetic: Arithmetic = SYMBOLIC
+    left_behind: Any = LEFT_BEHIND
+    if point is not None:
+        arithmetic = MULTIPRECISION
+        number = np.frompyfunc(lambda v: point.get(v, mpmath.mpf(0)), 1, 1)
+        data = {k: _filled(number, v) for k, v in data.items()}
+        left_behind = point[LEFT_BEHIND]
+    with mpmath.workdps(DIGITS):
+        ready = {name: exact(p) for name, p in part.items()}
+        if "step" in ready:
+            of = run_online(ready, case.of.form, arithmetic, data, T, left_behind)
+            return {
+                "steps y": [v for row in of.y for v in row],
+                "steps J": of.J,
+                "steps theta": [v for row in of.gradients for v in row],
+            }
+        (program,) = ready.values()
+        out = run(program, arithmetic, data, {"T": T, "mask_step": 1, "mask_rows": T})
     return {k.removeprefix("grad_"): list(v.reshape(-1)) for k, v in out.items()}
+
+
+def _filled(function: Any, values: Any) -> Any:
+    out = np.empty(values.shape, dtype=object)
+    out[...] = function(values)
+    return out
 
 
 def exact(program: Program) -> Program:
@@ -215,7 +181,7 @@ def exact(program: Program) -> Program:
         for s in body:
             match s:
                 case Assign():
-                    out.append(replace(s, expr=without_cases(rational(s.expr))))
+                    out.append(replace(s, expr=plainer(without_cases(rational(s.expr)))))
                 case Loop():
                     out.append(replace(s, body=changed(s.body)))
                 case _:
@@ -233,41 +199,28 @@ class Comparison:
     unsure: int
 
 
-def compare(
-    expectation: Expectation, output: str, values: list[Expr], masked: bool, first: bool = False
-) -> Comparison:
+def compare(case: Case, output: str, values: list[Expr]) -> Comparison:
     """Compare the flat values of one output with the expectation."""
     wrong, unsure = [], 0
-    for i, value in enumerate(values):
-        wanted = expectation.expressions[output][i]
-        match expectation.agree(sympy.sympify(value), wanted, masked):
+    for i, (value, wanted) in enumerate(zip(values, case.expected(output), strict=True)):
+        match case.agree(sympy.sympify(value), wanted):
             case None:
                 unsure += 1
             case False:
-                wrong.append(f"{WRITTEN[output]}[{i}]")
-                if first:
-                    break
+                wrong.append(place(output, i, case.of))
     return Comparison(tuple(wrong), unsure)
 
 
-def _value(e: Any, seen: dict[Any, Any]) -> Any:
-    """The number an expression stands for; each subexpression is computed once."""
-    if e not in seen:
-        if isinstance(e, sympy.Piecewise):
-            chosen = next((v for v, c in e.args if _value(c, seen)), sympy.nan)
-            seen[e] = _value(chosen, seen)
-        elif isinstance(e, sympy.Heaviside):  # by the convention at corners, as below
-            seen[e] = mpmath.mpf(int(_value(e.args[0], seen) > 0))
-        elif isinstance(e, sympy.DiracDelta):
-            seen[e] = mpmath.mpf(0)
-        elif e.args:
-            # One operation on values already known, so that shared parts stay shared.
-            parts = tuple(Symbol(f"v{i}", real=True) for i in range(len(e.args)))
-            values = tuple(_value(v, seen) for v in e.args)
-            if isinstance(e, sympy.Pow) and e.exp.is_Integer:
-                seen[e] = values[0] ** int(e.exp)
-            else:
-                seen[e] = compiled(e.func(*parts), parts, MULTIPRECISION)(values)
-        else:
-            seen[e] = compiled(e, (), MULTIPRECISION)(())
-    return seen[e]
+def place(output: str, i: int, expectation: Expectation) -> str:
+    """Which entry of an output the i-th of its flat values is."""
+    form, net = expectation.form, expectation.net
+    match output.split():
+        case ["steps", "J"]:
+            return f"J({i + 1})"
+        case ["steps", "y"]:
+            t, column = divmod(i, len(net.states))
+            return f"y({t + 1})[{column}]"
+        case ["steps", "theta"]:
+            window, entry = divmod(i, net.size)
+            return f"∂J/∂theta[{entry}] at t = {(window + 1) * (form.period or 1)}"
+    return f"{written(output, form)}[{i}]"

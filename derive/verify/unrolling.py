@@ -6,27 +6,66 @@ objective, and nothing of ``calculus`` or ``program``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sympy
 from sympy import Expr, Symbol
 
-from derive.functions import Defined, step
+from derive.functions import Defined, relu, step
 from derive.network.network import Network
 
 
 @dataclass(frozen=True)
 class Unrolled:
-    """J^total and the states y[t][column] as expressions of theta, x, target, mask and y0."""
+    """A run written out, as expressions of theta, x, target, mask and y0.
 
-    J: Expr
+    Attributes
+    ----------
+    y : list of lists
+        ``y[t][column]``, what each unit computed at time t; ``y[0]`` is the initial state.
+    seen : list of lists
+        The same as everything computed afterwards sees it: under teacher forcing d_k(t) stands
+        where unit k has a target.
+    terms : list of lists
+        ``terms[t − 1]`` are the terms of J(t), one for each target that is there.
+    """
+
     y: list[list[Expr]]
+    seen: list[list[Expr]]
+    terms: list[list[Expr]]
+
+    def J(self, first: int, last: int) -> Expr:
+        """J^total(first, last), the sum of J(t) over first < t ≤ last."""
+        return sympy.Add(*(term for row in self.terms[first:last] for term in row))
+
+
+Heard = Callable[[int, int, int], Expr | None]
+"""From target, source and time: what the target hears instead of it, or None for the signal."""
 
 
 def rational(expr: Expr) -> Expr:
     """``expr`` with each floating-point number replaced by the fraction it is."""
     return expr.xreplace({f: sympy.Rational(float(f)) for f in expr.atoms(sympy.Float)})
+
+
+def plainer(expr: Expr) -> Expr:
+    """``expr`` without functions on which SymPy loses itself when they are given a long u.
+
+    Of log(cosh(u)) it wants to know whether cosh(u) is positive, and for a derivative of |u| what
+    the real part of u is; it looks for that through all of u. A sum of exponentials of what is
+    real is positive by itself, and |u| = max(u, 0) + max(−u, 0).
+    """
+    simpler: dict[type, Callable[[Expr], Expr]] = {
+        sympy.cosh: lambda u: (sympy.exp(u) + sympy.exp(-u)) / 2,
+        sympy.sinh: lambda u: (sympy.exp(u) - sympy.exp(-u)) / 2,
+        sympy.Abs: lambda u: relu(u) + relu(-u),
+        sympy.sign: lambda u: step(u) - step(-u),
+    }
+    for function, form in simpler.items():
+        expr = expr.replace(function, form)
+    return expr
 
 
 def without_cases(expr: Expr) -> Expr:
@@ -73,6 +112,11 @@ def defined(expr: Expr) -> Expr:
     return expr
 
 
+def stated(expr: Expr) -> Expr:
+    """An expression as stated, in forms that SymPy handles fast and exactly."""
+    return plainer(without_cases(defined(rational(expr))))
+
+
 def has_corner(function: type[Defined]) -> bool:
     """Whether a function is defined by cases."""
     return bool(function.definition(Symbol("x", real=True)).has(sympy.Piecewise))
@@ -85,7 +129,7 @@ def step_equations(net: Network, unit: int) -> dict[str, Expr]:
     for y, expr in eq.states.items():
         while expr.free_symbols & set(eq.intermediates):
             expr = expr.xreplace(dict(eq.intermediates))
-        found[y.name] = without_cases(defined(rational(expr)))
+        found[y.name] = stated(expr)
     return found
 
 
@@ -100,39 +144,68 @@ def unit_places(net: Network, unit: int) -> dict[str, int | float]:
     return places
 
 
-def unrolled(net: Network, data: dict[str, Any], steps: int) -> Unrolled:
+def unrolled(
+    net: Network,
+    data: dict[str, Any],
+    steps: int,
+    *,
+    forced: bool = False,
+    past: Sequence[Sequence[Expr]] = (),
+    heard: Heard | None = None,
+) -> Unrolled:
     """Write ``steps`` steps of ``net`` out on the symbols (or numbers) of ``data``.
 
-    ``data`` has theta (P,), x (T, m), target and mask (T, n_T), y0 (N,). A mask entry is either
-    the number 0 or a symbol that is not zero.
+    Parameters
+    ----------
+    data : dict
+        theta (P,), x (T, m), target and mask (T, n_T), y0 (N,). A mask entry is either the number
+        0 or a symbol that is not zero.
+    forced : bool
+        Teacher forcing: where there is a target it takes the place of the output in everything
+        computed afterwards, the unit's own leak included; J is of what the unit computed.
+    past : sequence of rows of states, optional
+        y of the first times, from 0 on, if they are given and not to be computed.
+    heard : callable, optional
+        What units hear of one another instead of signals.
     """
-    theta, x = data["theta"], data["x"]
+    theta, x, mask, target = (data[name] for name in ("theta", "x", "mask", "target"))
     column = {place: i for i, place in enumerate(net.states)}
     equations = [step_equations(net, k) for k in range(net.units)]
     places = [unit_places(net, k) for k in range(net.units)]
     weights = net.wiring.weight.tolist()
-    outputs = [column[k, net.cells[net.cell_index[k]].output] for k in range(net.units)]
+    outputs = output_columns(net)
+    targets = net.objective.targets
 
-    y: list[list[Expr]] = [[sympy.sympify(v) for v in data["y0"]]]
+    def as_seen(row: list[Expr], time: int) -> list[Expr]:
+        found = list(row)
+        for j, k in enumerate(targets):
+            if forced and time and mask[time - 1][j] != 0:
+                found[outputs[k]] = target[time - 1][j]
+        return found
 
-    def signal(source: int, time: int) -> Expr:
+    y = [[sympy.sympify(v) for v in row] for row in past or [data["y0"]]]
+    seen = [as_seen(row, t) for t, row in enumerate(y)]
+
+    def signal(k: int, source: int, time: int) -> Expr:
         if time < 0:
             return sympy.S.Zero
         if source >= net.units:
             return x[time][source - net.units]
-        return y[time][outputs[source]]
+        instead = None if heard is None else heard(k, source, time)
+        return seen[time][outputs[source]] if instead is None else instead
 
-    for t in range(1, steps + 1):
+    for t in range(len(y), steps + 1):
         s: dict[tuple[int, str], Expr] = {}
         for c, i in zip(net.connections, weights, strict=True):
             at = (c.target, c.net_input or "")
-            s[at] = s.get(at, sympy.S.Zero) + theta[i] * signal(c.source, t - c.delay)
+            carried = signal(c.target, c.source, t - c.delay)
+            s[at] = s.get(at, sympy.S.Zero) + theta[i] * carried
         row: list[Expr] = [sympy.S.Zero] * len(column)
         for k in range(net.units):
             cell = net.cells[net.cell_index[k]]
             here: dict[Symbol, Expr] = {}
             for v in cell.equations.states:
-                here[v] = y[t - 1][column[k, v.name]]
+                here[v] = seen[t - 1][column[k, v.name]]
             for v in cell.equations.net_inputs:
                 here[v] = s.get((k, v.name), sympy.S.Zero)
             for v in cell.equations.parameters:
@@ -141,15 +214,18 @@ def unrolled(net: Network, data: dict[str, Any], steps: int) -> Unrolled:
             for name, expr in equations[k].items():
                 row[column[k, name]] = expr.xreplace(here)
         y.append(row)
+        seen.append(as_seen(row, t))
     d, out = Symbol("d", real=True), Symbol("y", real=True)
-    summand = without_cases(defined(rational(net.objective.expression)))
-    J: Expr = sympy.S.Zero
-    for t in range(1, steps + 1):
-        for j, k in enumerate(net.objective.targets):
-            m = data["mask"][t - 1][j]
-            if m != 0:
-                J += m * summand.xreplace({d: data["target"][t - 1][j], out: y[t][outputs[k]]})
-    return Unrolled(J, y)
+    summand = stated(net.objective.expression)
+    terms = [
+        [
+            mask[t - 1][j] * summand.xreplace({d: target[t - 1][j], out: y[t][outputs[k]]})
+            for j, k in enumerate(targets)
+            if mask[t - 1][j] != 0
+        ]
+        for t in range(1, steps + 1)
+    ]
+    return Unrolled(y, seen, terms)
 
 
 def output_columns(net: Network) -> list[int]:

@@ -1,11 +1,13 @@
 """A small network that stands for a large one where symbols are too dear.
 
 A derivation is made per cell and instantiated per topology, so a proof needs each cell, each kind
-of connection, the objective and the schedule of the real network, and few of each.
+of connection, the objective and the schedule of the real network, and few of each. Windows are
+short for the same reason: what a program does at their edges it does at those of long ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,60 +16,167 @@ import numpy as np
 from derive.network.network import Network
 from derive.network.objective import Objective
 from derive.network.topology import Connection, full
+from derive.program.algorithms import options_of
+from derive.verify.forms import form_of
+from derive.verify.forms import words as written
+from derive.verify.stated import stated_forward
+from derive.verify.unrolling import output_columns
 
 UNITS, INPUTS, CONNECTIONS, DELAY, STATES = 4, 2, 24, 3, 6
-"""A network no larger than this in all of them is proved itself."""
+"""A network no larger than this in all of them is proved itself,"""
+
+TERMS = 48
+"""unless what comes together in a step, times the steps beyond the second, is more."""
 
 CELLS_EACH = 3
 """Distinct cells in one witness."""
 
+EPOCHWISE = {"name": "epochwise"}
+
+MORE = 4
+"""Steps beyond the longest delay that a proof takes at most to see a last error that tells."""
+
+Groups = list[list[int]] | None
+Short = tuple[dict[str, Any], int]
+
 
 @dataclass(frozen=True)
 class Witness:
-    """A network to run on symbols, for how many steps, and in words why it will do."""
+    """A network to run on symbols, how and for how many steps, and in words why it will do."""
 
     net: Network
     steps: int
     own: bool
     words: str
+    algorithm: Mapping[str, Any]
 
 
-def witnesses(net: Network) -> tuple[Witness, ...]:
+def witnesses(net: Network, algorithm: Mapping[str, Any] = EPOCHWISE) -> tuple[Witness, ...]:
     """The networks a proof for ``net`` is run on: itself where it is small.
 
     Otherwise small ones with the same cells (at most three in each), objective, and kinds of
     connections: delays by rank (of 1, 3, 200 the witness has 1, 2, 3), full wiring where the
     network's is full, else a self-loop, a ring and a shortcut, input lines into the first unit
     only, so that their weights reach the targets through several steps, and shared weights where
-    there are some.
+    there are some. Each runs with every form of the algorithm that :func:`short_forms` gives.
     """
+    groups = options_of(algorithm).get("groups")
+    forms = short_forms(algorithm)
+    least = max(steps for _, steps in forms)
+    if _is_small(net, least):
+        nets = [(net, groups, f"the network itself, {_counts(net)}")]
+    else:
+        cells = list(range(len(net.cells)))
+        chosen = [cells[i : i + CELLS_EACH] for i in range(0, len(cells), CELLS_EACH)]
+        nets = [_small(net, group, groups, least) for group in chosen]
+    return tuple(
+        _witness(
+            little, {**short, **({"groups": apart} if apart else {})}, fewest, words, algorithm
+        )
+        for little, apart, words in nets
+        for short, fewest in forms
+    )
+
+
+def _is_small(net: Network, least: int) -> bool:
     w = net.wiring
-    small = (
+    return (
         net.units <= UNITS
         and net.inputs <= INPUTS
         and w.size <= CONNECTIONS
+        and _terms(net, least) <= TERMS
         and w.longest_delay <= DELAY
         and len(net.states) <= STATES
     )
-    if small:
-        words = f"the network itself, {_counts(net)}"
-        return (Witness(net, max(3, w.longest_delay + 2), True, words),)
-    cells = list(range(len(net.cells)))
-    chosen = [cells[i : i + CELLS_EACH] for i in range(0, len(cells), CELLS_EACH)]
-    return tuple(_small(net, group) for group in chosen)
 
 
-def _small(net: Network, cells: list[int]) -> Witness:
-    units = _representatives(net, cells)
-    n, m = len(units), min(net.inputs, INPUTS)
+def _terms(net: Network, least: int) -> int:
+    """How much of a derivation is written out: connections and memories, in each step."""
+    remember = [
+        sum(e.has(y) for e in eq.states.values() for y in eq.states)
+        for eq in (c.equations for c in net.cells)
+    ]
+    own = sum(remember[c] for c in net.cell_index)
+    return int(net.wiring.size + 2 * own) * (max(least, net.wiring.longest_delay + 2) - 2)
+
+
+def short_forms(algorithm: Mapping[str, Any]) -> list[Short]:
+    """An algorithm with windows of a few steps, and the fewest steps that show their edges.
+
+    h = 2 stands for all above it, and h = 3, h′ = 2 for 1 < h′ < h. A hybrid is also run with
+    h = 1: there the sensitivities at a window's start come from those of another within few steps.
+    Where outputs are forced it takes more steps until one of them lets something pass.
+    """
+    kept = dict(algorithm)
+    least = 5 if kept.get("teacher_forcing") else 3
+    if "h" not in kept:
+        return [(kept, least)]
+    h, newest = kept["h"], kept.get("h_prime", 1)
+    if algorithm["name"] == "hybrid":
+        return [({**kept, "h": short}, least) for short in ((2, 1) if h > 1 else (1,))]
+    if newest == 1:
+        return [({**kept, "h": min(h, 2)}, least)]
+    if newest == h:
+        return [({**kept, "h": 2, "h_prime": 2}, least)]
+    return [({**kept, "h": 3, "h_prime": 2}, 5)]
+
+
+def _witness(
+    net: Network, short: dict[str, Any], least: int, words: str, algorithm: Mapping[str, Any]
+) -> Witness:
+    steps = _telling(net, max(least, net.wiring.longest_delay + 2))
+    period = form_of(short).period or 1
+    if period > 1 and steps % period == 0:
+        steps += 1  # a last window that is not whole
+    if "capacity" in options_of(algorithm):
+        short["capacity"] = steps
+    if {**short, "capacity": 0} != {**algorithm, "capacity": 0}:
+        words += f"; {written(short)} for {written(algorithm)}"
+    return Witness(net, steps, words.startswith("the network itself"), words, short)
+
+
+def _telling(net: Network, least: int) -> int:
+    """The fewest steps after which some target's output depends on the parameters.
+
+    Where delays follow one another, or what a unit remembers is told later, few steps end before
+    anything that was learnt has come that far, and a mistake in the last error would not show.
+    """
+    most = max(least, net.wiring.longest_delay + MORE)
+    generator = np.random.Generator(np.random.PCG64(0))
+    x, y0 = generator.normal(size=(most, net.inputs)), generator.normal(size=len(net.states))
+    theta = net.init(0)
+    runs = [stated_forward(net, theta * by, x, y0) for by in (1.0, 1.125)]
+    outputs = np.array(output_columns(net))[list(net.objective.targets)]
+    moved = (runs[0] != runs[1])[:, outputs].any(axis=1)
+    return next((t for t in range(least, most + 1) if moved[t]), least)
+
+
+def _small(
+    net: Network, cells: list[int], groups: Groups, least: int
+) -> tuple[Network, Groups, str]:
+    """Three units and two input lines, or two and one where that were too much."""
+    for most, inputs in ((3, INPUTS), (2, 1)):
+        found = _of_units(net, _representatives(net, cells, most), min(net.inputs, inputs), groups)
+        if _terms(found[0], least) <= TERMS:
+            break
+    return found
+
+
+def _of_units(
+    net: Network, units: list[int], m: int, groups: Groups
+) -> tuple[Network, Groups, str]:
+    n = len(units)
     delays = np.unique(net.wiring.delay)[:DELAY].size
     connections, wiring = _wiring(net, units, n, m, delays)
+    apart = _groups(units, groups)
+    targets = _targets(net, units)
+    targets += [group[-1] for group in apart or () if not set(group) & set(targets)]
     little = Network(
         [net.cells[net.cell_index[k]] for k in units],
         n,
         m,
         connections,
-        Objective(net.objective.text, _targets(net, units)),
+        Objective(net.objective.text, targets),
         name=net.name,
         parameters={
             name: np.nan_to_num(values[units]).tolist()
@@ -75,13 +184,23 @@ def _small(net: Network, cells: list[int]) -> Witness:
             if not np.isnan(values[units]).all()
         },
     )
-    steps = max(3, little.wiring.longest_delay + 2)
     original = np.unique(net.wiring.delay).tolist()
     words = f"{_counts(little)} with the same cells and objective; {wiring}"
     if original and original != list(range(1, delays + 1)):
         shown = ", ".join(map(str, original[:3])) + (", …" if len(original) > 3 else "")
         words += f"; delays {shown} by rank"
-    return Witness(little, steps, False, words)
+    return little, apart, words
+
+
+def _groups(units: list[int], groups: Groups) -> Groups:
+    """The groups of the chosen units; if they are all of one, the last gets one of its own."""
+    if groups is None:
+        return None
+    found = [[i for i, k in enumerate(units) if k in set(group)] for group in groups]
+    found = [group for group in found if group]
+    if len(groups) > 1 and len(found) == 1 and len(units) > 1:
+        found = [found[0][:-1], found[0][-1:]]
+    return found
 
 
 def _counts(net: Network) -> str:
@@ -92,13 +211,13 @@ def _counts(net: Network) -> str:
     )
 
 
-def _representatives(net: Network, cells: list[int]) -> list[int]:
-    """The first unit of each cell, then further units of these cells up to three."""
+def _representatives(net: Network, cells: list[int], most: int) -> list[int]:
+    """The first unit of each cell, then further units of these cells up to so many."""
     units = [int(np.flatnonzero(net.cell_index == c)[0]) for c in cells]
     others = np.flatnonzero(np.isin(net.cell_index, cells))
     # From the far end: their fixed parameters are the likeliest to differ from the first's.
     for k in others[::-1].tolist():
-        if len(units) >= 3:
+        if len(units) >= most:
             break
         if k not in units:
             units.append(k)

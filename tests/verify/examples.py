@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from derive.network import connect
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.network.topology import Connection
-from derive.program.algorithms import programs
+from derive.program.algorithms import programs, settle
 from derive.program.ir import Program
+from derive.program.schedules.choose import Choice, scheduled
 
 SPARSE = [(0, 1, 2), (0, 0), (1, 0, 3), (1, 3), (2, 1, 2), (2, 2, 1), (0, 4, 2)]
 SHARED = [
@@ -38,6 +42,37 @@ NETS = {
 }  # fmt: skip
 
 
-def programs_of(net: Network) -> dict[str, Program]:
+EPOCHWISE = {"name": "epochwise"}
+
+# Short windows, as on a witness: what happens at their edges happens within few steps.
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "epochwise": {"name": "epochwise"},
+    "realtime": {"name": "realtime", "capacity": 12},
+    "truncated 1": {"name": "truncated", "h": 1},
+    "truncated 2": {"name": "truncated", "h": 2},
+    "truncated 2;2": {"name": "truncated", "h": 2, "h_prime": 2},
+    "truncated 3;2": {"name": "truncated", "h": 3, "h_prime": 2},
+    "rtrl": {"name": "rtrl"},
+    "rtrl grouped": {"name": "rtrl", "groups": [[0], [1, 2]]},
+    "hybrid 1": {"name": "hybrid", "h": 1},
+    "hybrid 2": {"name": "hybrid", "h": 2},
+}
+
+
+def algorithm_of(net: Network, name: str) -> dict[str, Any]:
+    """An algorithm by its name above, settled; ``, forced`` adds teacher forcing."""
+    plain = name.removesuffix(", forced")
+    options = dict(ALGORITHMS[plain])
+    if plain != name:
+        options["teacher_forcing"] = True
+    return settle(net, options.pop("name"), options)
+
+
+def programs_of(net: Network, algorithm: Mapping[str, Any] = EPOCHWISE) -> dict[str, Program]:
     """Right Programs, not yet scheduled."""
-    return programs(net, {"name": "epochwise"})
+    return programs(net, algorithm)
+
+
+def laid_out(of: Mapping[str, Program], schedule: str = "unrolled") -> dict[str, Program]:
+    """Programs in a schedule."""
+    return {k: scheduled(p, Choice(schedule, False, "test"), 8) for k, p in of.items()}

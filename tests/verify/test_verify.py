@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 import derive
 from derive.errors import ProgramError
-from derive.interpreted import Interpreted
 from derive.kernel import Kernel
 from derive.network import connect
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
+from derive.verify import kernels
+from derive.verify.faults import FAULTS
 from derive.verify.report import Claim, Report
-from tests.verify.examples import NETS, programs_of
+from tests.verify.examples import EPOCHWISE, NETS, algorithm_of, programs_of
 
 
-def on_numpy(net: Network, dtype: str = "float64", schedule: str = "tables") -> Kernel:
-    return Kernel(
-        net,
-        Interpreted(net, programs_of(net), dtype, False),
-        algorithm={"name": "epochwise"},
-        dtype=dtype,
-        batch=False,
-        schedule=schedule,
-        reason="test",
-        source="",
-    )
+def on_numpy(net: Network, algorithm: Mapping[str, Any] = EPOCHWISE) -> Kernel:
+    return kernels.on_numpy(net, programs_of(net, algorithm), algorithm, "float64")
 
 
 def test_a_compiled_kernel_passes_every_rung() -> None:
@@ -39,7 +33,7 @@ def test_a_compiled_kernel_passes_every_rung() -> None:
     methods = {c.method.split(":")[0] for c in report.claims}
     assert {"proof", "rounding", "complex step", "negative controls"} <= methods
     assert report.claims[-1].name == "planted faults"
-    assert report.claims[-1].detail.startswith("11 of 11 caught")
+    assert report.claims[-1].detail.startswith("12 of 12 caught")
     assert "compiling the kernel" in said
 
 
@@ -47,6 +41,64 @@ def test_a_compiled_float32_kernel_passes_in_the_tables_schedule() -> None:
     report = derive.verify(NETS["biased"], dtype="float32", schedule="tables")
     assert report.ok, str(report)
     assert "tables, float32" in str(report)
+
+
+def test_a_compiled_hybrid_passes_every_rung() -> None:
+    report = derive.verify(NETS["sharing"], algorithm="hybrid", h=3)
+    assert report.ok, str(report)
+    assert str(report).startswith("sharing: hybrid h=3, auto, float64")
+    names = {c.name for c in report.claims}
+    assert {
+        "∂J^total(t₀,t)/∂theta, each window",
+        "Σ of the windows' gradients = ∂J^total/∂theta",
+        "a run begun anew gives the same",
+        "∂J/∂theta = epochwise's",
+        "planted faults",
+    } <= names
+    assert any("hybrid h=1 for hybrid h=3" in c.detail for c in report.claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [("sharing", "rtrl, forced"), ("delayed", "rtrl grouped"), ("sharing", "truncated 3;2"),
+     ("sharing", "realtime, forced"), ("sharing", "epochwise, forced")],
+)  # fmt: skip
+def test_every_algorithm_passes_every_rung(name: str, algorithm: str) -> None:
+    net = NETS[name]
+    report = derive.verify(net, kernel=on_numpy(net, algorithm_of(net, algorithm)))
+    assert report.ok, str(report)
+    # No difference quotient where the gradient of a sequence is none.
+    exact = algorithm not in ("rtrl grouped", "truncated 3;2")
+    assert any("differences of" in c.method for c in report.claims) == exact
+    assert any("differs from epochwise's" in c.name for c in report.claims) != exact
+
+
+def test_a_compiled_truncated_kernel_passes_in_float32() -> None:
+    report = derive.verify(NETS["leaky_pair"], "truncated", h=3, h_prime=3, dtype="float32")
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fault"),
+    [("rtrl", "drop_direct"), ("hybrid 2", "drop_boundary"), ("truncated 2", "chunked"),
+     ("rtrl", "stale_sensitivities"), ("realtime, forced", "uncut_forcing")],
+)  # fmt: skip
+def test_a_planted_mistake_of_an_algorithm_fails_the_report(algorithm: str, fault: str) -> None:
+    net = NETS["leaky_pair"]
+    settled = algorithm_of(net, algorithm)
+    options = {k: v for k, v in settled.items() if k != "name"}
+    report = derive.verify(net, settled["name"], plant=fault, **options)
+    assert any(c.method.startswith("proof") for c in report.failed)
+    for rung, method in (("quotients", "differences"), ("steps", "agreement: a run with itself")):
+        named = rung in FAULTS[fault].rungs and "truncated" not in algorithm
+        assert not named or any(c.method.startswith(method) for c in report.failed)
+
+
+def test_a_kernel_says_which_algorithm_it_is_of() -> None:
+    net = NETS["sharing"]
+    kernel = on_numpy(net, algorithm_of(net, "hybrid 2"))
+    with pytest.raises(ProgramError, match="the kernel is of hybrid h=2, not of rtrl"):
+        derive.verify(net, "rtrl", kernel=kernel)
 
 
 @pytest.mark.parametrize("fault", ["flip_sign", "ignore_last_mask", "forward_term"])

@@ -7,8 +7,9 @@ from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import Objective, SquaredError
 from derive.network.topology import Connection
-from derive.verify.witness import CELLS_EACH, CONNECTIONS, UNITS, witnesses
-from tests.verify.examples import NETS
+from derive.verify.forms import form_of
+from derive.verify.witness import CELLS_EACH, CONNECTIONS, UNITS, short_forms, witnesses
+from tests.verify.examples import NETS, algorithm_of
 
 
 def long_delays() -> Network:
@@ -82,3 +83,59 @@ def test_the_objective_is_the_same_and_a_network_without_connections_stays_so() 
     (w,) = witnesses(net)
     assert w.net.objective.text == objective.text
     assert not w.net.wiring.size
+
+
+def test_windows_are_short_and_their_pattern_is_kept() -> None:
+    def short(name: str, **options: int) -> list[tuple[int, int]]:
+        forms = short_forms({"name": name, **options})
+        return [(a["h"], a.get("h_prime", 1)) for a, _ in forms]
+
+    assert short("truncated", h=9) == [(2, 1)]
+    assert short("truncated", h=1) == [(1, 1)]
+    assert short("truncated", h=9, h_prime=9) == [(2, 2)]
+    assert short("truncated", h=90, h_prime=30) == [(3, 2)]
+    assert short("hybrid", h=16) == [(2, 1), (1, 1)]
+    assert short("hybrid", h=1) == [(1, 1)]
+
+
+def test_what_stands_for_what_is_said() -> None:
+    net = NETS["wz3x5"]
+    (w,) = witnesses(net, algorithm_of(net, "truncated 3;2") | {"h": 90, "h_prime": 30})
+    assert w.words.endswith("truncated h=3 h_prime=2 for truncated h=90 h_prime=30")
+    (w,) = witnesses(net, algorithm_of(net, "truncated 3;2"))
+    assert " for " not in w.words
+
+
+def test_there_are_windows_that_cut_something_off_and_a_last_one_that_is_not_whole() -> None:
+    for name in ("truncated 2", "truncated 2;2", "truncated 3;2", "hybrid 2"):
+        net = NETS["sharing"]
+        for w in witnesses(net, algorithm_of(net, name)):
+            form = form_of(w.algorithm)
+            assert form.back is None or form.back < w.steps
+            assert form.period == 1 or w.steps % (form.period or 1)
+
+
+def test_steps_are_enough_for_what_is_learnt_to_reach_a_target() -> None:
+    # From the input at time 0 through two delays of 3.
+    late = Network(semilinear("tanh"), 3, 1, [(1, 3, 3), (2, 1, 3)], SquaredError([2]), name="late")
+    (w,) = witnesses(late)
+    assert w.own
+    assert w.steps == 6
+
+
+def test_groups_of_a_large_network_stay_apart_each_with_a_target() -> None:
+    net = Network(semilinear("tanh"), 8, 1, connect.ring(), SquaredError([0, 7]), name="grouped")
+    groups = [[0, 1, 2, 3], [4, 5, 6, 7]]
+    (w,) = witnesses(net, {"name": "rtrl", "groups": groups})
+    found = w.algorithm["groups"]
+    assert len(found) == 2
+    assert sorted(k for group in found for k in group) == list(range(w.net.units))
+    assert all(set(group) & set(w.net.objective.targets) for group in found)
+
+
+def test_where_much_comes_together_in_a_step_the_witness_has_two_units() -> None:
+    net = Network(leaky("tanh"), 9, 3, connect.full(), SquaredError([0]), name="dense9")
+    (free,) = witnesses(net)
+    (forced,) = witnesses(net, {"name": "epochwise", "teacher_forcing": True})
+    assert (free.net.units, free.net.inputs) == (3, 2)
+    assert (forced.net.units, forced.net.inputs) == (2, 1)

@@ -1,0 +1,116 @@
+"""What can reach what over time, decided from the equations alone: true or false, no numbers.
+
+An approximate algorithm takes some quantities as constant. It differs from an exact one just where
+one of them depends on a parameter and some error depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from derive.network.network import Network
+from derive.verify.forms import Form
+from derive.verify.unrolling import output_columns, step_equations, unit_places
+
+Rows = list[list[bool]]
+
+
+def is_approximate(net: Network, form: Form, mask: Any) -> bool:
+    """Whether a gradient of this form can differ from the exact one on a sequence.
+
+    Parameters
+    ----------
+    mask : (T, n_T) array
+        Which targets are there; under teacher forcing they also say what is constant anyway.
+    """
+    steps = len(mask)
+    _, seen = _reached(net, form, mask, steps, learnt=True)
+    return any(
+        _errs(net, mask, first, last, _constants(net, form, mask, last, seen))
+        for first, last in form.windows(steps)
+    )
+
+
+def _constants(net: Network, form: Form, mask: Any, last: int, depends: Rows) -> Rows:
+    """Which states depend on a quantity that is taken as constant though a parameter moves it."""
+    if form.back is not None:
+        past = depends[: max(last - form.back, 0) + 1]
+        return _reached(net, form, mask, last, past=past)[0]
+    if form.groups is None:
+        return [[False] * len(net.states)] * (last + 1)
+    member = {k: i for i, group in enumerate(form.groups) for k in group}
+    outputs = output_columns(net)
+
+    def heard(k: int, source: int, time: int) -> bool:
+        return member[k] != member[source] and depends[time][outputs[source]]
+
+    return _reached(net, form, mask, last, heard=heard)[0]
+
+
+def _errs(net: Network, mask: Any, first: int, last: int, rows: Rows) -> bool:
+    outputs = output_columns(net)
+    return any(
+        rows[t][outputs[k]]
+        for t in range(first + 1, last + 1)
+        for j, k in enumerate(net.objective.targets)
+        if mask[t - 1][j]
+    )
+
+
+def _reached(
+    net: Network,
+    form: Form,
+    mask: Any,
+    steps: int,
+    *,
+    learnt: bool = False,
+    past: Sequence[list[bool]] = (),
+    heard: Callable[[int, int, int], bool] = lambda k, source, time: False,
+) -> tuple[Rows, Rows]:
+    """For each time and state whether it is reached, as computed and as seen afterwards.
+
+    From parameters if ``learnt``; from states of the ``past`` that are marked; from signals that
+    are marked where they are ``heard``.
+    """
+    column = {place: i for i, place in enumerate(net.states)}
+    outputs = output_columns(net)
+    symbols = [
+        {name: {v.name for v in e.free_symbols} for name, e in step_equations(net, k).items()}
+        for k in range(net.units)
+    ]
+    moved = [
+        {name for name, place in unit_places(net, k).items() if isinstance(place, int) and learnt}
+        for k in range(net.units)
+    ]
+
+    def as_seen(row: list[bool], t: int) -> list[bool]:
+        kept = list(row)
+        for j, k in enumerate(net.objective.targets):
+            if form.forced and t and mask[t - 1][j]:
+                kept[outputs[k]] = False
+        return kept
+
+    rows: Rows = [list(row) for row in past] or [[False] * len(net.states)]
+    seen = [as_seen(row, t) for t, row in enumerate(rows)]
+    for t in range(len(rows), steps + 1):
+        entered: set[tuple[int, str]] = set()
+        for c in net.connections:
+            time = t - c.delay
+            if time < 0:
+                continue
+            from_unit = c.source < net.units
+            carried = from_unit and (
+                seen[time][outputs[c.source]] or heard(c.target, c.source, time)
+            )
+            if learnt or carried:
+                entered.add((c.target, c.net_input or ""))
+        row = [False] * len(net.states)
+        for k in range(net.units):
+            known = {name for port, name in entered if port == k} | moved[k]
+            known |= {v for v in net.cells[net.cell_index[k]].states if seen[t - 1][column[k, v]]}
+            for name, needs in symbols[k].items():
+                row[column[k, name]] = bool(needs & known)
+        rows.append(row)
+        seen.append(as_seen(row, t))
+    return rows, seen

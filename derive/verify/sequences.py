@@ -1,0 +1,97 @@
+"""The ladder for algorithms that give gradients over time: every rung, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from derive.errors import ProgramError
+from derive.network.network import Network
+from derive.program.algorithms import programs
+from derive.program.ir import Program
+from derive.verify import agreement, controls, differences, faults, rounding, samples
+from derive.verify.ask import Ask, laid_out
+from derive.verify.expectation import Expectation
+from derive.verify.forms import form_of
+from derive.verify.kernels import on_numpy
+from derive.verify.proof import prove
+from derive.verify.report import Claim
+from derive.verify.witness import Witness, witnesses
+
+
+def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim, ...]:
+    """Every claim about a network's kernel, checked.
+
+    Raises
+    ------
+    ProgramError
+        For an unknown fault to plant, or one that has no place in this network's Programs.
+    """
+    mine = programs(net, algorithm)
+    kernel = ask.kernel
+    if ask.plant is not None:
+        wrong = faults.plant(mine, ask.plant, net)
+        if wrong is None:
+            raise ProgramError(f"plant: {ask.plant!r} has no place in the Programs of {net.name}")
+        mine, kernel = wrong, on_numpy(net, wrong, algorithm, ask.dtype)
+    elif kernel is None:
+        kernel = ask.compiled(net, algorithm)
+    found = witnesses(net, algorithm)
+    expectations = [Expectation(w.net, w.steps, w.algorithm) for w in found]
+    return (
+        *_proofs(net, found, expectations, ask),
+        *_numbers(net, kernel, mine, algorithm, ask),
+        *_controls(net, expectations, ask),
+    )
+
+
+def _proofs(
+    net: Network, found: tuple[Witness, ...], expectations: list[Expectation], ask: Ask
+) -> list[Claim]:
+    claims: list[Claim] = []
+    for i, (w, expectation) in enumerate(zip(found, expectations, strict=True)):
+        ask.tell(f"proving on {w.words}")
+        several = f"witness {i + 1}: " if len(found) > 1 else ""
+        right = programs(w.net, w.algorithm)
+        planted = None if ask.plant is None else faults.plant(right, ask.plant, w.net)
+        claims += prove(laid_out(net, planted or right, ask.schedule), expectation, several)
+        claims.append(Claim("proved on", "witness", None, None, True, several + w.words))
+    return claims
+
+
+def _numbers(
+    net: Network,
+    kernel: Any,
+    mine: Mapping[str, Program],
+    algorithm: Mapping[str, Any],
+    ask: Ask,
+) -> list[Claim]:
+    form, dtype = form_of(algorithm), ask.dtype
+    ask.tell("drawing arguments")
+    sample = samples.draw(net, ask.seed, dtype, form)
+    ask.tell("comparing with 50 digits")
+    claims = [*rounding.rounding(net, kernel, mine, sample, dtype, form)]
+    ask.tell("comparing with difference quotients")
+    claims.append(rounding.stated_claim(net, kernel, sample, dtype))
+    if form.is_exact(sample.steps):
+        run = differences.learnt_run(net, kernel, sample, form)
+        slopes = differences.Slopes(net, run, sample, dtype, ask.seed)
+        claims += differences.quotients(net, kernel, sample, dtype, form, slopes)
+        claims += differences.complex_step(net, mine["forward"], kernel, sample, dtype, form)
+    ask.tell("comparing algorithms")
+    claims += agreement.steps_agree(net, kernel, sample, dtype, form)
+    claims += agreement.with_epochwise(net, kernel, algorithm, sample, dtype, ask.seed)
+    return claims
+
+
+def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[Claim]:
+    if ask.plant is not None:
+        return []
+    ask.tell("planting faults")
+    first = expectations[0].net
+
+    def scheduled(of: Mapping[str, Program]) -> dict[str, Program]:
+        return laid_out(net, of, ask.schedule)
+
+    cases = [controls.Right(e, scheduled, ask.seed) for e in expectations if e.net is first]
+    return [controls.control(cases).claim]
