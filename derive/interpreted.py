@@ -36,9 +36,9 @@ class Interpreted:
 
     def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
         """States of every step: y (T+1, N[, B])."""
-        inputs, T, lanes = self._read(theta, x, y0)
+        inputs, T, lanes = self.read(theta, x, y0)
         shape = (T + 1, len(self.net.states), *lanes)
-        y = self._result("y", out, shape, inputs)
+        y = self.result("y", out, shape, inputs)
         with np.errstate(all="ignore"):
             result = run(self.programs["forward"], self.arithmetic, inputs, {"T": T}, lanes)
         y[...] = result["y"]
@@ -55,21 +55,9 @@ class Interpreted:
         out: Any = None,
     ) -> Any:
         """J^total and its gradient; J is maximised."""
-        inputs, T, lanes = self._read(theta, x, y0)
-        n_T = len(self.net.objective.targets)
-        B = f", B={lanes[0]}" if lanes else ""
-        shape, symbols = (T, n_T, *lanes), f"(T={T}, n_T={n_T}{B})"
-        inputs["target"] = self._array("target", target, shape, symbols)
-        if mask is None:
-            inputs["mask"] = np.ones((1, n_T, *lanes), dtype=self.dtype)
-        else:
-            inputs["mask"] = self._array("mask", mask, shape, symbols)
-        names, outs = _wanted(wrt, out)
-        if names != ("theta",) and "gradient_all" not in self.programs:
-            raise ValueError(
-                f"wrt: algorithm {self.algorithm} gives the gradient by theta only, got {names}; "
-                "epochwise gives x and y0"
-            )
+        inputs, T, lanes = self.read(theta, x, y0)
+        inputs |= self.targets(target, mask, T, lanes)
+        names, outs = self.wanted(wrt, out)
         shapes = {
             "theta": (self.net.size,),
             "x": (T, self.net.inputs, *lanes),
@@ -79,7 +67,7 @@ class Interpreted:
         for name in WRT:
             if name in names:
                 read = {**inputs, **results}
-                results[name] = self._result(name, outs.get(name), shapes[name], read)
+                results[name] = self.result(name, outs.get(name), shapes[name], read)
         sizes = {"T": T, "mask_step": 0 if mask is None else 1, "mask_rows": len(inputs["mask"])}
         which = "gradient" if names == ("theta",) else "gradient_all"
         with np.errstate(all="ignore"):
@@ -101,6 +89,26 @@ class Interpreted:
         kept = self._state("start", state, y0.shape[1:])
         with np.errstate(all="ignore"):
             run(self.programs["start"], self.arithmetic, {"y0": y0}, {}, y0.shape[1:], kept)
+
+    def targets(self, target: Any, mask: Any, T: int, lanes: tuple[int, ...]) -> dict[str, Any]:
+        """Targets and mask, checked; without a mask one row of ones."""
+        n_T = len(self.net.objective.targets)
+        B = f", B={lanes[0]}" if lanes else ""
+        shape, symbols = (T, n_T, *lanes), f"(T={T}, n_T={n_T}{B})"
+        target = self._array("target", target, shape, symbols)
+        if mask is None:
+            return {"target": target, "mask": np.ones((1, n_T, *lanes), dtype=self.dtype)}
+        return {"target": target, "mask": self._array("mask", mask, shape, symbols)}
+
+    def wanted(self, wrt: Any, out: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """What to differentiate by, as far as the algorithm does."""
+        names, outs = _wanted(wrt, out)
+        if names != ("theta",) and "gradient_all" not in self.programs:
+            raise ValueError(
+                f"wrt: algorithm {self.algorithm} gives the gradient by theta only, got {names}; "
+                "epochwise gives x and y0"
+            )
+        return names, outs
 
     def _row(self, theta: Any, x: Any, target: Any, mask: Any) -> dict[str, Any]:
         """One row of what is given; x is None where it is not wanted."""
@@ -204,7 +212,7 @@ class Interpreted:
             for array, (at, shape) in state_arrays(self.programs[name]).items()
         }
 
-    def _read(self, theta: Any, x: Any, y0: Any) -> tuple[dict[str, Any], int, tuple[int, ...]]:
+    def read(self, theta: Any, x: Any, y0: Any) -> tuple[dict[str, Any], int, tuple[int, ...]]:
         m, states = self.net.inputs, len(self.net.states)
         theta = self._array("theta", theta, (self.net.size,), f"(P={self.net.size},)")
         symbols = f"(T, m={m}, B)" if self.batch else f"(T, m={m})"
@@ -239,7 +247,7 @@ class Interpreted:
             raise ValueError(f"{name}: expected {symbols}, got {value.shape}")
         return np.ascontiguousarray(value, dtype=self.dtype)
 
-    def _result(self, name: str, out: Any, shape: tuple[int, ...], read: Mapping[str, Any]) -> Any:
+    def result(self, name: str, out: Any, shape: tuple[int, ...], read: Mapping[str, Any]) -> Any:
         if out is None:
             return np.empty(shape, dtype=self.dtype)
         if not isinstance(out, np.ndarray) or out.dtype != self.dtype:

@@ -94,8 +94,8 @@ class Settling:
 
     def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
         """The fixed points: y (T+1, N[, B]), y[0] the initial state."""
-        inputs, T, lanes = self.check._read(theta, x, y0)
-        y = self.check._result("y", out, (T + 1, len(self.net.states), *lanes), inputs)
+        inputs, T, lanes = self.check.read(theta, x, y0)
+        y = self.check.result("y", out, (T + 1, len(self.net.states), *lanes), inputs)
         target = np.zeros((T, len(self.net.objective.targets), *lanes), self.check.dtype)
         found = self._patterns(inputs, target, target)
         y[0] = inputs["y0"]
@@ -114,25 +114,13 @@ class Settling:
         out: Any = None,
     ) -> Any:
         """J and its gradient by theta, summed over patterns."""
-        from derive.interpreted import _wanted
-
-        inputs, T, lanes = self.check._read(theta, x, y0)
-        n_T = len(self.net.objective.targets)
-        B = f", B={lanes[0]}" if lanes else ""
-        shape, symbols = (T, n_T, *lanes), f"(T={T}, n_T={n_T}{B})"
-        target = self.check._array("target", target, shape, symbols)
-        if mask is None:
-            mask = np.ones(shape, self.check.dtype)
-        mask = self.check._array("mask", mask, shape, symbols)
-        names, outs = _wanted(wrt, out)
-        if names != ("theta",):
-            raise ValueError(
-                f"wrt: algorithm settling gives the gradient by theta only, got {names}; "
-                "epochwise gives x and y0"
-            )
-        read = {**inputs, "target": target, "mask": mask}
-        result = self.check._result("theta", outs.get("theta"), (self.net.size,), read)
-        found = self._patterns(inputs, target, mask)
+        inputs, T, lanes = self.check.read(theta, x, y0)
+        judged = self.check.targets(target, mask, T, lanes)
+        _, outs = self.check.wanted(wrt, out)
+        read = inputs | judged
+        result = self.check.result("theta", outs.get("theta"), (self.net.size,), read)
+        target = judged["target"]
+        found = self._patterns(inputs, target, np.broadcast_to(judged["mask"], target.shape))
         J = float(sum(pattern.J for pattern in found))
         result[...] = np.sum([pattern.gradient for pattern in found], axis=0)
         return (J, result) if wrt is None else Gradient(J, result, None, None)
