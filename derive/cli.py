@@ -263,13 +263,15 @@ def bench(
     from derive.kernel import as_network
     from derive.kernel import compile as compile_kernel
     from derive.options import read_options
+    from derive.program.algorithms import settle
 
     if min(steps, runs, sequences or 1) < 1:
         raise click.UsageError("--steps, --sequences and --runs must be at least 1")
     net = as_network(spec)
+    settled = settle(net, algorithm, read_options(options))
     kernel = compile_kernel(
-        net, algorithm, dtype=dtype, batch=sequences is not None, schedule=schedule,
-        **read_options(options),
+        net, settled.pop("name"), dtype=dtype, batch=sequences is not None, schedule=schedule,
+        **settled,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     tail = () if sequences is None else (sequences,)

@@ -6,13 +6,19 @@ held           what is proved of one step of theirs, forward and back
 sequences    the ladder for algorithms that give gradients over time
 forms          what each of them claims to give, and when
 proof        scheduled Programs on symbols − sympy.diff of the unrolled objective = 0
+expectation    the symbols, the runs, and when two expressions are equal
 references     the other side: what is differentiated, and what is constant
 unrolling      the network written out over time from what was stated
 polynomials    whether an expression is exactly zero
 witness        the small network, and the short windows, that stand for large ones
+online_runs    steps one after the other, on any arithmetic
 rounding     a kernel against 50 digits
+samples        arguments on which a mistake shows
+stated         the network as stated, in NumPy
+kernels        a kernel as a user calls it
 differences  its gradient against differences of the forward pass
 agreement    steps with the sequence, algorithms with one another
+paths          whether an approximation leaves anything out
 controls     that every fault planted in the Programs is caught
 faults         mistakes someone could make
 report       the table of claims

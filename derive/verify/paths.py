@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from derive.network.network import Network
-from derive.verify.forms import Form
+from derive.verify.forms import WHOLE, Form
 from derive.verify.unrolling import output_columns, step_equations, unit_places
 
 Rows = list[list[bool]]
@@ -30,6 +30,13 @@ def is_approximate(net: Network, form: Form, mask: Any) -> bool:
         _errs(net, mask, first, last, _constants(net, form, mask, last, seen))
         for first, last in form.windows(steps)
     )
+
+
+def learns(net: Network, steps: int) -> bool:
+    """Whether some target depends on some parameter at all."""
+    mask = [[1] * len(net.objective.targets)] * steps
+    rows, _ = _reached(net, WHOLE, mask, steps, learnt=True)
+    return _errs(net, mask, 0, steps, rows)
 
 
 def _constants(net: Network, form: Form, mask: Any, last: int, depends: Rows) -> Rows:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -181,7 +182,7 @@ def exact(program: Program) -> Program:
         for s in body:
             match s:
                 case Assign():
-                    out.append(replace(s, expr=plainer(without_cases(rational(s.expr)))))
+                    out.append(replace(s, expr=_exactly(s.expr)))
                 case Loop():
                     out.append(replace(s, body=changed(s.body)))
                 case _:
@@ -189,6 +190,11 @@ def exact(program: Program) -> Program:
         return tuple(out)
 
     return replace(program, body=changed(program.body))
+
+
+@lru_cache(maxsize=4096)
+def _exactly(expr: Expr) -> Expr:
+    return plainer(without_cases(rational(expr)))
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from tests.verify.examples import EPOCHWISE, NETS, algorithm_of, laid_out, progr
 CASES = (
     *((name, "epochwise") for name in NETS),
     ("mixed", "epochwise, forced"),
-    ("leaky_pair", "realtime, forced"),
+    ("sharing", "realtime, forced"),
     ("leaky_pair", "rtrl"),
-    ("delayed", "rtrl, forced"),
+    ("sharing", "rtrl, forced"),
     ("mixed", "rtrl grouped"),
     ("sharing", "truncated 2"),
     ("sharing", "truncated 3;2"),

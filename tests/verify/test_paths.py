@@ -10,7 +10,7 @@ from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.verify.forms import WHOLE, Form
-from derive.verify.paths import is_approximate
+from derive.verify.paths import is_approximate, learns
 from tests.verify.examples import NETS
 
 T = 5
@@ -78,3 +78,10 @@ def test_groups_leave_out_what_one_hears_of_another() -> None:
     assert not is_approximate(net, Form(1, groups=((0, 1),)), everywhere(net))
     deaf = Network(TANH, 2, 1, [(0, 0), (1, 1), (0, 2)], SquaredError([0, 1]), name="deaf")
     assert not is_approximate(deaf, Form(1, groups=((0,), (1,))), everywhere(deaf))
+
+
+def test_a_network_learns_if_some_parameter_moves_some_target() -> None:
+    assert learns(FORWARD, 3)
+    assert not learns(chain((0, 3), (1, 0)), T)
+    assert not learns(chain((2, 1, 4)), 3)
+    assert learns(chain((2, 1, 4)), 4)

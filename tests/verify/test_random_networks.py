@@ -31,7 +31,7 @@ def settled(net: Network, name: str) -> dict[str, Any]:
         return algorithm_of(net, name.replace("rtrl grouped", "rtrl"))
 
 
-@settings(max_examples=3, suppress_health_check=SLOW)
+@settings(max_examples=2, suppress_health_check=SLOW)
 @given(networks(max_units=3, rational=True))
 def test_the_program_of_a_random_network_is_proved(net: Network) -> None:
     witness = witnesses(net)[0]
@@ -40,7 +40,7 @@ def test_the_program_of_a_random_network_is_proved(net: Network) -> None:
     assert claims and not [c for c in claims if not c.ok]
 
 
-@settings(max_examples=7, suppress_health_check=SLOW)
+@settings(max_examples=5, suppress_health_check=SLOW)
 @given(networks(max_units=3, rational=True, longest_delay=2), NAMES)
 def test_every_algorithm_is_proved_on_a_random_network(net: Network, name: str) -> None:
     algorithm = settled(net, name)
@@ -58,7 +58,7 @@ def test_the_gradient_of_a_random_network_is_a_complex_step(net: Network, seed: 
     assert claims and not [c for c in claims if not c.ok]
 
 
-@settings(max_examples=20, suppress_health_check=SLOW)
+@settings(max_examples=15, suppress_health_check=SLOW)
 @given(networks(corners=True), NAMES, st.integers(0, 99))
 def test_every_algorithm_keeps_its_claims_on_a_random_network(
     net: Network, name: str, seed: int

@@ -50,10 +50,13 @@ def swap_rows(p: Program, net: Any) -> Program:
     """Read the sensitivities of another unit: p with its axes confused."""
     if "row_start" not in p.tables:
         return p
-    start, width = p.tables["row_start"], p.tables["row_width"]
+    start = p.tables["row_start"]
+    # Only for those of a unit that keeps as many; there is no place for more.
+    size: Any = p.arrays["p"].shape[1]
+    length = np.diff(np.append(start, size))
     other = np.arange(start.size)
-    for w in np.unique(width):
-        rows = np.flatnonzero(width == w)
+    for entries in np.unique(length):
+        rows = np.flatnonzero(length == entries)
         other[rows] = np.roll(rows, 1)
     tables = dict(p.tables)
     for name, values in p.tables.items():
