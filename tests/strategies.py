@@ -296,27 +296,56 @@ def simulate(
     y = np.zeros((len(x) + 1, len(net.states)), dtype=kind)
     y[0] = y0
     signal = y.copy()  # what is heard, and what a unit goes on from
+    adds = []
+    for cell in net.cells:
+        found = {}
+        for port in cell.ports:
+            names = ["w", "x", *cell.states, *(q.name for q in port.parameters)]
+            stated = {s.name: e for s, e in cell.equations.synapses.items()}
+            w, x_ = sympy.symbols("w x", real=True)
+            expr = stated.get(port.name, w * x_)
+            symbols = [sympy.Symbol(v, real=True) for v in names]
+            found[port.name] = (port, sympy.lambdify(symbols, expr, NUMPY))
+        adds.append(found)
+
+    def added(c: Any, i: int, t: int) -> Any:
+        """What one connection adds to a net input at time t + 1."""
+        cell, then = net.cells[net.cell_index[c.target]], t + 1 - c.delay
+        port, function = adds[net.cell_index[c.target]][c.net_input]
+        if then < 0:
+            carried = 0
+        elif c.source >= net.units:
+            carried = x[then, c.source - net.units]
+        else:
+            output = net.cells[net.cell_index[c.source]].output
+            at = columns[c.source, port.hears or output]
+            # Of this very step: as computed, whatever a teacher puts in its place afterwards.
+            carried = y[then, at] if c.delay == 0 else signal[then, at]
+        learnt = c.fixed is None
+        further = [
+            theta[net.connection_parameters[q.name][i]] if learnt else q.initial
+            for q in port.parameters
+        ]
+        own = [signal[t, columns[c.target, name]] for name in cell.states]
+        return function(theta[i] if learnt else c.fixed, carried, *own, *further)
+
     for t in range(len(x)):
-        for k in range(net.units):
-            cell = net.cells[net.cell_index[k]]
-            net_inputs = dict.fromkeys(cell.net_inputs, 0)
-            for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
-                then = t + 1 - c.delay
-                if c.target != k or then < 0:
-                    continue
-                if c.source < net.units:
-                    output = net.cells[net.cell_index[c.source]].output
-                    carried = signal[then, columns[c.source, output]]
-                else:
-                    carried = x[then, c.source - net.units]
-                net_inputs[c.net_input] = net_inputs[c.net_input] + theta[i] * carried
-            order, bodies = functions[net.cell_index[k]]
-            known = {name: signal[t, columns[k, name]] for name in cell.states} | net_inputs
-            known |= {p.name: parameter_of(k, p.name) for p in cell.parameters}
-            for name, body in bodies.items():
-                y[t + 1, columns[k, name]] = body(*(known[v] for v in order))
-                if only is not None and k not in only:
-                    y[t + 1, columns[k, name]] = given[t + 1, columns[k, name]]
+        for _ in range(1 + len(net.states)):  # until what is heard in the same step has come round
+            for k in range(net.units):
+                cell = net.cells[net.cell_index[k]]
+                net_inputs = dict.fromkeys(cell.net_inputs, 0)
+                for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
+                    if c.target == k:
+                        net_inputs[c.net_input] = net_inputs[c.net_input] + added(c, i, t)
+                order, bodies = functions[net.cell_index[k]]
+                known = {name: signal[t, columns[k, name]] for name in cell.states} | net_inputs
+                known |= {p.name: parameter_of(k, p.name) for p in cell.parameters}
+                for name, body in bodies.items():
+                    y[t + 1, columns[k, name]] = body(*(known[v] for v in order))
+                    if only is not None and k not in only:
+                        y[t + 1, columns[k, name]] = given[t + 1, columns[k, name]]
+            if not net.stages:
+                break
         signal[t + 1] = y[t + 1]
         for j, k in enumerate(net.objective.targets if forced else ()):
             if mask[t, j]:

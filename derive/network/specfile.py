@@ -14,7 +14,7 @@ import numpy as np
 from derive.errors import NetworkError
 from derive.files import write_whole
 from derive.network import topology
-from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.cell import PLAIN, Cell, NetInputDeclaration, ParameterDeclaration, plain
 from derive.network.identifiers import validate_identifier
 from derive.network.library import LIBRARY
 from derive.network.network import Network
@@ -166,13 +166,10 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
         raise NetworkError(f"{where}: give library = … or a table of equations")
     states = texts(table(stated, "equations"), f"{where}.equations")
     intermediates = texts(table(stated, "intermediates", {}), f"{where}.intermediates")
-    net_inputs = stated.get("net_inputs", ["s"])
-    if not isinstance(net_inputs, list) or not all(isinstance(s, str) for s in net_inputs):
-        raise NetworkError(f"{where}.net_inputs: expected a list of names, got {net_inputs!r}")
     return Cell.from_text(
         states,
         intermediates=intermediates,
-        net_inputs=tuple(net_inputs),
+        net_inputs=_net_inputs(stated.get("net_inputs", ["s"]), f"{where}.net_inputs"),
         parameters=tuple(
             _parameter(k, v, f"{where}.parameters.{k}")
             for k, v in table(stated, "parameters", {}).items()
@@ -182,6 +179,31 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
         where=f"{where}.equations",
         spec={k: v for k, v in stated.items() if k != "units"},
     )
+
+
+def _net_inputs(stated: Any, where: str) -> tuple[NetInputDeclaration, ...]:
+    """A list of names, or a table of what each hears and what its connections add."""
+    if isinstance(stated, list) and all(isinstance(s, str) for s in stated):
+        return tuple(plain(s) for s in stated)
+    if not isinstance(stated, Mapping):
+        raise NetworkError(f"{where}: expected a list of names or a table, got {stated!r}")
+    found = []
+    for name, told in stated.items():
+        here = f"{where}.{name}"
+        if not isinstance(told, Mapping):
+            raise NetworkError(f"{here}: expected a table, got {told!r}")
+        check_keys(told, ("hears", "delay", "synapse", "parameters"), here)
+        for key in ("hears", "synapse"):
+            if not isinstance(told.get(key, ""), str):
+                raise NetworkError(f"{here}.{key}: expected text, got {told[key]!r}")
+        parameters = tuple(
+            _parameter(k, v, f"{here}.parameters.{k}")
+            for k, v in table(told, "parameters", {}).items()
+        )
+        synapse = told.get("synapse", PLAIN)
+        delay = topology.whole(told.get("delay", 1), f"{here}.delay", 0, 1)
+        found.append(NetInputDeclaration(name, told.get("hears"), delay, synapse, parameters))
+    return tuple(found)
 
 
 def _parameter(name: str, value: Any, where: str) -> ParameterDeclaration:
@@ -288,7 +310,7 @@ def _listed(net: Network) -> list[Any]:
     listed: list[Any] = []
     for c in net.connections:
         ports = net.cells[net.cell_index[c.target]].net_inputs
-        if len(ports) == 1 and c.weight is None:
+        if len(ports) == 1 and c.weight is None and c.fixed is None:
             listed.append([c.target, c.source] + ([c.delay] if c.delay != 1 else []))
             continue
         item: dict[str, Any] = {"target": c.target, "source": c.source, "delay": c.delay}
@@ -296,6 +318,8 @@ def _listed(net: Network) -> list[Any]:
             item["net_input"] = c.net_input
         if c.weight is not None:
             item["weight"] = c.weight
+        if c.fixed is not None:
+            item["fixed"] = c.fixed
         listed.append(item)
     return listed
 

@@ -33,7 +33,7 @@ def recipe(net: Network, memory: Memory, depth: int | None, newest: int, forced:
 def clear(layout: Layout) -> tuple[Statement, ...]:
     """Nothing has been carried back yet."""
     return (
-        storage.clear("eps", (layout.width,)),
+        storage.clear("eps", layout.eps_shape),
         storage.clear("delta", (layout.longest, layout.row_count)),
     )
 

@@ -72,7 +72,7 @@ def judge(layout: Layout) -> Program:
     body = (
         storage.clear("J", ()),
         *judgement.judge(layout, Var("t")),
-        storage.clear("eps", (layout.width,)),
+        storage.clear("eps", layout.eps_shape),
         storage.clear("before", (layout.width,)),
         storage.clear("delta", (layout.longest, layout.row_count)),
     )
@@ -85,7 +85,7 @@ def relax_back(layout: Layout) -> Program:
     ``u`` counts down, as time does on the way back; every step passes the signals of time t.
     """
     u, l = Var("u"), Var("l")  # noqa: E741 - the paper's letter
-    eps, before = Ref("eps", (l,)), Ref("before", (l,))
+    eps, before = layout.eps(plus(u, -1), l), Ref("before", (l,))
     body: tuple[Statement, ...] = (
         *_with_error(layout),
         *_through(layout, gather=False),
@@ -110,8 +110,8 @@ def _with_error(layout: Layout) -> tuple[Statement, ...]:
     t = Var("t")
     return (
         Note("nothing flows into a forced output; then its error"),
-        *judgement.cut(layout, t, kept=True),
-        *judgement.inject_kept(layout, t),
+        *judgement.cut(layout, t, kept=True, at=Var("u")),
+        *judgement.inject_kept(layout, t, at=Var("u")),
     )
 
 
@@ -135,9 +135,7 @@ def _program(
     held |= judgement.judge_arrays(layout)
     kept = storage.backward_arrays(layout)
     kept["before"] = Array("before", (layout.width,), "work", True, "ε one step of relaxing ago")
-    held |= {
-        a.name: Array(a.name, a.shape, "state", a.batched, a.meaning) for a in kept.values()
-    }
+    held |= {a.name: Array(a.name, a.shape, "state", a.batched, a.meaning) for a in kept.values()}
     if name.startswith("relax"):
         held["change"] = Array("change", (), "out", True, "largest change")
     held |= storage.constants(layout) | storage.locals_of(layout)
