@@ -17,7 +17,7 @@ import sympy
 from hypothesis import strategies as st
 
 from derive.network import connect
-from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.cell import Cell, NetInputDeclaration, ParameterDeclaration
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import Objective, SquaredError
@@ -79,6 +79,48 @@ def deaf() -> Cell:
     )
 
 
+def reset_gated() -> Cell:
+    """A unit in two parts: its candidate hears what a gate leaves of all units' states at once."""
+    return Cell.from_text(
+        {"h": "(1 - u)*h + u*tanh(a)", "rh": "logistic(r)*h"},
+        intermediates={"u": "logistic(r - b)"},
+        net_inputs=(NetInputDeclaration("a", hears="rh", delay=0), "r"),
+        parameters=(ParameterDeclaration("b", 0.4),),
+        name="reset_gated",
+    )
+
+
+def conductance() -> Cell:
+    """Connections with parameters of their own, which look at the unit they drive."""
+    parameters = tuple(ParameterDeclaration(n, v) for n, v in (("g", 1.2), ("m", 0.3), ("A", 0.8)))
+    return Cell.from_text(
+        {"y": "y + (s - y)/tau", "v": "v/2 + y"},
+        net_inputs=(
+            NetInputDeclaration("s", None, 1, "w*logistic(g*(x - m))*(A - y*v)", parameters),
+        ),
+        parameters=(ParameterDeclaration("tau", 3.0),),
+        name="conductance",
+    )
+
+
+def listening() -> Cell:
+    """Hears the second state of those units that have one."""
+    return Cell.from_text(
+        {"y": "tanh(s + i/2)"},
+        net_inputs=("s", NetInputDeclaration("i", hears="v")),
+        name="listening",
+    )
+
+
+def saturating() -> Cell:
+    """In exact arithmetic: a synapse that is no multiple of what it carries."""
+    return Cell.from_text(
+        {"y": "y/3 + s", "v": "v/2 - y*v/4"},
+        net_inputs=(NetInputDeclaration("s", None, 1, "w*x*(1 - x/4) + w**2*v/8"),),
+        name="saturating",
+    )
+
+
 SMOOTH: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("tanh"),
     lambda: semilinear("tanh", bias=True),
@@ -94,6 +136,9 @@ SMOOTH: tuple[Callable[[], Cell], ...] = (
     gated,
     chained,
     deaf,
+    reset_gated,
+    conductance,
+    listening,
 )
 RATIONAL: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("identity", bias=True),
@@ -103,6 +148,7 @@ RATIONAL: tuple[Callable[[], Cell], ...] = (
     lambda: leaky("s", tau=4.0, trainable=False),
     rational_pair,
     deaf,
+    saturating,
 )
 CORNERED: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("relu", bias=True),
@@ -154,6 +200,8 @@ def networks(
         delay = int(generator.integers(1, longest_delay + 1))
         seed = int(generator.integers(100))
         patterns = [connect.full(delay), connect.random(0.5, seed, delay), connect.ring()]
+        if n > 1:
+            patterns.append(connect.layers(n - 1, 1, delay=0))
         connections = one_of(patterns)
     elif wiring != "none":
         cells = cell if mixed else [cell] * n
@@ -165,12 +213,14 @@ def _sparse(
     generator: np.random.Generator, cells: list[Cell], m: int, longest_delay: int, shared: bool
 ) -> list[Connection]:
     n = len(cells)
+    # Of the same step a unit hears only those before it, so that none waits for itself.
     places = [
-        (k, source, delay, s)
+        (k, source, delay, s.name)
         for k, c in enumerate(cells)
-        for s in c.net_inputs
+        for s in c.ports
         for source in range(n + m)
-        for delay in range(1, longest_delay + 1)
+        for delay in range(0 if source < k else 1, longest_delay + 1)
+        if source >= n or s.hears is None or s.hears in cells[source].states
     ]
     count = min(len(places), int(generator.integers(1, 3 * n + 3)))
     chosen: Any = generator.choice(len(places), count, replace=False) if places else []
@@ -178,7 +228,9 @@ def _sparse(
     drawn = []
     for i in chosen:
         target, source, delay, s = places[i]
-        drawn.append(Connection(target, source, delay, s, ids[generator.integers(len(ids))]))
+        label = ids[generator.integers(len(ids))]
+        fixed = float(generator.normal()) if label is None and generator.random() < 0.1 else None
+        drawn.append(Connection(target, source, delay, s, label, fixed))
     return drawn
 
 

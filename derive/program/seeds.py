@@ -215,12 +215,12 @@ def renew(seeds: Seeds, b: Index, start: Index, end: Index, h: int) -> tuple[Sta
             "u",
             plus(start, 1),
             plus(ending, 1),
-            _back(seeds, Var("u")),
+            _back(seeds, Var("u"), ending),
             "time",
             backward=True,
             turns=f"{swept}·h − {swept * (swept - 1) // 2}" if swept > 1 else "h",
         ),
-        *_boundary(seeds, b, start),
+        *_boundary(seeds, b, start, ending),
         _keep(seeds, plus(b, 1), lag if layout.longest > 1 else 0),
     )
     if layout.longest == 1:
@@ -242,7 +242,7 @@ def _keep(seeds: Seeds, b: Index, lag: Index) -> Statement:
     return Loop("i", 0, seeds.size, (put,), "columns")
 
 
-def _back(seeds: Seeds, t: Index) -> tuple[Statement, ...]:
+def _back(seeds: Seeds, t: Index, last: Index) -> tuple[Statement, ...]:
     """One step back of all sweeps."""
     layout = seeds.layout
     body: list[Statement] = []
@@ -260,7 +260,7 @@ def _back(seeds: Seeds, t: Index) -> tuple[Statement, ...]:
             loops = layout.for_units(g, lambda k, g=g: _unit(seeds, g, k, t), among)
             named = _alive(layout, g)
             body += [replace(it, turns=named) for it in loops if isinstance(it, Loop)]
-    body.append(_across(seeds, plus(t, -1)))
+    body.append(_across(seeds, plus(t, -1), last))
     return tuple(body)
 
 
@@ -397,10 +397,10 @@ def _over_column(seeds: Seeds, column: Index, body: tuple[Statement, ...], turns
     return Loop("i", 0, stop, body, "columns", span=(0, seeds.widest), turns=turns)
 
 
-def _across(seeds: Seeds, t: Index, turned: int = 0) -> Loop:
+def _across(seeds: Seeds, t: Index, last: Index, turned: int = 0) -> Loop:
     """ζ_l(t) += Σ over the connections out of l of δ^k(t + delay)·∂(contribution)/∂(source).
 
-    Rings of ζ and δ are read as if ``turned`` steps later.
+    There are signals up to time ``last``. Rings of ζ and δ are read as if ``turned`` steps later.
     """
     layout, q = seeds.layout, Var("q")
     sources = "alive" if seeds.by_unit else "heard_seed"
@@ -421,7 +421,9 @@ def _across(seeds: Seeds, t: Index, turned: int = 0) -> Loop:
                     WEIGHT: Ref("theta", (Lookup(kind.table("pass_weight"), e),))
                 }
             else:
-                at = at_connection(layout, kind, Lookup(kind.table("pass_connection"), e), then)
+                at = at_connection(
+                    layout, kind, Lookup(kind.table("pass_connection"), e), then, last
+                )
             before, slope, reads = _slope(kind, expr, at)
             both = sorted([(DELTA, delta), *reads], key=lambda r: r[0].name)
             into = seeds.zeta(plus(t, turned), seed, q)
@@ -436,7 +438,7 @@ def _across(seeds: Seeds, t: Index, turned: int = 0) -> Loop:
 # --- the edge of a window ----------------------------------------------------------------------
 
 
-def _boundary(seeds: Seeds, b: Index, start: Index) -> tuple[Statement, ...]:
+def _boundary(seeds: Seeds, b: Index, start: Index, last: Index) -> tuple[Statement, ...]:
     """Σ over lags r and states l of ζ_l(start − r)·p^l(start − r), added to what was gathered."""
     longest = seeds.layout.longest
     first = _through_boundary(seeds, b, 0, start)
@@ -444,7 +446,10 @@ def _boundary(seeds: Seeds, b: Index, start: Index) -> tuple[Statement, ...]:
         return (first,)
     r = Var("r")
     before = plus(start, Times(r, -1))
-    earlier = (*_earlier(seeds, before), _through_boundary(seeds, b, r, plus(before, longest)))
+    earlier = (
+        *_earlier(seeds, before, last),
+        _through_boundary(seeds, b, r, plus(before, longest)),
+    )
     return (first, Loop("r", 1, longest, earlier, "copy"))
 
 
@@ -462,17 +467,17 @@ def _through_boundary(seeds: Seeds, b: Index, r: Index, t: Index) -> Loop:
     return Loop("c", 0, int(seeds.structure.order.size), (states,), "units")
 
 
-def _earlier(seeds: Seeds, before: Index) -> tuple[Statement, ...]:
+def _earlier(seeds: Seeds, before: Index, last: Index) -> tuple[Statement, ...]:
     """ζ(start − r): only connections that skip the window's start lead there."""
     layout = seeds.layout
     row, q = Var("row"), Var("q")
     later = plus(before, layout.longest, 1)  # one ring further, so that no time is negative
     none = Assign(Ref("delta_k", (slot(layout, later), row, q)), ZERO)
     quiet = Loop("row", 0, layout.row_count, (_over_seeds(seeds, (none,)),), "units")
-    return quiet, clear("zeta", seeds.zeta_shape), _across(seeds, before, layout.longest)
+    return quiet, clear("zeta", seeds.zeta_shape), _across(seeds, before, last, layout.longest)
 
 
-def weigh_boundary(seeds: Seeds, b: Index, start: Index) -> tuple[Statement, ...]:
+def weigh_boundary(seeds: Seeds, b: Index, start: Index, end: Index) -> tuple[Statement, ...]:
     """∂J/∂θ += Σ over lags r and states l of ε_l(start − r)·p^l(start − r)."""
     layout = seeds.layout
     first = _weigh(seeds, b, 0, start)
@@ -484,7 +489,7 @@ def weigh_boundary(seeds: Seeds, b: Index, start: Index) -> tuple[Statement, ...
     earlier = (
         Loop("row", 0, layout.row_count, (none,), "copy"),
         clear("eps", layout.eps_shape),
-        *across_connections(layout, before, 0, layout.n, "eps", turned=further),
+        *across_connections(layout, before, 0, layout.n, "eps", last=end, turned=further),
         _weigh(seeds, b, r, plus(before, further)),
     )
     return (first, Loop("r", 1, layout.longest, earlier, "copy"))

@@ -22,6 +22,7 @@ from derive.program.ir import (
     Ref,
     Statement,
     Var,
+    least,
     modulo,
     plus,
 )
@@ -112,14 +113,20 @@ def source(layout: Layout, kind: Kind, c: Index, t: Index) -> Ref:
     return Ref("z", (layout.row(t, back), Lookup(kind.table("source"), c)))
 
 
-def at_connection(layout: Layout, kind: Kind, c: Index, t: Index) -> dict[Symbol, Operand]:
-    """Where the symbols of a synapse stand for connection c into time t."""
+def at_connection(
+    layout: Layout, kind: Kind, c: Index, t: Index, last: Index | None = None
+) -> dict[Symbol, Operand]:
+    """Where the symbols of a synapse stand for connection c into time t.
+
+    ``last`` is the last time there are signals of, where t may be later.
+    """
     place: dict[Symbol, Operand] = {
         **{p: kind.parameter(p, c) for p in kind.synapse.parameters},
         SOURCE: source(layout, kind, c, t),
     }
+    before = plus(t, -1) if last is None else least(plus(t, -1), last)
     for y in kind.synapse.looked_at:
-        place[y] = Ref("z", (layout.row(t, 1), kind.looked_at(y, c)))
+        place[y] = Ref("z", (layout.row(before), kind.looked_at(y, c)))
     return place
 
 
@@ -295,29 +302,40 @@ def across_connections(
     count: int,
     into: str,
     at: tuple[Index, ...] = (),
+    *,
+    last: Index,
     turned: int = 0,
+    rest: Index | None = None,
 ) -> tuple[Statement, ...]:
     """ε_l(t) += Σ over the connections c out of l of δ(t + delay_c)·∂(contribution)/∂(source).
 
     For ``count`` sources from ``first`` on; ``into`` is the array that gathers them. Connections
-    of delay 0 are no part of it: these are passed with the step they are heard in. Rings of ε and δ
-    are read as if ``turned`` steps later, for times that may be negative.
+    of delay 0 are no part of it: these are passed with the step they are heard in.
+
+    Parameters
+    ----------
+    last : index
+        The last time there are signals of; δ of later ones is 0.
+    turned : int
+        Rings of ε and δ are read as if so many steps later, for times that may be negative.
+    rest : index, optional
+        The time whose signals are those of all times.
     """
     kinds = tuple(kind for kind in layout.kinds if not kind.now)
     if not layout.net.wiring.size or not kinds:
         return ()
     body: list[Statement] = []
     l = Var("l")  # noqa: E741 - the paper's letter
-    to_eps = into == "eps"
+    to_eps, when = into == "eps", (last, turned, rest)
     if count:
         target = layout.eps(plus(t, turned), l) if to_eps else Ref(into, (*at, l))
-        gathered = _gathered(layout, kinds, t, plus(l, first), target, to_eps, turned)
+        gathered = _gathered(layout, kinds, t, plus(l, first), target, to_eps, when)
         body.append(Loop("l", 0, count, gathered, "units", turns="n" if to_eps else "m"))
     further = int(layout.tables["heard"].size) if to_eps else 0
     if further:  # states that are heard and are no outputs
         place = plus(l, layout.n + layout.m)
         target = layout.eps(plus(t, turned), Lookup("heard", l))
-        gathered = _gathered(layout, kinds, t, place, target, to_eps, turned)
+        gathered = _gathered(layout, kinds, t, place, target, to_eps, when)
         body.append(Loop("l", 0, further, gathered, "units", turns="n_H"))
     return tuple(body)
 
@@ -329,10 +347,11 @@ def _gathered(
     place: Index,
     target: Ref,
     to_eps: bool,
-    turned: int,
+    when: tuple[Index, int, Index | None],
 ) -> tuple[Statement, ...]:
     # Gathered in a local variable: an element of an array would be stored at every connection.
     loops = []
+    last, turned, rest = when
     for kind in kinds:
 
         def add(c: Index, kind: Kind = kind) -> list[Statement]:
@@ -341,10 +360,11 @@ def _gathered(
             reads: dict[Symbol, Operand] = {
                 DELTA: Ref("delta", (ring, Lookup(kind.table("out_row"), c))),
                 **{p: kind.parameter(p, c, "out_") for p in synapse.parameters},
-                SOURCE: Ref("z", (layout.row(t), _column(layout, place))),
+                SOURCE: Ref("z", (layout.row(t if rest is None else rest), _column(layout, place))),
             }
+            before = least(plus(then, -1), last) if rest is None else rest
             for y in synapse.looked_at:
-                reads[y] = Ref("z", (layout.row(then, 1), kind.looked_at(y, c, "out_")))
+                reads[y] = Ref("z", (layout.row(before), kind.looked_at(y, c, "out_")))
             return summed(kind, {SUM: DELTA * synapse.by_source}, reads)
 
         loops.append(layout.out_of(kind, place, add, "w_U" if to_eps else "w_I"))

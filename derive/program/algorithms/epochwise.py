@@ -69,10 +69,12 @@ def gradient(
         Note("δ(t), and this step's terms of the gradient"),
         *sweep.through_units(layout, t),
         Note("ε(t−1): what reaches the step before along the connections"),
-        *sweep.across_connections(layout, before, 0, layout.n, "eps"),
+        *sweep.across_connections(layout, before, 0, layout.n, "eps", last=Var("T")),
     ]
     if "x" in wrt:
-        back += sweep.across_connections(layout, before, layout.n, layout.m, "grad_x", (before,))
+        back += sweep.across_connections(
+            layout, before, layout.n, layout.m, "grad_x", (before,), last=Var("T")
+        )
     tape = layout.tape_width > 0
     ahead = (*sweep.advance(layout, t, tape), *judgement.force(layout, t))
     body: list[Statement] = [

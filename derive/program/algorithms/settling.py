@@ -84,12 +84,12 @@ def relax_back(layout: Layout) -> Program:
 
     ``u`` counts down, as time does on the way back; every step passes the signals of time t.
     """
-    u, l = Var("u"), Var("l")  # noqa: E741 - the paper's letter
+    t, u, l = Var("t"), Var("u"), Var("l")  # noqa: E741 - the paper's letter
     eps, before = layout.eps(plus(u, -1), l), Ref("before", (l,))
     body: tuple[Statement, ...] = (
         *_with_error(layout),
         *_through(layout, gather=False),
-        *sweep.across_connections(layout, plus(u, -1), 0, layout.n, "eps"),
+        *sweep.across_connections(layout, plus(u, -1), 0, layout.n, "eps", last=t, rest=t),
         storage.clear("change", ()),
         Loop("l", 0, layout.width, (_larger(eps, before), storage.copy(before, eps)), "units"),
     )
