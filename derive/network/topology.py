@@ -18,6 +18,8 @@ Label = str | int | None
 MOST_UNITS = 1_000_000
 MOST_CONNECTIONS = 2**25
 MOST_DRAWS = 10**10
+LEAST_DELAY = 1
+MOST_DELAY = 2**20 - 1
 
 
 @dataclass(frozen=True)
@@ -314,7 +316,9 @@ def wire(connections: Any, places: Places) -> Wiring:
     """
     labels: list[Label] | None = None
     if hasattr(connections, "arrays"):
-        target, port, source, delay = connections.arrays(places)
+        # A pattern that shares weights gives a fifth column, the weight ids.
+        target, port, source, delay, *shared = connections.arrays(places)
+        labels = shared[0] if shared else None
     else:
         target, port, source, delay, labels = _listed(connections, places)
     order = np.lexsort((delay, source, port, target))
