@@ -323,9 +323,7 @@ class Made:
         labels = self.labels
         if labels is not None:
             labels = [labels[i] for i in np.flatnonzero(keep)]
-        return Made(
-            self.target[keep], self.port[keep], self.source[keep], self.delay[keep], labels
-        )
+        return Made(self.target[keep], self.port[keep], self.source[keep], self.delay[keep], labels)
 
 
 def _made(
