@@ -237,16 +237,17 @@ def read_text(path: str | Path) -> str:
     NetworkError
         Naming the file and what is wrong with it.
     """
+    if "\0" in str(path):
+        raise NetworkError(f"{str(path)[:40]!r}: cannot be read: not the path of a file")
     try:
         # A pipe or a device never ends, whatever size it says it has.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
+        regular = stat.S_ISREG(Path(path).stat().st_mode)
+        if not regular:
             raise NetworkError(f"{path}: cannot be read: not a regular file")
         with open(path, "rb") as file:
             content = file.read(LARGEST + 1)
     except OSError as error:
         raise NetworkError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise NetworkError(f"{str(path)!r}: cannot be read: not the path of a file") from None
     if len(content) > LARGEST:
         raise NetworkError(f"{path}: larger than {LARGEST // 2**20} MiB")
     try:

@@ -299,12 +299,11 @@ def to_tables(net: Network, connections: Any) -> dict[str, Any]:
     connections
         What ``network.connections`` is where they are not stated between populations.
     """
+    names = _cell_names(net)
     spec: dict[str, Any] = {
-        "cells": {
-            name: cell.to_spec() for name, cell in zip(net.cell_names, net.cells, strict=True)
-        },
+        "cells": {name: cell.to_spec() for name, cell in zip(names, net.cells, strict=True)},
         "populations": {
-            name: {"cell": net.cell_names[net.cell_index[units[0]]], "size": len(units)}
+            name: {"cell": names[net.cell_index[units[0]]], "size": len(units)}
             for name, units in net.populations.items()
         },
     }
@@ -320,6 +319,17 @@ def to_tables(net: Network, connections: Any) -> dict[str, Any]:
     if isinstance(net._pattern, Joined):
         spec["connections"] = net._pattern.to_spec()
     return spec
+
+
+def _cell_names(net: Network) -> tuple[str, ...]:
+    """The cells' own names, or those of populations where one's own cannot stand in a file."""
+    try:
+        for name in net.cell_names:
+            validate_identifier(name, "cell")
+    except NetworkError:
+        first = {int(net.cell_index[u[0]]): n for n, u in reversed(list(net.populations.items()))}
+        return tuple(first[i] for i in range(len(net.cells)))
+    return net.cell_names
 
 
 def named_targets(objective: Mapping[str, Any], populations: Mapping[str, range]) -> dict[str, Any]:

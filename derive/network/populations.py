@@ -221,7 +221,7 @@ def between(
     per = _names(weight_per, "weight_per", empty=True)
     for name in per:
         if name not in PER:
-            raise NetworkError(f"weight_per: no {name!r}; {nearest(name, PER)}")
+            raise NetworkError(f"weight_per: no {shown(name)}; {nearest(name, PER)}")
     if weight is not None:
         weight = weight_id(weight, "weight")
     elif per:
@@ -254,9 +254,31 @@ class Joined:
         self, places: Places
     ) -> tuple[Integers, Integers, Integers, Integers, list[Label] | None]:
         """Target, port, source, delay and weight id of each connection."""
+        blocks = self._blocks(places)
         made: list[Made] = []
+        count = 0
+        for b, (block, targets, sources, port) in zip(self.between, blocks, strict=True):
+            made.append(_made(b, block, targets, sources, port, places))
+            count += made[-1].target.size
+            if count > MOST_CONNECTIONS:
+                raise NetworkError(
+                    f"{block.where}: {count} connections up to here, more than {MOST_CONNECTIONS}"
+                )
+        target, port, source, delay = (
+            np.concatenate([getattr(m, column) for m in made])
+            for column in ("target", "port", "source", "delay")
+        )
+        _check_distinct(made, places)
+        labels: list[Label] | None = None
+        if any(m.labels for m in made):
+            labels = [v for m in made for v in (m.labels or [None] * m.target.size)]
+        return target, port, source, delay, labels
+
+    def _blocks(self, places: Places) -> list[tuple[Block, Integers, Integers, Integers]]:
+        """Of each entry: its block, the units and sources in it, the ports of the block's rows."""
+        found = []
         rows: dict[Any, tuple[Integers, Integers]] = {}
-        count = draws = 0
+        draws = 0
         for i, b in enumerate(self.between):
             where = f"connections[{i}]"
             targets = self._units(b.target, f"{where}.to", self.populations)
@@ -265,6 +287,7 @@ class Joined:
             if reached not in rows:
                 rows[reached] = _rows(targets, b, where, places)
             target, port = rows[reached]
+            # Counted for all entries before one is drawn.
             draws += target.size * sources.size if isinstance(b.pattern, Random) else 0
             if draws > MOST_DRAWS:
                 raise NetworkError(
@@ -272,21 +295,8 @@ class Joined:
                     f"{MOST_DRAWS}; give them as pairs"
                 )
             block = Block(targets.size, sources.size, target, where, b.source == b.target)
-            made.append(_made(b, block, targets, sources, port, places))
-            count += made[-1].target.size
-            if count > MOST_CONNECTIONS:
-                raise NetworkError(
-                    f"{where}: {count} connections up to here, more than {MOST_CONNECTIONS}"
-                )
-        target, port, source, delay = (
-            np.concatenate([getattr(m, column) for m in made])
-            for column in ("target", "port", "source", "delay")
-        )
-        _check_distinct(made, places)
-        labels: list[Label] | None = None
-        if any(m.labels is not None for m in made):
-            labels = [v for m in made for v in (m.labels or [None] * m.target.size)]
-        return target, port, source, delay, labels
+            found.append((block, targets, sources, port))
+        return found
 
     def _sources(self, places: Places) -> dict[str, range]:
         n = places.units
@@ -298,7 +308,7 @@ class Joined:
             if name not in known:
                 if name == INPUTS or name in self.groups:
                     raise NetworkError(f"{where}: {name!r} are input lines; nothing leads to them")
-                raise NetworkError(f"{where}: no population {name!r}; {nearest(name, known)}")
+                raise NetworkError(f"{where}: no population {shown(name)}; {nearest(name, known)}")
             if not known[name]:
                 raise NetworkError(f"{where}: the network has no input lines")
         found = [known[name] for name in names]
@@ -368,6 +378,10 @@ def _check_distinct(made: list[Made], places: Places) -> None:
 
 def joined(connections: Any, populations: Mapping[str, range], groups: Mapping[str, range]) -> Any:
     """``connections`` as they are, or one pattern where they are stated between populations."""
+    for name in groups:
+        if name in populations:
+            raise NetworkError(f"inputs.{name}: a population has this name; rename one")
+    check_collisions([*populations, *groups])
     if isinstance(connections, Between):
         connections = [connections]
     if not isinstance(connections, (list, tuple)):
@@ -452,7 +466,8 @@ def _ports(names: tuple[str, ...], b: Between, where: str) -> list[int]:
     for wanted in b.net_inputs or ():
         if wanted not in names:
             raise NetworkError(
-                f"{where}.net_inputs: {to} has no net input {wanted!r}; {nearest(wanted, names)}"
+                f"{where}.net_inputs: {to} has no net input {shown(wanted)}; "
+                + nearest(wanted, names)
             )
     return [i for i, n in enumerate(names) if b.net_inputs is None or n in b.net_inputs]
 
@@ -501,7 +516,7 @@ def _names(value: Any, where: str, empty: bool = False) -> tuple[str, ...]:
         raise NetworkError(f"{where}: the list is empty; name at least one")
     twice = [v for v in value if value.count(v) > 1]
     if twice:
-        raise NetworkError(f"{where}: {twice[0]!r} stands twice")
+        raise NetworkError(f"{where}: {shown(twice[0])} stands twice")
     return tuple(value)
 
 
@@ -518,5 +533,8 @@ def nearest(name: Any, known: Iterable[str]) -> str:
 
 def shown(value: Any) -> str:
     """A stranger's value, short enough for a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print a number of very many digits
+        text = "a huge number"
     return text if len(text) <= 60 else f"{text[:57]}…"

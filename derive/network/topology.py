@@ -286,10 +286,12 @@ def whole(value: Any, what: str, least: int, most: int | None = None) -> int:
     """``value`` as an int of at least ``least`` (and at most ``most``), or one clear error."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise NetworkError(f"{what} must be a whole number, got {value!r}")
+    # Python refuses to print a number of very many digits.
+    shown = value if -(10**20) < value < 10**20 else "a huge number"
     if value < least:
-        raise NetworkError(f"{what} must be at least {least}, got {value}")
+        raise NetworkError(f"{what} must be at least {least}, got {shown}")
     if most is not None and value > most:
-        raise NetworkError(f"{what} must be at most {most}, got {value}")
+        raise NetworkError(f"{what} must be at most {most}, got {shown}")
     return int(value)
 
 
