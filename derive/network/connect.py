@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from derive.network.between import Between, between
 from derive.network.pairs import OneToOne, Pairs, from_csv, one_to_one, pairs
-from derive.network.populations import Between, between
 from derive.network.topology import Full, Layers, Random, Ring, full, layers, random, ring
 
 __all__ = [

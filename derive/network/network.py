@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from derive.errors import NetworkError
+from derive.network.between import joined
 from derive.network.cell import Cell
 from derive.network.identifiers import validate_identifier
 from derive.network.objective import Objective
-from derive.network.populations import Populations, input_groups, joined, nearest
+from derive.network.populations import Populations, input_groups, nearest
 from derive.network.topology import MOST_UNITS, Connection, Integers, Places, Wiring, whole, wire
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -8,11 +8,12 @@ from typing import Any
 
 from derive.errors import NetworkError
 from derive.network import specfile
+from derive.network.between import Between, Joined, between
 from derive.network.cell import Cell
 from derive.network.identifiers import validate_identifier
 from derive.network.network import Network
 from derive.network.pairs import from_csv, one_to_one, pairs
-from derive.network.populations import Between, Joined, Populations, between, nearest, shown
+from derive.network.populations import Populations, nearest, shown
 from derive.network.topology import whole
 
 POPULATION = ("cell", "size")

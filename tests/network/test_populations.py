@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 import derive
 from derive.errors import NetworkError
 from derive.network import connect
+from derive.network.between import PER, Between
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.network.pairs import LARGEST
-from derive.network.populations import PER, Between, Populations
+from derive.network.populations import Populations
 from derive.network.specfile import dumps
 from derive.network.topology import LEAST_DELAY, Connection, Places, wire
 from tests.strategies import deaf, gated
