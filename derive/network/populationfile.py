@@ -22,6 +22,9 @@ CONNECTIONS = (
     "from", "to", "pattern", "delay", "net_inputs", "weight", "weight_per", "self",
 )  # fmt: skip
 TARGETS = ("population", "units")
+UNITS = ("targets", "units")
+"""The keys of an objective, or of a term of one, that list units."""
+ALL = "all"
 PATTERNS = {
     "full": ("full", "delay"),
     "one_to_one": ("one_to_one", "delay"),
@@ -245,20 +248,18 @@ _PATTERN = _patterns()
 def resolved(
     stated: Mapping[str, Any], populations: Mapping[str, range], where: str
 ) -> dict[str, Any]:
-    """An objective's table with the numbers of units in place of populations' names."""
-    found: dict[str, Any] = {}
-    for key, value in stated.items():
-        if key == "targets":
-            found[key] = unit_numbers(value, populations, f"{where}.targets")
-        elif isinstance(value, Mapping):
-            found[key] = resolved(value, populations, f"{where}.{key}")
-        elif isinstance(value, list):
-            found[key] = [
-                resolved(v, populations, f"{where}.{key}[{i}]") if isinstance(v, Mapping) else v
-                for i, v in enumerate(value)
-            ]
-        else:
-            found[key] = value
+    """An objective's table, and those of its terms, with numbers of units in place of names."""
+    found = dict(stated)
+    for key in UNITS:
+        if key in stated and stated[key] != ALL:
+            found[key] = unit_numbers(stated[key], populations, f"{where}.{key}")
+    if isinstance(stated.get("terms"), list):
+        found["terms"] = [
+            resolved(term, populations, f"{where}.terms[{i}]")
+            if isinstance(term, Mapping)
+            else term
+            for i, term in enumerate(stated["terms"])
+        ]
     return found
 
 
@@ -333,9 +334,14 @@ def _cell_names(net: Network) -> tuple[str, ...]:
     return net.cell_names
 
 
-def named_targets(objective: Mapping[str, Any], populations: Mapping[str, range]) -> dict[str, Any]:
+def named(objective: Mapping[str, Any], populations: Mapping[str, range]) -> dict[str, Any]:
     """An objective's table with the name of a population in place of all its units."""
     whole_ones = {tuple(units): name for name, units in populations.items()}
-    listed = objective.get("targets")
-    name = whole_ones.get(tuple(listed)) if isinstance(listed, list) else None
-    return dict(objective) if name is None else {**objective, "targets": name}
+    found = dict(objective)
+    for key in UNITS:
+        listed = objective.get(key)
+        if isinstance(listed, list) and tuple(listed) in whole_ones:
+            found[key] = whole_ones[tuple(listed)]
+    if "terms" in objective:
+        found["terms"] = [named(term, populations) for term in objective["terms"]]
+    return found

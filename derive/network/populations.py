@@ -13,6 +13,7 @@ from derive.network.topology import MOST_UNITS, whole
 
 INPUTS = "inputs"
 """The name of all input lines."""
+RESERVED = {INPUTS: "the input lines", "all": "all units in an objective"}
 
 
 class Populations(Mapping[str, range]):
@@ -55,9 +56,9 @@ class Populations(Mapping[str, range]):
         self.units = 0
         for name, value in both.items():
             validate_identifier(name, "population")
-            if name == INPUTS:
+            if name in RESERVED:
                 raise NetworkError(
-                    f"population {INPUTS!r}: the name stands for the input lines; choose another"
+                    f"population {name!r}: the name stands for {RESERVED[name]}; choose another"
                 )
             if not isinstance(value, (tuple, list)) or len(value) != 2:
                 raise NetworkError(f"population {name!r}: expected (cell, size), got {value!r}")

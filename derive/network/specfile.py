@@ -328,7 +328,7 @@ def to_spec(net: Network) -> dict[str, Any]:
         spec.setdefault("network", {})["parameters"] = {
             k: np.asarray(v, dtype=float).tolist() for k, v in net._stated_values.items()
         }
-    spec["objective"] = populationfile.named_targets(net.objective.to_spec(), net.populations)
+    spec["objective"] = populationfile.named(net.objective.to_spec(), net.populations)
     spec["algorithm"] = dict(net.algorithm)
     return spec
 

@@ -23,6 +23,7 @@ from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.network.pairs import LARGEST
+from derive.network.populationfile import named, resolved
 from derive.network.populations import Populations
 from derive.network.specfile import dumps
 from derive.network.topology import LEAST_DELAY, Connection, Places, wire
@@ -357,6 +358,25 @@ def test_targets_by_the_name_of_a_population(targets: Any, units: list[int]) -> 
     assert list(load(objective={"targets": targets}).objective.targets) == units
 
 
+def test_the_units_of_every_term_may_be_named() -> None:
+    """A constant may have any name, that of a key too."""
+    populations = load().populations
+    stated = {
+        "terms": [
+            {"J": "-(d - y)**2/2", "targets": "out"},
+            {"J": "-a*y**2", "units": {"population": "hidden", "units": [2]}},
+            {"J": "-units*y**2", "units": "all", "constants": {"units": 3.0}},
+        ]
+    }
+    plain = resolved(stated, populations, "objective")
+    assert [t.get("targets", t.get("units")) for t in plain["terms"]] == [[8, 9], [2], "all"]
+    assert plain["terms"][2]["constants"] == {"units": 3.0}
+    back = named(plain, populations)
+    assert [t.get("targets", t.get("units")) for t in back["terms"]] == ["out", [2], "all"]
+    with pytest.raises(NetworkError, match=r"objective.terms\[0\].targets: no population 'uot'"):
+        resolved({"terms": [{"targets": "uot"}]}, populations, "objective")
+
+
 # --- the whole network by pairs -----------------------------------------------------------------
 
 TWO = Places(2, 2, (("g", "s"), ("s",)))
@@ -523,6 +543,7 @@ BAD: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("equations", at(*out, "cell")({"equations": {"y": "z"}}), "out.cell.equations.y: column 1: u"),
     ("inputs' name", at("populations", "inputs")({"cell": "memory", "size": 1}),
      "^population 'inputs': the name stands for the input lines"),
+    ("all", at("populations", "all")({"cell": "memory", "size": 1}), "^population 'all': the na"),
     ("empty name", at("populations", "")({"cell": "memory", "size": 1}), "^population '': use ASC"),
     ("path", at("populations", "../x")({"cell": "memory", "size": 1}), "^population '../x': use A"),
     ("keyword", at("populations", "class")({"cell": "memory", "size": 1}), "is a keyword of Pytho"),
