@@ -188,8 +188,9 @@ def pattern_from(stated: Any, base: Path | None) -> Any:
         raise NetworkError(f"expected a pattern's name or a table, got {shown(stated)}")
     kinds = [k for k in PATTERNS if k in stated]
     if len(kinds) != 1:
-        first = next(iter(stated), "")
-        raise NetworkError(f"{specfile.near(first, PATTERNS)}; got keys {shown(', '.join(stated))}")
+        keys = list(map(str, stated))
+        meant = specfile.near(keys[0] if keys else "", PATTERNS)
+        raise NetworkError(f"{meant}; got keys {shown(', '.join(keys))}")
     (kind,) = kinds
     known = PATTERNS[kind]
     for key in stated:

@@ -14,6 +14,7 @@ import numpy as np
 from derive.errors import NetworkError
 from derive.files import write_whole
 from derive.network import topology
+from derive.network.bounds import LARGEST_BITS
 from derive.network.cell import Cell, ParameterDeclaration
 from derive.network.identifiers import validate_identifier
 from derive.network.library import LIBRARY
@@ -45,6 +46,7 @@ def load(source: str | Path | Mapping[str, Any]) -> Network:
         With the file, the key at fault and what would be right.
     """
     if isinstance(source, Mapping):
+        _check_integers(source, "spec", LARGEST_BITS)
         return from_dict(source)
     data = read(source)
     try:
@@ -78,21 +80,23 @@ def read(path: str | Path) -> dict[str, Any]:
         raise NetworkError(f"{path}: nested too deeply to be a spec") from None
     if not isinstance(data, dict):
         raise NetworkError(f"{path}: a spec is a table, got {type(data).__name__}")
-    _check_integers(data, path)
+    _check_integers(data, path, 64)
     return data
 
 
-def _check_integers(data: Any, path: Path) -> None:
-    """Refuse a whole number beyond 64 bits: one in hexadecimal can be too long even to print."""
+def _check_integers(data: Any, where: str | Path, bits: int) -> None:
+    """Refuse a whole number too long for any use, before a message has to print it."""
     waiting = [data]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             waiting.extend(value.values())
-        elif isinstance(value, list):
+        elif isinstance(value, (list, tuple)):
             waiting.extend(value)
-        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise NetworkError(f"{path}: a whole number of {value.bit_length()} bits; 64 are most")
+        elif isinstance(value, int) and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+            raise NetworkError(
+                f"{where}: a whole number of {value.bit_length()} bits; {bits} are most"
+            )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -509,7 +509,8 @@ def entry(i: int, **values: Any) -> Callable[[dict[str, Any]], None]:
 
 out, hidden = ("populations", "out"), ("populations", "hidden")
 targets = at("objective", "targets")
-HUGE = 10**6000
+HUGE = 10**1000
+UNPRINTABLE = 10**6000
 
 BAD: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     # tables that do not go together
@@ -650,6 +651,41 @@ def test_a_bad_spec_is_one_clear_error(
     with pytest.raises(NetworkError, match=message) as caught:
         Network.load(stated)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def places(stated: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value in a spec."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(stated, dict):
+        items = list(stated.items())
+    elif isinstance(stated, list):
+        items = list(enumerate(stated))
+    return [path, *(p for k, v in items for p in places(v, (*path, k)))]
+
+
+HOSTILE = [
+    None, True, 0, -1, 2, 10**9, HUGE, -HUGE, UNPRINTABLE, 0.5, float("nan"), float("inf"), "", "y",
+    "hidden", "\0", "a\nb", "é", "__import__('os')", "x" * 10**5, b"out", [], [[]], [None], [0], ["out"],
+    [HUGE], [["out"]], [[0, 0]], {}, {"": 1}, {"a": {}}, {"csv": "x"},
+    {"pairs": [[0, UNPRINTABLE]]},
+    {"population": HUGE}, {"units": [HUGE]}, {1: 2}, (0, 1), {0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", places(spec())[1:], ids=lambda p: ".".join(map(str, p)))
+def test_a_hostile_value_anywhere_is_refused_or_read(path: tuple[Any, ...]) -> None:
+    refused = 0
+    for value in HOSTILE:
+        stated = copy.deepcopy(spec())
+        at(*path)(value)(stated)
+        try:
+            net = Network.load(stated)
+        except NetworkError as error:
+            refused += 1
+            assert "\n" not in str(error), value
+        else:
+            assert net.digest
+    assert refused > len(HOSTILE) / 2
 
 
 def test_a_population_stated_twice_is_an_error_of_the_file(tmp_path: Path) -> None:
