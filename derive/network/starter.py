@@ -231,7 +231,7 @@ def _spelled_out(name: str, cell: Cell) -> str:
 def _by_name(name: str, cell: Cell) -> str:
     lines = [f"# {line}".rstrip() for line in _summary(name)]
     lines += ["#"] if lines else []
-    lines += ["# One unit's values at the next step, in terms of this step's:"]
+    lines += ["# One unit at the next step; on the right a state is its value at this step:"]
     lines += [f"#   {equation}" for equation in _equations(cell)]
     lines += ["", f"[cells.{name}]", f'library = "{name}"']
     return "\n".join(lines + list(_options(name))) + "\n"

@@ -665,7 +665,8 @@ def places(stated: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 HOSTILE = [
     None, True, 0, -1, 2, 10**9, HUGE, -HUGE, UNPRINTABLE, 0.5, float("nan"), float("inf"), "", "y",
-    "hidden", "\0", "a\nb", "é", "__import__('os')", "x" * 10**5, b"out", [], [[]], [None], [0], ["out"],
+    "hidden", "\0", "a\nb", "é", "__import__('os')", "x" * 10**5, b"out", [], [[]], [None], [0],
+    ["out"],
     [HUGE], [["out"]], [[0, 0]], {}, {"": 1}, {"a": {}}, {"csv": "x"},
     {"pairs": [[0, UNPRINTABLE]]},
     {"population": HUGE}, {"units": [HUGE]}, {1: 2}, (0, 1), {0},
