@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from derive.errors import NetworkError
+from derive.network.between import joined
 from derive.network.cell import Cell
 from derive.network.identifiers import validate_identifier
 from derive.network.objective import Objective
 from derive.network.order import stages_of
+from derive.network.populations import Populations, input_groups, nearest
 from derive.network.topology import (
     MOST_UNITS,
     Connection,
@@ -55,9 +57,11 @@ class Network:
         One cell for all units, or a list with one per unit.
     units, inputs : int
         n ≥ 1 and m ≥ 0. A *source* is an index into U ∪ I: 0…n−1 are units, n…n+m−1 input lines.
+        Input lines may also be given as named groups, ``{"sound": 12, "light": 2}``.
     connections : pattern or list
-        ``derive.connect.full()`` and its kind, or a list of ``(target, source)``,
-        ``(target, source, delay)`` and :class:`~derive.Connection`.
+        ``derive.connect.full()`` and its kind, a list of ``(target, source)``,
+        ``(target, source, delay)`` and :class:`~derive.Connection`, or a list of
+        ``derive.connect.between(…)``.
     objective : Objective
         What the outputs are judged by, e.g. ``derive.SquaredError(targets=[2])``.
     name : str
@@ -67,6 +71,8 @@ class Network:
     algorithm : mapping, optional
         The algorithm a spec file names, with its options; a default for the functions that take
         one.
+    populations : mapping of str to (Cell, int), optional
+        Named populations instead of ``cell`` and ``units``; see :class:`~derive.Populations`.
 
     Raises
     ------
@@ -76,16 +82,27 @@ class Network:
 
     def __init__(
         self,
-        cell: Cell | Sequence[Cell],
-        units: int,
-        inputs: int = 0,
+        cell: Cell | Sequence[Cell] | None = None,
+        units: int | None = None,
+        inputs: int | Mapping[str, int] = 0,
         connections: Any = (),
         objective: Objective | None = None,
         name: str = "network",
         parameters: Mapping[str, Any] | None = None,
         algorithm: Mapping[str, Any] | None = None,
+        populations: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = validate_identifier(name, "network name")
+        self.populations: Mapping[str, range] = {}
+        if populations is not None:
+            if cell is not None or units is not None:
+                raise NetworkError("populations: they state cell and units; leave these out")
+            if not isinstance(populations, Populations):
+                populations = Populations(populations)
+            self.populations = populations
+            cell, units = populations.by_unit(), populations.units
+        inputs, self.input_groups = input_groups(inputs)
+        connections = joined(connections, self.populations, self.input_groups)
         self.units = whole(units, "units", 1, MOST_UNITS)
         self.inputs = whole(inputs, "inputs", 0, MOST_UNITS)
         self.cells, self.cell_index = _distinct(cell, self.units)
@@ -175,6 +192,19 @@ class Network:
         """(unit, name) of every state column of ``y``, unit by unit."""
         return tuple(
             (k, s) for k in range(self.units) for s in self.cells[self.cell_index[k]].states
+        )
+
+    def columns(self, population: str) -> tuple[int, ...]:
+        """The columns of ``y`` that hold the outputs of a population."""
+        if population not in self.populations:
+            raise NetworkError(
+                f"columns: no population {population!r}; {nearest(population, self.populations)}"
+            )
+        units = self.populations[population]
+        return tuple(
+            i
+            for i, (k, s) in enumerate(self.states)
+            if k in units and s == self.cells[self.cell_index[k]].output
         )
 
     @property

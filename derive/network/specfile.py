@@ -14,7 +14,9 @@ import numpy as np
 from derive.errors import NetworkError
 from derive.files import write_whole
 from derive.network import topology
+from derive.network.bounds import LARGEST_BITS
 from derive.network.cell import PLAIN, Cell, NetInputDeclaration, ParameterDeclaration, plain
+from derive.network.fixed import Fixed, fixed_weights
 from derive.network.identifiers import validate_identifier
 from derive.network.library import LIBRARY
 from derive.network.network import Network
@@ -23,7 +25,10 @@ from derive.network.objective import Objective, SquaredError
 VERSION = "derive/1"
 LARGEST = 64 * 1024 * 1024
 
-TOP = ("spec", "name", "cell", "cells", "network", "objective", "algorithm", "data", "training")
+TOP = (
+    "spec", "name", "cell", "cells", "populations", "inputs", "network", "connections",
+    "objective", "algorithm", "data", "training",
+)  # fmt: skip
 CELL = (
     "library", "equations", "intermediates", "net_inputs", "parameters", "output", "name", "units",
 )  # fmt: skip
@@ -42,10 +47,11 @@ def load(source: str | Path | Mapping[str, Any]) -> Network:
         With the file, the key at fault and what would be right.
     """
     if isinstance(source, Mapping):
+        _check_integers(source, "spec", LARGEST_BITS)
         return from_dict(source)
     data = read(source)
     try:
-        return from_dict(data)
+        return from_dict(data, Path(source).parent)
     except NetworkError as error:
         raise NetworkError(f"{source}: {error}") from None
 
@@ -75,7 +81,23 @@ def read(path: str | Path) -> dict[str, Any]:
         raise NetworkError(f"{path}: nested too deeply to be a spec") from None
     if not isinstance(data, dict):
         raise NetworkError(f"{path}: a spec is a table, got {type(data).__name__}")
+    _check_integers(data, path, 64)
     return data
+
+
+def _check_integers(data: Any, where: str | Path, bits: int) -> None:
+    """Refuse a whole number too long for any use, before a message has to print it."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif isinstance(value, int) and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+            raise NetworkError(
+                f"{where}: a whole number of {value.bit_length()} bits; {bits} are most"
+            )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,13 +109,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def from_dict(data: Mapping[str, Any]) -> Network:
-    """A network from the tables of a spec."""
+def from_dict(data: Mapping[str, Any], base: Path | None = None) -> Network:
+    """A network from the tables of a spec; files it names are relative to ``base``."""
+    from derive.network import populationfile
+
     check_keys(data, TOP, "spec")
     if data.get("spec") != VERSION:
         raise NetworkError(
             f"spec: expected {VERSION!r} as the format's version, got {data.get('spec')!r}"
         )
+    if "populations" in data:
+        return populationfile.network_from(data, base)
+    populationfile.refuse_without_populations(data)
     network = table(data, "network")
     check_keys(network, NETWORK, "network")
     units = topology.whole(
@@ -103,7 +130,7 @@ def from_dict(data: Mapping[str, Any]) -> Network:
         cell=_cells(data, units),
         units=units,
         inputs=network.get("inputs", 0),
-        connections=_connections(required(network, "connections", "network")),
+        connections=_connections(required(network, "connections", "network"), base),
         objective=_objective(table(data, "objective")),
         name=data.get("name", "network"),
         parameters=table(network, "parameters", {}),
@@ -228,11 +255,24 @@ PATTERNS = {
     "random": ("random", "seed", "delay"),
     "ring": ("ring", "delay"),
     "layers": ("layers", "recurrent", "delay"),
+    "one_to_one": ("one_to_one", "delay"),
+    "pairs": ("pairs", "delay"),
+    "csv": ("csv", "delay"),
 }
 
 
-def _connections(stated: Any) -> Any:
+def _connections(stated: Any, base: Path | None = None) -> Any:
     where = "network.connections"
+    if isinstance(stated, Mapping) and "fixed" in stated:
+        rest = {k: v for k, v in stated.items() if k != "fixed"}
+        return Fixed(_connections(rest, base), fixed_weights(stated["fixed"], f"{where}.fixed"))
+    if _names_pairs(stated):
+        from derive.network.populationfile import pattern_from
+
+        try:
+            return pattern_from(stated, base)
+        except NetworkError as error:
+            raise NetworkError(f"{where}: {error}") from None
     if isinstance(stated, str):
         if stated in ("full", "ring"):
             return topology.full() if stated == "full" else topology.ring()
@@ -263,6 +303,17 @@ def _connections(stated: Any) -> Any:
     return topology.layers(*sizes, recurrent=recurrent, delay=delay)
 
 
+def _names_pairs(stated: Any) -> bool:
+    kinds = ("one_to_one", "pairs", "csv")
+    if isinstance(stated, str):
+        return stated in kinds
+    return (
+        isinstance(stated, Mapping)
+        and sum(k in stated for k in PATTERNS) == 1
+        and any(k in stated for k in kinds)
+    )
+
+
 def _objective(stated: Mapping[str, Any]) -> Objective:
     check_keys(stated, ("J", "targets"), "objective")
     targets = required(stated, "targets", "objective")
@@ -284,24 +335,30 @@ def _algorithm(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_spec(net: Network) -> dict[str, Any]:
     """The network as a dict of the spec file's shape."""
+    from derive.network import populationfile
+
     spec: dict[str, Any] = {"spec": VERSION, "name": net.name}
-    if len(net.cells) == 1:
-        spec["cell"] = net.cells[0].to_spec()
+    connections = _listed(net) if net._pattern is None else net._pattern.to_spec()
+    if net.populations:
+        spec.update(populationfile.to_tables(net, connections))
     else:
-        spec["cells"] = {
-            name: {**cell.to_spec(), "units": np.flatnonzero(net.cell_index == i).tolist()}
-            for i, (name, cell) in enumerate(zip(net.cell_names, net.cells, strict=True))
+        if len(net.cells) == 1:
+            spec["cell"] = net.cells[0].to_spec()
+        else:
+            spec["cells"] = {
+                name: {**cell.to_spec(), "units": np.flatnonzero(net.cell_index == i).tolist()}
+                for i, (name, cell) in enumerate(zip(net.cell_names, net.cells, strict=True))
+            }
+        spec["network"] = {
+            "units": net.units,
+            "inputs": net.inputs,
+            "connections": connections,
         }
-    spec["network"] = {
-        "units": net.units,
-        "inputs": net.inputs,
-        "connections": _listed(net) if net._pattern is None else net._pattern.to_spec(),
-    }
     if net._stated_values:
-        spec["network"]["parameters"] = {
+        spec.setdefault("network", {})["parameters"] = {
             k: np.asarray(v, dtype=float).tolist() for k, v in net._stated_values.items()
         }
-    spec["objective"] = net.objective.to_spec()
+    spec["objective"] = populationfile.named(net.objective.to_spec(), net.populations)
     spec["algorithm"] = dict(net.algorithm)
     return spec
 

@@ -18,6 +18,8 @@ Label = str | int | None
 MOST_UNITS = 1_000_000
 MOST_CONNECTIONS = 2**25
 MOST_DRAWS = 10**10
+LEAST_DELAY = 0
+MOST_DELAY = 2**20 - 1
 
 
 @dataclass(frozen=True)
@@ -328,10 +330,12 @@ def whole(value: Any, what: str, least: int, most: int | None = None) -> int:
     """``value`` as an int of at least ``least`` (and at most ``most``), or one clear error."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise NetworkError(f"{what} must be a whole number, got {value!r}")
+    # Python refuses to print a number of very many digits.
+    shown = value if -(10**20) < value < 10**20 else "a huge number"
     if value < least:
-        raise NetworkError(f"{what} must be at least {least}, got {value}")
+        raise NetworkError(f"{what} must be at least {least}, got {shown}")
     if most is not None and value > most:
-        raise NetworkError(f"{what} must be at most {most}, got {value}")
+        raise NetworkError(f"{what} must be at most {most}, got {shown}")
     return int(value)
 
 
@@ -359,10 +363,15 @@ def wire(connections: Any, places: Places) -> Wiring:
     """
     labels: list[Label] | None = None
     if hasattr(connections, "arrays"):
-        target, port, source, delay = _reaching(places, *connections.arrays(places))
-        fixed = np.full(target.size, np.nan)
-        if hasattr(connections, "fixed"):
-            fixed = connections.fixed(places, target, port, source, delay)
+        # A pattern that shares or fixes weights gives further columns: their ids, their values.
+        target, port, source, delay, *further = connections.arrays(places)
+        there, delay = _reaching(places, target, port, source, delay)
+        ids, fixed = (*further, None, None)[:2]
+        fixed = np.full(target.size, np.nan) if fixed is None else fixed
+        target, port, source, delay, fixed = (
+            a[there] for a in (target, port, source, delay, fixed)
+        )
+        labels = None if ids is None else [ids[i] for i in np.flatnonzero(there)]
     else:
         target, port, source, delay, labels, fixed = _listed(connections, places)
     order = np.lexsort((delay, source, port, target))
@@ -415,15 +424,21 @@ def _weights(labels: list[Label], fixed: Any) -> tuple[Integers, tuple[Label, ..
 
 def _reaching(
     places: Places, target: Integers, port: Integers, source: Integers, delay: Integers
-) -> tuple[Integers, Integers, Integers, Integers]:
-    """A pattern's connections, as the net inputs they lead to hear.
+) -> tuple[Any, Integers]:
+    """Which of a pattern's connections there are, and their delays, as their net inputs hear.
 
     One that hears a state hears the units that have it; one that hears in the same step hears
     units with delay 0. Where all hear outputs one step late nothing changes.
     """
+    there = np.ones(target.size, dtype=bool)
+    if delay.size and delay.min() < 1 and (source[delay < 1] >= places.units).any():
+        raise NetworkError(
+            "connections: the pattern hears input lines with delay 0; they have delay 1 at least, "
+            "with which they are heard in the step that they are given for"
+        )
     if places.kind is None:
-        return target, port, source, delay
-    delay, there = delay.copy(), np.ones(target.size, dtype=bool)
+        return there, delay
+    delay = delay.copy()
     from_unit = source < places.units
     kind = places.kind[target]
     for c, hearing in enumerate(places.hearing):
@@ -435,7 +450,7 @@ def _reaching(
                 without = [i for i, states in enumerate(places.states) if h.hears not in states]
                 sources = places.kind[np.minimum(source, places.units - 1)]
                 there &= ~(into & np.isin(sources, without))
-    return target[there], port[there], source[there], delay[there]
+    return there, delay
 
 
 def _listed(
