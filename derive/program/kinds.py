@@ -8,7 +8,7 @@ source, so that a loop over them does the same for each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Kind:
     ----------
     number : int
     of : str
-        Tells its tables, and names in formulas, from those of others; empty for the first.
+        Tells its numbers from those of other kinds in formulas; empty where there is one kind.
     synapse : Synapse
     learnt : bool
         Whether its weights, and other parameters, are part of theta.
@@ -108,9 +108,11 @@ def kinds_of(net: Network, groups: Sequence[Group]) -> tuple[Kind, ...]:
         }
         number = len(found)
         found.append(
-            Kind(number, f"[{number}]" if number else "", synapse, not fixed, bool(now), here,
+            Kind(number, "", synapse, not fixed, bool(now), here,
                  frozenset(enters), {} if at is None else _values(net, *at))
         )  # fmt: skip
+    if len(found) > 1:
+        return tuple(replace(kind, of=f"[{kind.number}]") for kind in found)
     return tuple(found)
 
 

@@ -247,7 +247,7 @@ def _row(rows: Rows, g: Group, k: Index, r: Index, t: Index) -> list[Statement]:
         here = rows.entry(t, plus(rows.of(r, i), Var("i")))
         updates.append(Assign(here, sympy.Add(*terms), tuple(dict(reads).items())))
     of_group = layout.count_of(g).removeprefix("n")
-    kept = f"p{of_group}" + (f"/{len(updates)}" if len(updates) > 1 else "")
+    kept = f"p{of_group}" + (f"/{len(row)}" if len(row) > 1 else "")
     body.append(across(rows, r, tuple(updates), kept))
     for p in local.parameters:
         name = f"{g.number}_{p.name}"
