@@ -24,6 +24,9 @@ from derive.version import __version__
 _HOME = {
     "Network": "derive.network.network",
     "Cell": "derive.network.cell",
+    "ContinuousCell": "derive.network.continuous",
+    "discretize": "derive.network.continuous",
+    "state_space": "derive.network.continuous",
     "Connection": "derive.network.topology",
     "Objective": "derive.network.objective",
     "SquaredError": "derive.network.objective",
@@ -40,6 +43,7 @@ _HOME = {
     "differentiate": "derive.kernel",
     "verify": "derive.verify",
     "DeriveError": "derive.errors",
+    "DeriveWarning": "derive.errors",
     "NetworkError": "derive.errors",
     "DerivationError": "derive.errors",
     "ProgramError": "derive.errors",

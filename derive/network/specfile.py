@@ -15,6 +15,7 @@ from derive.errors import NetworkError
 from derive.files import write_whole
 from derive.network import topology
 from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.continuous import ContinuousCell, discretize
 from derive.network.identifiers import validate_identifier
 from derive.network.library import LIBRARY
 from derive.network.network import Network
@@ -26,6 +27,7 @@ LARGEST = 64 * 1024 * 1024
 TOP = ("spec", "name", "cell", "cells", "network", "objective", "algorithm", "data", "training")
 CELL = (
     "library", "equations", "intermediates", "net_inputs", "parameters", "output", "name", "units",
+    "rates", "readouts", "dt", "scheme",
 )  # fmt: skip
 NETWORK = ("units", "inputs", "connections", "parameters")
 ALGORITHM = (
@@ -162,26 +164,49 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
                 )
         return LIBRARY[name](**arguments)
     check_keys(stated, CELL, where)
-    if "equations" not in stated:
-        raise NetworkError(f"{where}: give library = … or a table of equations")
-    states = texts(table(stated, "equations"), f"{where}.equations")
+    if ("equations" in stated) == ("rates" in stated):
+        raise NetworkError(
+            f"{where}: give library = …, or a table of equations, or a table of rates with dt"
+        )
     intermediates = texts(table(stated, "intermediates", {}), f"{where}.intermediates")
     net_inputs = stated.get("net_inputs", ["s"])
     if not isinstance(net_inputs, list) or not all(isinstance(s, str) for s in net_inputs):
         raise NetworkError(f"{where}.net_inputs: expected a list of names, got {net_inputs!r}")
-    return Cell.from_text(
-        states,
-        intermediates=intermediates,
-        net_inputs=tuple(net_inputs),
-        parameters=tuple(
+    declared: dict[str, Any] = {
+        "intermediates": intermediates,
+        "net_inputs": tuple(net_inputs),
+        "parameters": tuple(
             _parameter(k, v, f"{where}.parameters.{k}")
             for k, v in table(stated, "parameters", {}).items()
         ),
-        output=stated.get("output"),
-        name=stated.get("name", "cell"),
-        where=f"{where}.equations",
-        spec={k: v for k, v in stated.items() if k != "units"},
+        "output": stated.get("output"),
+        "name": stated.get("name", "cell"),
+    }
+    spec = {k: v for k, v in stated.items() if k != "units"}
+    if "rates" in stated:
+        return _from_rates(stated, declared, spec, where)
+    for key in ("readouts", "dt", "scheme"):
+        if key in stated:
+            raise NetworkError(f"{where}.{key}: only beside rates; equations say the next value")
+    states = texts(table(stated, "equations"), f"{where}.equations")
+    return Cell.from_text(states, **declared, where=f"{where}.equations", spec=spec)
+
+
+def _from_rates(
+    stated: Mapping[str, Any], declared: dict[str, Any], spec: dict[str, Any], where: str
+) -> Cell:
+    """A cell in continuous time, discretised."""
+    unit = ContinuousCell.from_text(
+        texts(table(stated, "rates"), f"{where}.rates"),
+        readouts=texts(table(stated, "readouts", {}), f"{where}.readouts"),
+        **declared,
+        where=f"{where}.rates",
     )
+    dt = required(stated, "dt", where)
+    try:
+        return discretize(unit, dt, stated.get("scheme", "euler"), spec=spec)
+    except NetworkError as error:
+        raise NetworkError(f"{where}: {error}") from None
 
 
 def _parameter(name: str, value: Any, where: str) -> ParameterDeclaration:
