@@ -41,6 +41,7 @@ _HOME = {
     "Kernel": "derive.kernel",
     "compile": "derive.kernel",
     "differentiate": "derive.kernel",
+    "continuous_adjoint": "derive.costate",
     "verify": "derive.verify",
     "DeriveError": "derive.errors",
     "DeriveWarning": "derive.errors",
