@@ -219,9 +219,7 @@ class Flow:
     def __post_init__(self) -> None:
         column = {place: i for i, place in enumerate(self.net.states)}
         rated = [c.discretized.continuous.rates if c.discretized else () for c in self.net.cells]
-        self.moving = [
-            i for (k, y), i in column.items() if y in rated[self.net.cell_index[k]]
-        ]
+        self.moving = [i for (k, y), i in column.items() if y in rated[self.net.cell_index[k]]]
         place = {c: i for i, c in enumerate(self.moving)}
         self.parts = []
         for c, cell in enumerate(undiscretized(self.net).cells):

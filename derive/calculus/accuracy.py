@@ -118,9 +118,7 @@ def _multilinear(
     """The terms of Σ_m f⁽ᵐ⁾(Δ, …, Δ)/m!: each choice of distinct terms of Δ, how often each."""
     parts = sorted(shift.terms.items(), key=lambda part: (part[0][0], _written(part[0][1])))
 
-    def choose(
-        first: int, left: int
-    ) -> Iterator[tuple[int, tuple[Differential, ...], Expr]]:
+    def choose(first: int, left: int) -> Iterator[tuple[int, tuple[Differential, ...], Expr]]:
         yield 0, (), sympy.S.One
         for place in range(first, len(parts)):
             (n, d), value = parts[place]

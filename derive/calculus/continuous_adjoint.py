@@ -1,4 +1,4 @@
-"""The adjoint of a network in continuous time: a costate equation backwards, gradients as integrals.
+"""The adjoint in continuous time: a costate equation backwards, gradients as integrals.
 
 Each unit's rates stand as they were stated, ẏ_k = F(y_k, s_k, parameters), and s_k(t) = Σ_l
 w_kl·x_l(t). To J^total = ∫ J(t) dt is added ∫ Σ_k ε_k·(F − ẏ_k) dt, which is zero whatever ε. With

@@ -90,9 +90,7 @@ class ContinuousCell:
         self._setup(stated, len(rates), {k: parse(v, names, where) for k, v in texts.items()})
         return self
 
-    def _setup(
-        self, stated: Cell, rates: int, expressions: dict[str, Expression] | None
-    ) -> None:
+    def _setup(self, stated: Cell, rates: int, expressions: dict[str, Expression] | None) -> None:
         self.stated = stated
         """The statement as a ``Cell`` in which a state's equation is its rate, or its readout."""
         self.rates = stated.states[:rates]

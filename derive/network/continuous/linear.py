@@ -130,9 +130,18 @@ def split(rates: Sequence[Expr], states: Sequence[Symbol], dt: Expr) -> Linear:
 
 
 def _terms(rate: Expr) -> Expr:
-    """A rate multiplied out, its functions and powers left alone."""
-    hints = {"power_base": False, "power_exp": False, "log": False, "basic": False}
-    return sympy.expand(rate, deep=False, mul=True, multinomial=True, **hints)
+    """A rate multiplied out, with what stands in functions and denominators left alone."""
+    masks: dict[Expr, Symbol] = {}
+
+    def masked(e: Expr) -> Expr:
+        if e.is_Atom:
+            return e
+        if e.is_Add or e.is_Mul or (e.is_Pow and e.exp.is_Integer and e.exp > 0):
+            return e.func(*map(masked, e.args))
+        return masks.setdefault(e, sympy.Dummy(real=True))
+
+    found = sympy.expand(masked(rate), power_base=False, power_exp=False, log=False)
+    return found.xreplace({mask: e for e, mask in masks.items()})
 
 
 def _exp(a: Expr, dt: Expr, name: Naming) -> Expr:

@@ -19,20 +19,15 @@ from derive.errors import NetworkError
 
 
 class Step(Protocol):
-    """One step from y over Δt.
+    """One step of ẏ = f(y) = A·y + b(y): vectors that can be added and scaled."""
 
-    Attributes
-    ----------
-    y : vector
-        The states at the start.
-    dt : number
-        Δt.
-    rest : vector
-        b = f(y) − A·y.
-    """
+    @property
+    def y(self) -> Any:
+        """The states at the start."""
 
-    y: Any
-    dt: Any
+    @property
+    def dt(self) -> Any:
+        """Δt."""
 
     @property
     def rest(self) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,7 @@ TOLERANCE = 1e-6
 
 @dataclass
 class LinearStep:
-    """A step of ẏ = λy from 1 over Δt = 1: numbers, arrays or symbols, by their own ``exponential``.
+    """A step of ẏ = λy from 1 over Δt = 1, on arrays or symbols, with their ``exponential``.
 
     ``rates`` counts how often a rule asks for the rate.
     """
@@ -142,36 +141,37 @@ def slopes(cell: ContinuousCell, values: Mapping[str, Any]) -> Any:
     state reaches.
     """
     expressions = cell.expressions
-    order = (*cell.stated.intermediates, *cell.rates)
 
     def rates(states: Mapping[str, float]) -> list[Any]:
         known: dict[str, Any] = dict(values)
         known |= dict.fromkeys(cell.stated.net_inputs, np.float64(0.0))
         known |= {y: np.float64(v) for y, v in states.items()}
-        found = {}
-        for name in order:
-            found[name] = value(expressions[name].tree, {**known, **found})
-            if name in cell.stated.intermediates:
-                known[name] = found[name]
-        return [found[y] for y in cell.rates]
+        for name in cell.stated.intermediates:  # each after those it is computed from
+            known[name] = value(expressions[name].tree, known)
+        return [value(expressions[y].tree, known) for y in cell.rates]
 
-    columns = []
-    for y in cell.rates:
+    def difference(y: str, h: float) -> Any:
         at = dict.fromkeys(cell.rates, 0.0)
-        quotients = []
-        for h in (2.0**-5, 2.0**-6, 2.0**-7):
-            above, below = rates({**at, y: h}), rates({**at, y: -h})
-            quotients.append(
-                np.stack(np.broadcast_arrays(*((a - b) / (2 * h) for a, b in
-                                               zip(above, below, strict=True))), -1)
-            )  # fmt: skip
-        for power in count(1):
-            if len(quotients) == 1:
-                break
-            quotients = [(4**power * fine - coarse) / (4**power - 1)
-                         for coarse, fine in zip(quotients, quotients[1:], strict=False)]  # fmt: skip
-        columns.append(quotients[0])
+        above, below = rates({**at, y: h}), rates({**at, y: -h})
+        found = [(a - b) / (2 * h) for a, b in zip(above, below, strict=True)]
+        return np.stack(np.broadcast_arrays(*found), -1)
+
+    columns = [_extrapolated([difference(y, h) for h in STEPS]) for y in cell.rates]
     return np.stack(np.broadcast_arrays(*columns), -1)
+
+
+STEPS = (2.0**-5, 2.0**-6, 2.0**-7)
+"""Of the difference quotients, each half the one before."""
+
+
+def _extrapolated(quotients: list[Any]) -> Any:
+    """Richardson: the powers h², h⁴, … of the error removed one by one."""
+    power = 1
+    while len(quotients) > 1:
+        pairs = zip(quotients, quotients[1:], strict=False)
+        quotients = [(4**power * fine - coarse) / (4**power - 1) for coarse, fine in pairs]
+        power += 1
+    return quotients[0]
 
 
 def check(

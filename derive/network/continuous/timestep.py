@@ -94,9 +94,7 @@ def _read(given: Any, parameters: dict[str, ParameterDeclaration]) -> TimeStep:
         value = float(given)
         return TimeStep(value, _exactly(value) if math.isfinite(value) else "")
     if hasattr(given, "trainable"):  # a Parameter, without importing its module
-        declared = ParameterDeclaration(
-            given.name, given.initial, given.trainable, given.shared
-        )
+        declared = ParameterDeclaration(given.name, given.initial, given.trainable, given.shared)
         if parameters.get(declared.name, declared) != declared:
             raise NetworkError(f"parameter {declared.name!r} is declared twice with other values")
         return TimeStep(declared.initial, declared.name, declared)
@@ -106,9 +104,7 @@ def _read(given: Any, parameters: dict[str, ParameterDeclaration]) -> TimeStep:
         if not given.is_finite or not given.is_real:
             return TimeStep(math.nan, "")
         return _read(to_text(given), {})
-    raise NetworkError(
-        f"dt: expected a number or a fixed derive.parameter, got {given!r}"
-    )
+    raise NetworkError(f"dt: expected a number or a fixed derive.parameter, got {given!r}")
 
 
 def _float(number: Rational) -> float:

@@ -89,9 +89,7 @@ class CellStep:
             return Vector(found)
         name = f"k{self.stage}"
         several = len(self.states) > 1
-        symbols = [
-            self.names.fresh(f"{name}_{y.name}" if several else name) for y in self.states
-        ]
+        symbols = [self.names.fresh(f"{name}_{y.name}" if several else name) for y in self.states]
         self.inner.update(zip(symbols, found, strict=True))
         return Vector(symbols)
 
@@ -197,9 +195,7 @@ def _readouts(
     return {o: eq.states[o].xreplace(after) for o in readouts}
 
 
-def _moving(
-    intermediates: Mapping[Symbol, Expr], states: Sequence[Symbol]
-) -> dict[Symbol, Expr]:
+def _moving(intermediates: Mapping[Symbol, Expr], states: Sequence[Symbol]) -> dict[Symbol, Expr]:
     """The intermediates that depend on states, directly or not."""
     found: dict[Symbol, Expr] = {}
     for u, expr in intermediates.items():
