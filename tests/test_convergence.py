@@ -5,13 +5,17 @@ The net input is held, as a scheme holds it, so that what is measured is the uni
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import sympy
+from click.testing import CliRunner
 from scipy.integrate import solve_ivp
 
 import derive
@@ -19,6 +23,7 @@ from derive.interpreted import Interpreted
 from derive.network.continuous import SCHEMES, ContinuousCell, discretize
 from derive.program.algorithms import programs
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SPAN, HELD = 2.0, 0.8
 y, v, s = derive.state("y"), derive.state("v"), derive.net_input("s")
 u, c = derive.intermediate("u"), derive.parameter("c", initial=0.5)
@@ -119,3 +124,23 @@ def test_a_wrong_coefficient_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(SCHEMES, "heun", Scheme("heun", wrong, ""))
     assert slope("single", "heun") == pytest.approx(1, abs=0.15)
+
+
+# --- the example -----------------------------------------------------------------------------
+
+
+def test_the_example_prints_its_orders_and_draws_its_errors(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    main = importlib.import_module("convergence").main
+    result = CliRunner().invoke(main, ["--quick", "--plot", str(tmp_path / "p.png")])
+    assert result.exit_code == 0, result.output
+    for words in (r"heun.* (1\.9|2\.0)\d .* (0\.9|1\.0)\d ", r"rk4.* (3\.9|4\.0)\d "):
+        assert re.search(words, result.output), result.output
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_of_the_example_is_small_and_shown() -> None:
+    assert (EXAMPLES / "pictures" / "convergence.png").stat().st_size < 80_000
+    assert "pictures/convergence.png" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
