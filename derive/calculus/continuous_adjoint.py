@@ -106,7 +106,11 @@ def undiscretized(net: Network) -> Network:
                     f"continuous adjoint: readout {z.name[:-1]!r} of cell {c.name!r} depends on "
                     f"net input {loop[0]!r} at the same time; read it from the states"
                 )
-        cells.append(continuous.stated)
+        stated = continuous.stated
+        if stated.name != c.name:  # a network may call its cells otherwise
+            stated = copy.copy(stated)
+            stated.name = c.name
+        cells.append(stated)
     longer = sorted({int(v) for v in net.wiring.delay if v != 1})
     if longer:
         raise DerivationError(

@@ -89,6 +89,17 @@ def test_a_spec_and_the_library_will_do() -> None:
     assert derive.continuous_adjoint(network(derive.cells.leaky()))["gradient_tau"]
 
 
+def test_cells_have_the_names_their_network_gives_them() -> None:
+    cells = {
+        name: {"rates": {"y": f"-y/{i + 2} + s"}, "dt": 0.1, "units": [i]}
+        for i, name in enumerate(("slow", "fast"))
+    }
+    spec = network(discretize(RATE, 0.1)).to_spec()
+    del spec["cell"]
+    text = str(derive.continuous_adjoint({**spec, "cells": cells}))
+    assert "k with cell slow" in text and "k with cell fast" in text
+
+
 @pytest.mark.parametrize(
     ("net", "message"),
     [
