@@ -22,6 +22,7 @@ from sympy import Expr, Rational, Symbol
 from derive.calculus.notation import in_terminal
 from derive.errors import DerivationError
 from derive.network.continuous.schemes import SCHEMES, Rule, find
+from derive.network.continuous.stability import LinearStep
 
 DT = Symbol("Δt", positive=True)
 HIGHEST = 6
@@ -241,42 +242,13 @@ def order(scheme: str | Rule, problem: str = "smooth") -> Accuracy:
     )
 
 
-@dataclass(frozen=True)
-class ScalarStep:
-    """A step of ẏ = a·y + b in closed form."""
-
-    y: Expr = Symbol("y")
-    a: Expr = Symbol("a", nonzero=True)
-    rest: Expr = Symbol("b")
-    dt: Expr = DT
-
-    def rate(self, y: Expr) -> Expr:
-        """a·y + b."""
-        return self.a * y + self.rest
-
-    def linear(self, v: Expr) -> Expr:
-        """a·v."""
-        return self.a * v
-
-    def exp(self, v: Expr) -> Expr:
-        """exp(aΔt)·v."""
-        return sympy.exp(self.a * self.dt) * v
-
-    def phi(self, v: Expr) -> Expr:
-        """(exp(aΔt) − 1)/(aΔt)·v."""
-        return (sympy.exp(self.a * self.dt) - 1) / (self.a * self.dt) * v
-
-    def solve(self, h: Expr, v: Expr) -> Expr:
-        """v/(1 − ha)."""
-        return v / (1 - h * self.a)
-
-
 def solves(rule: Rule) -> bool:
     """Whether a step of ẏ = a·y + b, as a function of Δt, satisfies that equation exactly."""
-    step = ScalarStep()
+    a, y, b = Symbol("a", nonzero=True), Symbol("y"), Symbol("b")
+    step = LinearStep(a, sympy.exp, y, DT, b)
     reached = rule(step)
     left = sympy.diff(reached, DT) - step.rate(reached)
-    return bool(sympy.expand(left) == 0 and sympy.limit(reached, DT, 0) == step.y)
+    return bool(sympy.expand(left) == 0 and sympy.limit(reached, DT, 0) == y)
 
 
 # --- how it is written -----------------------------------------------------------------------

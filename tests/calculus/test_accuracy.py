@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sympy
 
-from derive.calculus.accuracy import HIGHEST, exact, order
+from derive.calculus.accuracy import HIGHEST, exact, order, solves
 from derive.errors import DerivationError, NetworkError
 from derive.network.continuous import SCHEMES
 
@@ -106,3 +106,9 @@ def test_what_is_no_scheme_is_refused() -> None:
         order("euler", "rough")
     with pytest.raises(NetworkError, match="no scheme 'rk5'"):
         order("rk5")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_only_zero_order_hold_solves_a_linear_equation(scheme: str) -> None:
+    assert solves(SCHEMES[scheme].rule) == (scheme == "exponential")
+    assert not solves(wrong_exponential)

@@ -29,12 +29,21 @@ TOLERANCE = 1e-6
 
 @dataclass
 class LinearStep:
-    """A step of ẏ = λy from 1 over Δt = 1, on arrays or symbols, with their ``exponential``.
+    """A step of ẏ = λy + b in closed form, on numbers, arrays or symbols.
 
-    ``rates`` counts how often a rule asks for the rate.
+    Attributes
+    ----------
+    slope : number
+        λ.
+    exponential : function
+        That of its arithmetic.
+    y, dt, rest : number
+        The start, Δt, and b.
+    rates : int
+        How often a rule asked for the rate.
     """
 
-    z: Any
+    slope: Any
     exponential: Callable[[Any], Any]
     y: Any = 1
     dt: Any = 1
@@ -42,25 +51,28 @@ class LinearStep:
     rates: int = 0
 
     def rate(self, y: Any) -> Any:
-        """λ·y."""
+        """λ·y + b."""
         self.rates += 1
-        return self.z * y
+        return self.slope * y + self.rest
 
     def linear(self, v: Any) -> Any:
         """λ·v."""
-        return self.z * v
+        return self.slope * v
 
     def exp(self, v: Any) -> Any:
-        """exp(λ)·v."""
-        return self.exponential(self.z) * v
+        """exp(λΔt)·v."""
+        return self.exponential(self.slope * self.dt) * v
 
     def phi(self, v: Any) -> Any:
-        """φ(λ)·v, which is asked for the rest only, and that is zero."""
-        return 0 * v
+        """(exp(λΔt) − 1)/(λΔt)·v; where b is 0 nothing is held, and λ may be 0 too."""
+        if not self.rest:
+            return 0 * v
+        z = self.slope * self.dt
+        return (self.exponential(z) - 1) / z * v
 
     def solve(self, h: Any, v: Any) -> Any:
         """v/(1 − hλ)."""
-        return v / (1 - h * self.z)
+        return v / (1 - h * self.slope)
 
 
 def growth(scheme: Scheme, z: Any) -> Any:
