@@ -122,6 +122,27 @@ def test_it_is_what_pearlmutters_equations_give() -> None:
     np.testing.assert_allclose(found.y0, -u[:2], atol=1e-8)
 
 
+def test_a_shared_weight_gathers_from_every_connection_that_carries_it() -> None:
+    tied = [(0, 2), derive.Connection(0, 1, weight="a"), derive.Connection(1, 0, weight="a")]
+    net = derive.Network(
+        discretize(OWN, 0.1), 2, 1, tied, derive.SquaredError([0, 1]), parameters={"tau": TAUS}
+    )
+    free = network("y")
+    theta, loose = net.init(2), free.init(0) * 0
+    at = {
+        (c.target, c.source): i for c, i in zip(free.connections, free.wiring.weight, strict=True)
+    }
+    weights = net.weight_matrix(theta)
+    for place, i in at.items():
+        loose[i] = weights[place]
+    loose[6:] = theta[-4:]
+    found = derive.continuous_adjoint(net).gradient(theta, x, target, SPAN).theta
+    every = derive.continuous_adjoint(free).gradient(loose, x, target, SPAN).theta
+    (shared,) = {i for c, i in zip(net.connections, net.wiring.weight, strict=True) if c.weight}
+    assert found[shared] == pytest.approx(every[at[0, 1]] + every[at[1, 0]], abs=1e-8)
+    assert derive.continuous_adjoint(net)["gradient_shared"].rule.endswith("the shared weight")
+
+
 # --- kernels tend to it ----------------------------------------------------------------------
 
 

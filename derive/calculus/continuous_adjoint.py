@@ -25,6 +25,7 @@ from derive.calculus import indexed as ix
 from derive.calculus.adjoint import bar
 from derive.calculus.derivation import Derivation
 from derive.calculus.form import Form, Unit, form_of
+from derive.calculus.gradients import shared_weights
 from derive.calculus.horizon import REALTIME
 from derive.calculus.indexed import Ordered, Slope, Total, collapse, i, j, k, l, t, t0, t1
 from derive.calculus.learned import Learned, learned
@@ -174,6 +175,7 @@ def continuous_derivation(net: Network) -> Derivation:
         _costates(sheet, u)
     for theta in learned(sheet.form):
         _gradient(sheet, theta)
+    shared_weights(sheet)
     kept: dict[Expr, None] = {ix.x[l, t]: None}
     for u in _flows(sheet):
         kept |= {u.places[y]: None for y in u.moving if y != u.output}
@@ -231,6 +233,7 @@ def _state(sheet: Sheet) -> None:
     state_objective(sheet)
     total = Integral(ix.J(t), SPAN)
     sheet.numbers["judged"] = sheet.add("J_total", Total(t0, t1), total, "definition")
+    sheet.horizon = replace(sheet.horizon, of=Total(t0, t1))
     rule = "definition: J(t), and each rate times its costate"
     sheet.add("H", H, ix.J(t) + sympy.Add(*added), rule)
 
@@ -268,45 +271,46 @@ def _net_inputs(sheet: Sheet, u: Flow) -> None:
 
 
 def _costates(sheet: Sheet, u: Flow) -> None:
-    """−ε̇ = ∂⁺H/∂y, and ε of a readout, which has no rate."""
-    span = "t = t₁…t₀"
-    for y in (*(v for v in u.local.old if v not in u.moving), *u.moving):
-        moving, output = y in u.moving, y == u.output
-        if not (moving or output):
-            continue
-        eps, name = u.eps(y)[k, t], u.name("eps" if output else f"eps({y.name})")
-        left, by = eps, u.places[y]
-        rule = "definition"
-        if moving:
-            left = dotted(u.eps(y))[k, t] / costate_sign()
-            total = sheet.numbers["judged"]
-            rule = (
-                f"Euler–Lagrange: ({total}) with (rate − {u.names[y]}{DOT})·ε added has nothing of "
-                "the change of it left"
-            )
-        sheet.add(name, left, Ordered(H, by), rule, u.where)
-        terms = terms_of(sheet, u, y) if moving else []
-        raw, found = chain(u, terms), u.lift(u.backward(y)) if moving else sympy.S.Zero
-        entered = [sheet.numbers[u, p.of] for p, _ in terms]
-        used = [number for _, number in terms]
-        if output:
-            brought = _brought_back(sheet)
-            raw, found = raw + ix.e[k, t] + brought[0], found + ix.e[k, t] + brought[1]
-            entered += [sheet.numbers["J"], *(sheet.numbers["s", s] for s in sheet.form.net_inputs)]
-            used += [sheet.numbers[f"d{s}_dx"] for s in sheet.form.net_inputs]
-        if entered:
-            rule = f"chain rule over everything it enters: {cited(*entered)}"
-            sheet.add(name, left, raw, rule, u.where)
-        rule = found_in(*used) if used else "it enters nothing"
-        sheet.add(name, left, found, rule, u.where, *([span] if moving else []))
-        if moving:
-            last = eps.xreplace({t: t1})
-            rule = "nothing follows from the last moment: ε times the change of y is left there"
-            sheet.add(f"{name}_last", last, sympy.S.Zero, rule, u.where)
+    """ε of a readout, which has no rate, then of the states, which have one."""
+    if u.output not in u.moving:
+        name = u.name("eps")
+        sheet.add(
+            name, u.eps(u.output)[k, t], Ordered(H, u.places[u.output]), "definition", u.where
+        )
+        _everything(sheet, u, u.output, name, u.eps(u.output)[k, t])
+    for y in u.moving:
+        eps, name = u.eps(y)[k, t], u.name("eps" if y == u.output else f"eps({y.name})")
+        left = dotted(u.eps(y))[k, t] / costate_sign()
+        rule = (
+            f"Euler–Lagrange: ({sheet.numbers['judged']}) with (rate − {u.names[y]}{DOT})·ε added "
+            "has nothing of the change of it left"
+        )
+        sheet.add(name, left, Ordered(H, u.places[y]), rule, u.where)
+        _everything(sheet, u, y, name, left, "t = t₁…t₀")
+        rule = "nothing follows from the last moment: ε times the change of y is left there"
+        sheet.add(f"{name}_last", eps.xreplace({t: t1}), sympy.S.Zero, rule, u.where)
     for y in u.moving:
         by, start = u.places[y].xreplace({t: t0}), u.eps(y)[k, t0]
         rule = "what is left of the integration by parts at t₀"
         sheet.add(u.name(f"gradient_{y.name}0"), Slope(Total(t0, t1), by), start, rule, u.where)
+
+
+def _everything(sheet: Sheet, u: Flow, y: Symbol, name: str, left: Expr, *ranges: str) -> None:
+    """∂⁺H by a state or readout: through the unit, the error, and the connections."""
+    terms = terms_of(sheet, u, y) if y in u.moving else []
+    raw, found = chain(u, terms), u.lift(u.backward(y)) if terms else sympy.S.Zero
+    entered = [sheet.numbers[u, p.of] for p, _ in terms]
+    used = [number for _, number in terms]
+    if y == u.output:
+        brought = _brought_back(sheet)
+        raw, found = raw + ix.e[k, t] + brought[0], found + ix.e[k, t] + brought[1]
+        entered += [sheet.numbers["J"], *(sheet.numbers["s", s] for s in sheet.form.net_inputs)]
+        used += [sheet.numbers[f"d{s}_dx"] for s in sheet.form.net_inputs]
+    if entered:
+        rule = f"chain rule over everything it enters: {cited(*entered)}"
+        sheet.add(name, left, raw, rule, u.where)
+    rule = found_in(*used) if used else "it enters nothing"
+    sheet.add(name, left, found, rule, u.where, *ranges)
 
 
 def _brought_back(sheet: Sheet) -> tuple[Expr, Expr]:
