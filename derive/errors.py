@@ -9,6 +9,10 @@ class DeriveError(Exception):
     """Base of every error of this package; raised by no layer itself."""
 
 
+class DeriveWarning(UserWarning):
+    """What was stated can be done, and is not likely to be meant."""
+
+
 class NetworkError(DeriveError, ValueError):
     """From ``network``: what was stated (a spec, a cell, a connection, an objective) is wrong."""
 

@@ -27,7 +27,7 @@ PIPELINE = (
     ("calculus",),
     ("program",),
     ("emit",),
-    ("build", "interpreted"),
+    ("build", "interpreted", "costate"),
     ("online",),
     ("settling",),
     ("kernel",),

@@ -179,6 +179,15 @@ class Terminal(Printer):  # type: ignore[misc]
             text += self.big_sum(place)
         return text + self.factor(body)
 
+    def _print_Integral(self, expr: Any) -> str:
+        ((index, low, high),) = expr.limits
+        ends = self._print(low), self._print(high)
+        return self.integral(self.factor(expr.function), self._print(index), *ends)
+
+    def integral(self, body: str, index: str, low: str, high: str) -> str:
+        """∫ of a body between two ends."""
+        return f"∫_{low}…{high} {body} d{index}"
+
     def place(self, index: Symbol, low: Expr, high: Expr, body: Expr) -> tuple[str, Expr]:
         """What a sum runs over, and its body; a factor T[k, t] narrows U to T(t)."""
         name = self._print(index)

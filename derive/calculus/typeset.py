@@ -18,6 +18,8 @@ WORDS = {
     "∪": r"\cup ", "∈": r"\in ", "…": r",\dots,", "𝒟": r"\mathcal{D}", "≥": r"\ge", "≤": r"\le",
     "≠": r"\ne", "−": "-", "′": "'",
 }  # fmt: skip
+DOT = "̇"
+"""The mark of a derivative by time, within a name."""
 NAMED = frozenset("exp log sin cos tan sinh cosh tanh max min arg".split())
 
 
@@ -32,6 +34,8 @@ class Latex(Terminal):
             return LETTERS[name]
         if name.endswith("*"):
             return f"{self.name(name[:-1])}^{{*}}"
+        if DOT in name:
+            return rf"\dot{{{self.name(name.replace(DOT, ''))}}}"
         plain = name.rstrip("′").replace("_", r"\_")
         return (plain if len(plain) == 1 else rf"\mathrm{{{plain}}}") + "'" * name.count("′")
 
@@ -80,6 +84,10 @@ class Latex(Terminal):
         below = first + (rf"\text{{ with cell {escaped}}}" if cell else "")
         above = f"^{{{last}}}" if last else ""
         return rf"\sum_{{{in_latex(below)}}}{above} "
+
+    def integral(self, body: str, index: str, low: str, high: str) -> str:
+        """∫ of a body between two ends."""
+        return rf"\int_{{{low}}}^{{{high}}} {body}\,\mathrm{{d}}{index}"
 
     def _print_KroneckerDelta(self, expr: Any) -> str:
         return rf"\mathbf{{1}}\{{{'='.join(sorted(self._print(v) for v in expr.args))}\}}"

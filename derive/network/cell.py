@@ -15,6 +15,8 @@ from derive.network.topology import finite, whole
 if TYPE_CHECKING:
     import sympy
 
+    from derive.network.continuous.discretize import Discretized
+
 RESERVED = frozenset({"w", "x", "y0", "theta", "target", "mask", "history"})
 
 PLAIN = "w*x"
@@ -259,6 +261,8 @@ class Cell:
         self.parameters = parameters
         self.output = output
         self._build = equations
+        self.discretized: Discretized | None = None
+        """What the cell was made from, if it comes from one in continuous time."""
         self._spec = spec
         self._free = free
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from derive.errors import NetworkError
-from derive.network.cell import Cell, Equations, ParameterDeclaration, plain
+from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.continuous import ContinuousCell, discretize
 from derive.network.expressions import parse, to_text
 from derive.network.topology import finite
 
@@ -77,32 +78,14 @@ def leaky(
         raise NetworkError(f"leaky: dt = {dt!r} exceeds tau = {tau!r}, so that the leak overshoots")
     f = activation_text(activation)
     shifted, biases = _with_bias(f, bias)
-    tau_ = ParameterDeclaration("tau", float(tau), trainable)
-    names = ["y", "s", "tau", *(p.name for p in biases)]
-    rate = parse(f"(-y + {shifted})/tau", names, "cell")
-
-    def build() -> Equations:
-        import sympy
-
-        from derive.network.continuous import forward_euler
-
-        symbols = {n: sympy.Symbol(n, real=True) for n in names}
-        y = symbols["y"]
-        return Equations(
-            forward_euler({y: rate.to_sympy(symbols)}, dt),
-            {},
-            (symbols["s"],),
-            tuple(symbols[n] for n in names[2:]),
-        )
-
-    return Cell._lazily(
+    unit = ContinuousCell.from_text(
+        {"y": f"(-y + {shifted})/tau"},
+        parameters=(ParameterDeclaration("tau", float(tau), trainable), *biases),
         name="leaky",
-        states=("y",),
-        intermediates=(),
-        ports=(plain("s"),),
-        parameters=(tau_, *biases),
-        output=None,
-        equations=build,
+    )
+    return discretize(
+        unit,
+        dt,
         spec=_spec(
             "leaky",
             activation=_short(f),

@@ -121,6 +121,7 @@ class Network:
         self.stages = stages_of(self.cells, self.cell_index, self.inputs, self.wiring)
         self._check_names()
         self.values = _values(parameters or {}, self.cells, self.cell_index)
+        _check_steps(self.cells, self.cell_index, self.values)
         self._stated_values = {k: v for k, v in (parameters or {}).items()}
         self.algorithm = dict(algorithm or {"name": "epochwise"})
 
@@ -451,3 +452,16 @@ def _values(
         here = ~np.isnan(values[name])
         values[name][here] = np.broadcast_to(numbers, here.shape)[here]
     return values
+
+
+def _check_steps(
+    cells: tuple[Cell, ...], cell_index: Integers, values: Mapping[str, Floats]
+) -> None:
+    """Whether Δt suits the values that units have, where these are not the declared ones."""
+    for i, c in enumerate(cells):
+        if c.discretized is None:
+            continue
+        units = np.flatnonzero(cell_index == i)
+        own = {p.name: values[p.name][units] for p in c.parameters}
+        if any((own[p.name] != p.initial).any() for p in c.parameters):
+            c.discretized.check(own, units)

@@ -16,6 +16,7 @@ from derive.files import write_whole
 from derive.network import topology
 from derive.network.bounds import LARGEST_BITS
 from derive.network.cell import PLAIN, Cell, NetInputDeclaration, ParameterDeclaration, plain
+from derive.network.continuous import ContinuousCell, discretize
 from derive.network.fixed import Fixed, fixed_weights
 from derive.network.identifiers import validate_identifier
 from derive.network.library import LIBRARY
@@ -31,6 +32,7 @@ TOP = (
 )  # fmt: skip
 CELL = (
     "library", "equations", "intermediates", "net_inputs", "parameters", "output", "name", "units",
+    "rates", "readouts", "dt", "scheme",
 )  # fmt: skip
 NETWORK = ("units", "inputs", "connections", "parameters")
 ALGORITHM = (
@@ -189,23 +191,46 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
                 )
         return LIBRARY[name](**arguments)
     check_keys(stated, CELL, where)
-    if "equations" not in stated:
-        raise NetworkError(f"{where}: give library = … or a table of equations")
-    states = texts(table(stated, "equations"), f"{where}.equations")
+    if ("equations" in stated) == ("rates" in stated):
+        raise NetworkError(
+            f"{where}: give library = …, or a table of equations, or a table of rates with dt"
+        )
     intermediates = texts(table(stated, "intermediates", {}), f"{where}.intermediates")
-    return Cell.from_text(
-        states,
-        intermediates=intermediates,
-        net_inputs=_net_inputs(stated.get("net_inputs", ["s"]), f"{where}.net_inputs"),
-        parameters=tuple(
+    declared: dict[str, Any] = {
+        "intermediates": intermediates,
+        "net_inputs": _net_inputs(stated.get("net_inputs", ["s"]), f"{where}.net_inputs"),
+        "parameters": tuple(
             _parameter(k, v, f"{where}.parameters.{k}")
             for k, v in table(stated, "parameters", {}).items()
         ),
-        output=stated.get("output"),
-        name=stated.get("name", "cell"),
-        where=f"{where}.equations",
-        spec={k: v for k, v in stated.items() if k != "units"},
+        "output": stated.get("output"),
+        "name": stated.get("name", "cell"),
+    }
+    spec = {k: v for k, v in stated.items() if k != "units"}
+    if "rates" in stated:
+        return _from_rates(stated, declared, spec, where)
+    for key in ("readouts", "dt", "scheme"):
+        if key in stated:
+            raise NetworkError(f"{where}.{key}: only beside rates; equations say the next value")
+    states = texts(table(stated, "equations"), f"{where}.equations")
+    return Cell.from_text(states, **declared, where=f"{where}.equations", spec=spec)
+
+
+def _from_rates(
+    stated: Mapping[str, Any], declared: dict[str, Any], spec: dict[str, Any], where: str
+) -> Cell:
+    """A cell in continuous time, discretised."""
+    unit = ContinuousCell.from_text(
+        texts(table(stated, "rates"), f"{where}.rates"),
+        readouts=texts(table(stated, "readouts", {}), f"{where}.readouts"),
+        **declared,
+        where=f"{where}.rates",
     )
+    dt = required(stated, "dt", where)
+    try:
+        return discretize(unit, dt, stated.get("scheme", "euler"), spec=spec)
+    except NetworkError as error:
+        raise NetworkError(f"{where}: {error}") from None
 
 
 def _net_inputs(stated: Any, where: str) -> tuple[NetInputDeclaration, ...]:

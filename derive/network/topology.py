@@ -386,7 +386,7 @@ def wire(connections: Any, places: Places) -> Wiring:
             f"{places.ports[target[i]][port[i]]!r} of unit {target[i]} with delay {delay[i]}; "
             "keep one, or give them different delays"
         )
-    own = [None] * target.size if labels is None else [labels[int(i)] for i in order]
+    own: list[Label] = [None] * target.size if labels is None else [labels[int(i)] for i in order]
     weight, names, values = _weights(own, fixed)
     return Wiring(target, port, source, delay, weight, None if labels is None else names, values)
 

@@ -92,10 +92,10 @@ def seeds_of(structure: Structure) -> Seeds:
     tables: dict[str, Any] = {}
     output_at, seed_of = structure.position(""), np.zeros(layout.n, dtype=np.int64)
     seed_column = np.zeros(int(first_seed[-1]), dtype=np.int64)
-    for g, row in zip(layout.groups, structure.rows, strict=True):
-        alive = needed[g.units] & any(v in row for v in g.local.computed)
+    for g, kept in zip(layout.groups, structure.rows, strict=True):
+        alive = needed[g.units] & any(v in kept for v in g.local.computed)
         tables[f"alive_{g.number}"] = np.flatnonzero(alive)
-        for i, v in enumerate(row):
+        for i, v in enumerate(kept):
             tables[f"seed_{g.number}_{_plain(v)}"] = first_seed[g.units] + i
             here = needed[g.units]
             seed_column[first_seed[g.units[here]] + i] = g.columns[v][here]

@@ -10,6 +10,7 @@ times.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +81,7 @@ class Rows:
 
 def rows_of(structure: Structure) -> Rows:
     """Lay the rows out, unit by unit, and add their tables to those of the layout."""
-    layout, w = structure.layout, structure.layout.net.wiring
-    carried = structure.carried
+    layout, carried = structure.layout, structure.carried
     pairs = sorted((k, b) for b, block in enumerate(structure.blocks) for k in block.units.tolist())
     row_of = {pair: r for r, pair in enumerate(pairs)}
     width = np.array([structure.blocks[b].parameters.size for _, b in pairs], dtype=np.int64)
@@ -102,40 +102,13 @@ def rows_of(structure: Structure) -> Rows:
         r = row_of[k, b]
         return int(start[r] + width[r] * position)
 
-    row_starts = {kind.number: layout.tables[kind.table("first")] for kind in layout.kinds}
     for g in layout.groups:
         for s, net_rows in g.rows.items():
             begins = dict(zip(g.units.tolist(), net_rows.tolist(), strict=True))
             for kind in layout.kinds_into(g, s):
-                first_of = row_starts[kind.number]
-                terms: dict[str, list[int]] = {"weight": [], "delay": [], "start": []}
-                terms["connection"] = []
-                own: dict[str, list[int]] = {"connection": []}
-                own |= {f"at{told(p)}": [] for p in kind.synapse.parameters}
-                term_first, own_first = [0], [0]
-                for k, b in pairs:
-                    if k in begins:
-                        block = structure.blocks[b]
-                        for place in range(first_of[begins[k]], first_of[begins[k] + 1]):
-                            c = int(kind.members[place])
-                            l = int(w.source[c])  # noqa: E741
-                            if structure.edges[c] and (l, b) in row_of:
-                                terms["weight"].append(int(w.weight[c]))
-                                terms["delay"].append(int(w.delay[c]))
-                                terms["start"].append(start_of(l, b, structure.heard_at[c]))
-                                terms["connection"].append(place)
-                            if structure.block_of_connection[c] == b:
-                                own["connection"].append(place)
-                                for p in kind.synapse.parameters:
-                                    index = place_in_theta(layout, c, p)
-                                    at = int(structure.place[index]) - block.first
-                                    own[f"at{told(p)}"].append(at)
-                    term_first.append(len(terms["weight"]))
-                    own_first.append(len(own["connection"]))
+                found = _kind_tables(structure, kind, begins, pairs, row_of, start_of)
                 name = f"{g.number}_{s.name}{kind.mark}"
-                tables[f"term_first_{name}"], tables[f"own_first_{name}"] = term_first, own_first
-                tables |= {f"term_{key}_{name}": v for key, v in terms.items()}
-                tables |= {f"own_{key}_{name}": v for key, v in own.items()}
+                tables |= {f"{key}_{name}": v for key, v in found.items()}
         for p, where in g.theta.items():
             at, own_first = [], [0]
             index_of = dict(zip(g.units.tolist(), where.tolist(), strict=True))
@@ -155,6 +128,42 @@ def rows_of(structure: Structure) -> Rows:
     tables["order"] = structure.order
     layout.tables.update({name: as_table(values) for name, values in tables.items()})
     return Rows(structure, int(start[-1]), int(width.max(initial=0)), len(pairs))
+
+
+def _kind_tables(
+    structure: Structure,
+    kind: Kind,
+    begins: dict[int, int],
+    pairs: list[tuple[int, int]],
+    row_of: dict[tuple[int, int], int],
+    start_of: Callable[[int, int, int], int],
+) -> dict[str, list[int]]:
+    """Of a kind's connections into one net input: those that bring p, and own weights, by row."""
+    layout, w = structure.layout, structure.layout.net.wiring
+    first_of = layout.tables[kind.table("first")]
+    found: dict[str, list[int]] = {
+        "term_first": [0], "term_weight": [], "term_delay": [], "term_start": [],
+        "term_connection": [], "own_first": [0], "own_connection": [],
+        **{f"own_at{told(p)}": [] for p in kind.synapse.parameters},
+    }  # fmt: skip
+    for k, b in pairs:
+        places = range(first_of[begins[k]], first_of[begins[k] + 1]) if k in begins else ()
+        for place in places:
+            c = int(kind.members[place])
+            source = int(w.source[c])
+            if structure.edges[c] and (source, b) in row_of:
+                found["term_weight"].append(int(w.weight[c]))
+                found["term_delay"].append(int(w.delay[c]))
+                found["term_start"].append(start_of(source, b, structure.heard_at[c]))
+                found["term_connection"].append(place)
+            if structure.block_of_connection[c] == b:
+                found["own_connection"].append(place)
+                for p in kind.synapse.parameters:
+                    at = int(structure.place[place_in_theta(layout, c, p)])
+                    found[f"own_at{told(p)}"].append(at - structure.blocks[b].first)
+        found["term_first"].append(len(found["term_weight"]))
+        found["own_first"].append(len(found["own_connection"]))
+    return found
 
 
 def told(p: Symbol) -> str:
