@@ -34,9 +34,12 @@ class Interpreted:
         if "start" in programs:
             self.STATE = state_size(programs)
 
-    def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
+    def forward(
+        self, theta: Any, x: Any, y0: Any = None, out: Any = None, history: Any = None
+    ) -> Any:
         """States of every step: y (T+1, N[, B])."""
         inputs, T, lanes = self.read(theta, x, y0)
+        inputs |= self.past(history, lanes)
         shape = (T + 1, len(self.net.states), *lanes)
         y = self.result("y", out, shape, inputs)
         with np.errstate(all="ignore"):
@@ -53,9 +56,11 @@ class Interpreted:
         y0: Any = None,
         wrt: Any = None,
         out: Any = None,
+        history: Any = None,
     ) -> Any:
         """J^total and its gradient; J is maximised."""
         inputs, T, lanes = self.read(theta, x, y0)
+        inputs |= self.past(history, lanes)
         inputs |= self.targets(target, mask, T, lanes)
         names, outs = self.wanted(wrt, out)
         shapes = {
@@ -81,14 +86,26 @@ class Interpreted:
             return J, results["theta"]
         return Gradient(J, *(results.get(name) for name in WRT))
 
-    def start(self, state: Any, y0: Any) -> None:
+    def past(self, history: Any, lanes: tuple[int, ...]) -> dict[str, Any]:
+        """The history, checked; zero if none is given."""
+        if not self.net.lookback:
+            return {}
+        shape = (self.net.lookback, len(self.net.states) + self.net.inputs, *lanes)
+        if history is None:
+            return {"history": np.zeros(shape, dtype=self.dtype)}
+        B = f", B={lanes[0]}" if lanes else ""
+        symbols = f"(D−1={shape[0]}, N+m={shape[1]}{B})"
+        return {"history": self._array("history", history, shape, symbols)}
+
+    def start(self, state: Any, y0: Any, history: Any = None) -> None:
         """Set the state to that before the first step."""
         states = len(self.net.states)
         shape, symbols = ((states, -1), "B") if self.batch else ((states,), "")
         y0 = self._array("y0", y0, shape, f"(N={states}, {symbols})".replace(", )", ",)"))
         kept = self._state("start", state, y0.shape[1:])
+        given = {"y0": y0, **self.past(history, y0.shape[1:])}
         with np.errstate(all="ignore"):
-            run(self.programs["start"], self.arithmetic, {"y0": y0}, {}, y0.shape[1:], kept)
+            run(self.programs["start"], self.arithmetic, given, {}, y0.shape[1:], kept)
 
     def targets(self, target: Any, mask: Any, T: int, lanes: tuple[int, ...]) -> dict[str, Any]:
         """Targets and mask, checked; without a mask one row of ones."""

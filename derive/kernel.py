@@ -103,7 +103,9 @@ class Kernel:
         made = {"dtype": self.dtype.name, "batch": self.batch, **self._made_with}
         return _made_again, (self.net.to_spec(), self.net.digest, self.algorithm, made)
 
-    def start(self, theta: Any, y0: Any = None, B: int | None = None) -> Online:
+    def start(
+        self, theta: Any, y0: Any = None, B: int | None = None, history: Any = None
+    ) -> Online:
         """Begin an online run: one step at a time, weights free to move between steps.
 
         Parameters
@@ -114,6 +116,8 @@ class Kernel:
             Initial state, zero if not given.
         B : int, optional
             Sequences of a batch; needed where ``y0`` does not tell.
+        history : (D−1, N+m[, B]) array, optional
+            As for :meth:`forward`.
 
         Returns
         -------
@@ -126,7 +130,7 @@ class Kernel:
         """
         from derive.online import Online
 
-        return Online(self, theta, y0, B)
+        return Online(self, theta, y0, B, history)
 
     def settle(
         self, theta: Any, x_t: Any, target_t: Any, mask_t: Any = None, y0: Any = None
@@ -165,7 +169,9 @@ class Kernel:
         online.step(x_t, target_t, mask_t)
         return self.module.relaxation
 
-    def forward(self, theta: Any, x: Any, y0: Any = None, out: Any = None) -> Any:
+    def forward(
+        self, theta: Any, x: Any, y0: Any = None, out: Any = None, history: Any = None
+    ) -> Any:
         """The states of every step; of a settling net the fixed points, one for each row of x.
 
         Parameters
@@ -178,6 +184,9 @@ class Kernel:
             Initial state, zero if not given.
         out : (T+1, N[, B]) array, optional
             Where to write the result.
+        history : (D−1, N+m[, B]) array, optional
+            What was before time 0, where the longest delay D reaches there: states, then inputs,
+            of times −(D−1) … −1. Zero if not given.
 
         Returns
         -------
@@ -189,7 +198,7 @@ class Kernel:
         TypeError, ValueError
             Naming the argument, its expected shape or type and the given one.
         """
-        return self.module.forward(theta, x, y0, out)
+        return self.module.forward(theta, x, y0, out, **self.past(history, x))
 
     def gradient(
         self,
@@ -200,13 +209,14 @@ class Kernel:
         y0: Any = None,
         wrt: Any = None,
         out: Any = None,
+        history: Any = None,
     ) -> Any:
         """J^total and its gradient. J is maximised: ascend along it.
 
         Parameters
         ----------
-        theta, x, y0
-            As for :meth:`forward`.
+        theta, x, y0, history
+            As for :meth:`forward`; no gradient is given by the history.
         target : (T, n_T[, B]) array
             target[t] is for y[t+1]; columns in the order of the objective's targets.
         mask : (T, n_T[, B]) array, optional
@@ -228,7 +238,27 @@ class Kernel:
         (J, g), or a named tuple (J, theta, x, y0) with None for what was not asked
             A batch sums J and the gradient by theta over B.
         """
-        return self.module.gradient(theta, x, target, mask, y0, wrt, out)
+        past = self.past(history, x)
+        return self.module.gradient(theta, x, target, mask, y0, wrt, out, **past)
+
+    def past(self, history: Any, x: Any) -> dict[str, Any]:
+        """A history as a keyword, where there is one; what reaches nowhere must be empty."""
+        if history is None:
+            return {}
+        if self.algorithm["name"] == "settling":
+            raise ValueError("history: a settling net forgets what was before; leave it out")
+        if self.net.lookback:
+            return {"history": history}
+        import numpy as np
+
+        width = len(self.net.states) + self.net.inputs
+        shape = (0, width, *np.shape(x)[2:])
+        if np.shape(history) != shape:
+            raise ValueError(
+                f"history: no delay of this network is longer than 1; expected {shape}, "
+                f"got {np.shape(history)}"
+            )
+        return {}
 
     @property
     def compiled(self) -> bool:

@@ -73,7 +73,14 @@ class Online:
     ...     online.learn(0.1)                      # theta += 0.1 * step.gradient, if there is one
     """
 
-    def __init__(self, kernel: Any, theta: Any, y0: Any = None, B: int | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        theta: Any,
+        y0: Any = None,
+        B: int | None = None,
+        history: Any = None,
+    ) -> None:
         if _offered(kernel.module, "step") is None:
             raise DerivationError(
                 f"algorithm {kernel.algorithm['name']!r} has no online form: it needs the whole "
@@ -92,7 +99,7 @@ class Online:
             state_numbers(int(kernel.module.STATE), self._B, kernel.dtype, kernel.compiled),
             kernel.dtype,
         )
-        self.kernel.module.start(self._memory, y0)
+        self._begin(y0, history)
         self._t = 0
         self._gradient: Any = None
 
@@ -229,9 +236,9 @@ class Online:
         self._t = state.t
         self._gradient = None if state.gradient is None else state.gradient.copy()
 
-    def reset(self, y0: Any = None) -> None:
+    def reset(self, y0: Any = None, history: Any = None) -> None:
         """Forget everything but the weights: time is 0 again, and the state ``y0``."""
-        self.kernel.module.start(self._memory, self._first(y0, self._B))
+        self._begin(self._first(y0, self._B), history)
         self._t, self._gradient = 0, None
 
     def copy(self) -> Online:
@@ -260,6 +267,10 @@ class Online:
     @property
     def _targets(self) -> tuple[int, ...]:
         return (len(self.kernel.net.objective.targets), *self._tail)
+
+    def _begin(self, y0: Any, history: Any) -> None:
+        """Set what is remembered; a batch's history has an axis more, as an x (T, m, B) has."""
+        self.kernel.module.start(self._memory, y0, **self.kernel.past(history, y0[np.newaxis]))
 
     def _first(self, y0: Any, B: int | None) -> Any:
         kernel, states = self.kernel, len(self.kernel.net.states)

@@ -15,11 +15,11 @@ Derived from the forward equations, not written by hand:
     e(t) = d - y   (units with a target, where there is one)
     dJ/dw(c) = sum over t of delta(t)*x(t - delay), c from x to s
 
-forward(theta, x, y0=None, out=None) -> y (T+1, N=8)
-gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None)
+forward(theta, x, y0=None, out=None, history=None) -> y (T+1, N=8)
+gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None, history=None)
     -> (J, dJ/dtheta (P=29,)), or with wrt a named tuple (J, theta, x, y0)
 
-x (T, m=2); target and mask (T, n_T=2) for units 6, 7; y0 (N=8).
+x (T, m=2); target and mask (T, n_T=2) for units 6, 7; y0 (N=8); history (D-1=4, N+m=10).
 J is maximised: ascend along the gradient. target[t] is for y[t+1], computed from x[t].
 theta: w(0, 0, 5), w(0, 7, 2), w(0, 8), w(1, 0), w(1, 4, 3), w(1, 9), w(2, 0), w(2, 1, 2), w(2, 8,
 4), w(3, 2)=w(4, 3), w(3, 3, 2), w(4, 9, 5), w(5, 2), w(5, 4), w(5, 5), w(6, 1, 5), w(6, 5), w(6,
@@ -169,6 +169,7 @@ cdef void forward_core(
     real_in theta,
     real_in x,
     real_in y0,
+    real_in history,
     real_out y,
     real_out z,
     Py_ssize_t T
@@ -257,6 +258,46 @@ cdef void forward_core(
     z[47] = 0
     z[48] = 0
     z[49] = 0
+    z[0] = history[0]
+    z[1] = history[1]
+    z[2] = history[2]
+    z[3] = history[3]
+    z[4] = history[4]
+    z[5] = history[5]
+    z[6] = history[6]
+    z[7] = history[7]
+    z[8] = history[8]
+    z[9] = history[9]
+    z[10] = history[10]
+    z[11] = history[11]
+    z[12] = history[12]
+    z[13] = history[13]
+    z[14] = history[14]
+    z[15] = history[15]
+    z[16] = history[16]
+    z[17] = history[17]
+    z[18] = history[18]
+    z[19] = history[19]
+    z[20] = history[20]
+    z[21] = history[21]
+    z[22] = history[22]
+    z[23] = history[23]
+    z[24] = history[24]
+    z[25] = history[25]
+    z[26] = history[26]
+    z[27] = history[27]
+    z[28] = history[28]
+    z[29] = history[29]
+    z[30] = history[30]
+    z[31] = history[31]
+    z[32] = history[32]
+    z[33] = history[33]
+    z[34] = history[34]
+    z[35] = history[35]
+    z[36] = history[36]
+    z[37] = history[37]
+    z[38] = history[38]
+    z[39] = history[39]
     z[40] = y0[0]
     z[41] = y0[1]
     z[42] = y0[2]
@@ -311,6 +352,7 @@ cdef void gradient_core(
     real_in target,
     real_in mask,
     real_in y0,
+    real_in history,
     real_out J,
     real_out grad_theta,
     real_out z,
@@ -408,6 +450,46 @@ cdef void gradient_core(
     z[47] = 0
     z[48] = 0
     z[49] = 0
+    z[0] = history[0]
+    z[1] = history[1]
+    z[2] = history[2]
+    z[3] = history[3]
+    z[4] = history[4]
+    z[5] = history[5]
+    z[6] = history[6]
+    z[7] = history[7]
+    z[8] = history[8]
+    z[9] = history[9]
+    z[10] = history[10]
+    z[11] = history[11]
+    z[12] = history[12]
+    z[13] = history[13]
+    z[14] = history[14]
+    z[15] = history[15]
+    z[16] = history[16]
+    z[17] = history[17]
+    z[18] = history[18]
+    z[19] = history[19]
+    z[20] = history[20]
+    z[21] = history[21]
+    z[22] = history[22]
+    z[23] = history[23]
+    z[24] = history[24]
+    z[25] = history[25]
+    z[26] = history[26]
+    z[27] = history[27]
+    z[28] = history[28]
+    z[29] = history[29]
+    z[30] = history[30]
+    z[31] = history[31]
+    z[32] = history[32]
+    z[33] = history[33]
+    z[34] = history[34]
+    z[35] = history[35]
+    z[36] = history[36]
+    z[37] = history[37]
+    z[38] = history[38]
+    z[39] = history[39]
     z[40] = y0[0]
     z[41] = y0[1]
     z[42] = y0[2]
@@ -660,6 +742,7 @@ cdef void gradient_all_core(
     real_in target,
     real_in mask,
     real_in y0,
+    real_in history,
     real_out J,
     real_out grad_theta,
     real_out grad_x,
@@ -759,6 +842,46 @@ cdef void gradient_all_core(
     z[47] = 0
     z[48] = 0
     z[49] = 0
+    z[0] = history[0]
+    z[1] = history[1]
+    z[2] = history[2]
+    z[3] = history[3]
+    z[4] = history[4]
+    z[5] = history[5]
+    z[6] = history[6]
+    z[7] = history[7]
+    z[8] = history[8]
+    z[9] = history[9]
+    z[10] = history[10]
+    z[11] = history[11]
+    z[12] = history[12]
+    z[13] = history[13]
+    z[14] = history[14]
+    z[15] = history[15]
+    z[16] = history[16]
+    z[17] = history[17]
+    z[18] = history[18]
+    z[19] = history[19]
+    z[20] = history[20]
+    z[21] = history[21]
+    z[22] = history[22]
+    z[23] = history[23]
+    z[24] = history[24]
+    z[25] = history[25]
+    z[26] = history[26]
+    z[27] = history[27]
+    z[28] = history[28]
+    z[29] = history[29]
+    z[30] = history[30]
+    z[31] = history[31]
+    z[32] = history[32]
+    z[33] = history[33]
+    z[34] = history[34]
+    z[35] = history[35]
+    z[36] = history[36]
+    z[37] = history[37]
+    z[38] = history[38]
+    z[39] = history[39]
     z[40] = y0[0]
     z[41] = y0[1]
     z[42] = y0[2]
@@ -1022,9 +1145,10 @@ cdef void gradient_all_core(
     grad_theta[27] = v_grad_b__6
     grad_theta[28] = v_grad_b__7
 
-def forward(theta, x, y0=None, out=None):
+def forward(theta, x, y0=None, out=None, history=None):
     """States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""
     cdef real *free_here
+    cdef real *p_history
     cdef real *p_theta
     cdef real *p_x
     cdef real *p_y
@@ -1040,20 +1164,25 @@ def forward(theta, x, y0=None, out=None):
         y0 = np.zeros((8,), dtype=DTYPE)
     else:
         y0 = _array("y0", y0, (8,), "(N=8,)")
-    y = _result("y", out, (T + 1, 8), (theta, x, y0))
+    if history is None:
+        history = np.zeros((4, 10), dtype=DTYPE)
+    else:
+        history = _array("history", history, (4, 10), "(D−1=4, N+m=10)")
+    y = _result("y", out, (T + 1, 8), (theta, x, y0, history))
     p_theta = _data(theta)
     p_x = _data(x)
     p_y0 = _data(y0)
+    p_history = _data(history)
     p_y = _data(y)
     work = _workspace((T + 5)*10)
     free_here = work
     w_z = free_here
     with nogil:
-        forward_core(p_theta, p_x, p_y0, p_y, w_z, T)
+        forward_core(p_theta, p_x, p_y0, p_history, p_y, w_z, T)
         _release(work)
     return y
 
-def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
+def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None, history=None):
     """J^total and its gradient; J is maximised.
 
     (J, dJ/dtheta), or with wrt=("theta", "x", "y0") a named tuple (J, theta, x, y0).
@@ -1062,6 +1191,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     cdef real *p_grad_theta
     cdef real *p_grad_x
     cdef real *p_grad_y0
+    cdef real *p_history
     cdef real *p_mask
     cdef real *p_target
     cdef real *p_theta
@@ -1079,6 +1209,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         y0 = np.zeros((8,), dtype=DTYPE)
     else:
         y0 = _array("y0", y0, (8,), "(N=8,)")
+    if history is None:
+        history = np.zeros((4, 10), dtype=DTYPE)
+    else:
+        history = _array("history", history, (4, 10), "(D−1=4, N+m=10)")
     target = _array("target", target, (T, 2), f"(T={T}, n_T=2)")
     cdef Py_ssize_t mask_step = 0 if mask is None else 1
     if mask is None:
@@ -1087,7 +1221,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         mask = _array("mask", mask, (T, 2), f"(T={T}, n_T=2)")
     cdef Py_ssize_t mask_rows = mask.shape[0]
     names, outs = _wanted(wrt, out)
-    read = (theta, x, target, mask, y0)
+    read = (theta, x, target, mask, y0, history)
     cdef real J = 0
     grad_theta = _result("theta", outs.get("theta"), (29,), read)
     if names == ("theta",):
@@ -1096,6 +1230,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         p_target = _data(target)
         p_mask = _data(mask)
         p_y0 = _data(y0)
+        p_history = _data(history)
         p_grad_theta = _data(grad_theta)
         work = _workspace((T + 5)*10 + 40)
         free_here = work
@@ -1103,7 +1238,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         free_here += (T + 5)*10
         w_delta = free_here
         with nogil:
-            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_delta, T, mask_step)
+            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, p_history, &J, p_grad_theta, w_z, w_delta, T, mask_step)
             _release(work)
         if wrt is None:
             return J, grad_theta
@@ -1117,6 +1252,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_target = _data(target)
     p_mask = _data(mask)
     p_y0 = _data(y0)
+    p_history = _data(history)
     p_grad_theta = _data(grad_theta)
     p_grad_x = _data(grad_x)
     p_grad_y0 = _data(grad_y0)
@@ -1126,6 +1262,6 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     free_here += (T + 5)*10
     w_delta = free_here
     with nogil:
-        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_delta, T, mask_step)
+        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, p_history, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_delta, T, mask_step)
         _release(work)
     return _only(names, Gradient(J, grad_theta, grad_x, grad_y0))

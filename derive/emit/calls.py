@@ -46,8 +46,30 @@ def _begin(net: Network, batch: bool) -> list[str]:
         f"    y0 = np.zeros(({states}{tail}{comma}), dtype=DTYPE)",
         "else:",
         f"    {_y0(states, batch)}",
+        *history(net, batch),
     ]
     return lines
+
+
+def history(net: Network, batch: bool) -> list[str]:
+    """The check of a history, where delays reach before time 0."""
+    if not net.lookback:
+        return []
+    D, width = net.lookback, len(net.states) + net.inputs
+    tail, B = (", B", ", B={B}") if batch else ("", "")
+    prefix = "f" if batch else ""
+    return [
+        "if history is None:",
+        f"    history = np.zeros(({D}, {width}{tail}), dtype=DTYPE)",
+        "else:",
+        f'    history = _array("history", history, ({D}, {width}{tail}), '
+        f'{prefix}"(D−1={D}, N+m={width}{B})")',
+    ]
+
+
+def with_history(net: Network) -> str:
+    """The argument, where there is one."""
+    return ", history=None" if net.lookback else ""
 
 
 def _y0(states: int, batch: bool) -> str:
@@ -63,12 +85,17 @@ def forward(net: Network, program: Program) -> str:
     call = prepared(program, "forward_core", {"y": f"(T + 1)*{states}"}, net)
     body = [
         *_begin(net, batch),
-        f'y = _result("y", out, (T + 1, {states}{tail}), (theta, x, y0))',
+        f'y = _result("y", out, (T + 1, {states}{tail}), (theta, x, y0{_read(net)}))',
         *call.lines,
         "return y",
     ]
     doc = ['"""States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""']
-    return function("def forward(theta, x, y0=None, out=None):", doc, body, call.pointers)
+    head = f"def forward(theta, x, y0=None, out=None{with_history(net)}):"
+    return function(head, doc, body, call.pointers)
+
+
+def _read(net: Network) -> str:
+    return ", history" if net.lookback else ""
 
 
 def gradient(net: Network, only: Program, everything: Program | None, algorithm: str) -> str:
@@ -89,7 +116,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         "cdef Py_ssize_t mask_rows = mask.shape[0]",
         "names, outs = _wanted(wrt, out)",
         *([] if everything is not None else _theta_only(algorithm)),
-        "read = (theta, x, target, mask, y0)",
+        f"read = (theta, x, target, mask, y0{_read(net)})",
         "cdef real J = 0",
         f'grad_theta = _result("theta", outs.get("theta"), ({net.size},), read)',
     ]
@@ -97,7 +124,8 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
     # Every array is checked before any is written to: a refused call leaves them as they were.
     zeroed = ["grad_theta[...] = 0"] if batch else []
     call = prepared(only, "gradient_core", accumulated, net)
-    head = "def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):"
+    more = with_history(net)
+    head = f"def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more}):"
     if everything is None:
         body += [
             *zeroed,
@@ -121,8 +149,8 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         *zeroed,
     ]
     outs = {**accumulated, "grad_x": f"T*{m}", "grad_y0": str(states)}
-    more = prepared(everything, "gradient_all_core", outs, net)
-    body += more.lines
+    whole = prepared(everything, "gradient_all_core", outs, net)
+    body += whole.lines
     body += [
         "return _only(names, Gradient(J, grad_theta, grad_x, grad_y0))",
     ]
@@ -132,7 +160,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         '(J, dJ/dtheta), or with wrt=("theta", "x", "y0") a named tuple (J, theta, x, y0).',
         '"""',
     ]
-    return function(head, doc, body, call.pointers | more.pointers)
+    return function(head, doc, body, call.pointers | whole.pointers)
 
 
 def _theta_only(algorithm: str) -> list[str]:
@@ -148,6 +176,7 @@ ROWS = {
     "target": "T*{n_T}",
     "mask": "mask_rows*{n_T}",
     "y0": "{states}",
+    "history": "{history}",
 }
 
 
@@ -175,6 +204,7 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
     lanes = program.lane_width > 1
     sizes = {
         "m": net.inputs, "n_T": len(net.objective.targets), "states": len(net.states),
+        "history": net.lookback*(len(net.states) + net.inputs),
     }  # fmt: skip
     rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
     scratch: list[tuple[str, str]] = []

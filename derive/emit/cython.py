@@ -95,7 +95,9 @@ def _docstring(net: Network, facts: Facts, programs: Mapping[str, Program]) -> s
         "",
         f"x (T, m={m}{B}); target and mask (T, n_T={n_T}{B}) for units {targets}"
         + (", …" if n_T > 20 else "")
-        + f"; y0 (N={states}{B}).",
+        + f"; y0 (N={states}{B})"
+        + (f"; history (D-1={net.lookback}, N+m={states + net.inputs}{B})" if net.lookback else "")
+        + ".",
         "J is maximised: ascend along the gradient. target[t] is for y[t+1], computed from x[t].",
         *_theta_lines(net),
     ]
@@ -106,9 +108,10 @@ def _docstring(net: Network, facts: Facts, programs: Mapping[str, Program]) -> s
 def _sequence_lines(net: Network, programs: Mapping[str, Program], B: str) -> list[str]:
     if "forward" not in programs:
         return []
+    more = calls.with_history(net)
     return [
-        f"forward(theta, x, y0=None, out=None) -> y (T+1, N={len(net.states)}{B})",
-        "gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None)",
+        f"forward(theta, x, y0=None, out=None{more}) -> y (T+1, N={len(net.states)}{B})",
+        f"gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more})",
         f"    -> (J, dJ/dtheta (P={net.size},)), or with wrt a named tuple (J, theta, x, y0)"
         + ("" if "gradient_all" in programs else "; by theta only, summed over steps"),
     ]
@@ -118,7 +121,8 @@ def _online_lines(net: Network, programs: Mapping[str, Program], B: str) -> list
     if "start" not in programs:
         return []
     P, size = net.size, "STATE" if not B else "STATE*LANES*⌈B/LANES⌉, aligned to 64 bytes"
-    lines = [f"start(state, y0): state is an array of {size} numbers"]
+    more = calls.with_history(net) if "relax" not in programs else ""
+    lines = [f"start(state, y0{more}): state is an array of {size} numbers"]
     if "relax" in programs:
         return [
             *lines,
@@ -149,15 +153,23 @@ def _theta_lines(net: Network) -> list[str]:
     if net.size > 64:
         return []
     labels: dict[int, str] = {}
+    several = any(len(cell.net_inputs) > 1 for cell in net.cells)
     for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
+        if c.fixed is not None:
+            continue
         delay = f", {c.delay}" if c.delay != 1 else ""
-        label = f"w({c.target}, {c.source}{delay})"
-        labels[i] = f"{labels[i]}={label}" if i in labels else label
+        into = f".{c.net_input}" if several else ""
+        own = {"w": i, **{p: int(at[i]) for p, at in net.connection_parameters.items()}}
+        for name, place in own.items():
+            label = f"{name}({c.target}{into}, {c.source}{delay})"
+            if place >= 0:
+                labels[place] = f"{labels[place]}={label}" if place in labels else label
     for p in net.parameters:
         if p.unit is not None:
             labels[p.start] = f"{p.name}({p.unit})"
     listed = ", ".join(labels[i] for i in sorted(labels))
-    return textwrap.wrap(f"theta: {listed}; w(target, source[, delay]).", 98)
+    into = ".net input" if several else ""
+    return textwrap.wrap(f"theta: {listed}; w(target{into}, source[, delay]).", 98)
 
 
 def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from derive.emit.calls import function, prepared, take
+from derive.emit.calls import function, history, prepared, take, with_history
 from derive.network.network import Network
 from derive.program.ir import Program
 
@@ -19,9 +19,12 @@ def start(net: Network, program: Program) -> str:
     else:
         given = [take("y0", [("N", states)], False)]
     call = prepared(program, "start_core", row_counts(net), net)
+    remembers = "history" in program.arrays
+    given += history(net, batch) if remembers else []
     body = [*given, take_state(batch), *call.lines]
     doc = ['"""Set the state to that before the first step."""']
-    return function("def start(state, y0):", doc, body, call.pointers)
+    head = f"def start(state, y0{with_history(net) if remembers else ''}):"
+    return function(head, doc, body, call.pointers)
 
 
 def take_state(batch: bool) -> str:
@@ -70,7 +73,9 @@ def row_counts(net: Network) -> dict[str, str]:
     n_T = str(len(net.objective.targets))
     return {
         "x": str(net.inputs), "target": n_T, "mask": n_T, "y": str(len(net.states)),
-        "y0": str(len(net.states)), "J": "1", "change": "1", "grad_theta": str(net.size),
+        "y0": str(len(net.states)),
+        "history": str(net.lookback*(len(net.states) + net.inputs)),
+        "J": "1", "change": "1", "grad_theta": str(net.size),
     }  # fmt: skip
 
 

@@ -195,6 +195,11 @@ class Network:
             (k, s) for k in range(self.units) for s in self.cells[self.cell_index[k]].states
         )
 
+    @property
+    def lookback(self) -> int:
+        """Steps before time 0 that delays reach to: rows of a history."""
+        return self.wiring.longest_delay - 1
+
     def columns(self, population: str) -> tuple[int, ...]:
         """The columns of ``y`` that hold the outputs of a population."""
         if population not in self.populations:

@@ -230,7 +230,8 @@ def run(
     Parameters
     ----------
     inputs : mapping of str to array
-        For each ``in`` array its values, of the array's shape (plus ``lanes`` where it is batched).
+        For each ``in`` array its values, of the array's shape (plus ``lanes`` where it is batched);
+        a history that is not given is zero.
     sizes : mapping of str to int
         T and its kind.
     lanes : tuple of int
@@ -243,7 +244,7 @@ def run(
     zero = arithmetic.number(sympy.Integer(0))
     memory: dict[str, Any] = {}
     for a in program.arrays.values():
-        if a.role == "in":
+        if a.role == "in" and (a.name in inputs or a.name != "history"):
             memory[a.name] = inputs[a.name]
         elif a.role == "state" and state is not None and a.name in state:
             memory[a.name] = state[a.name]

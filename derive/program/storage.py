@@ -38,8 +38,13 @@ def scalar(symbol: Symbol) -> Ref:
     return Ref(local_name(symbol))
 
 
-def arrays(layout: Layout, wanted: tuple[str, ...], tape: bool) -> dict[str, Array]:
-    """Declarations of the arrays an algorithm may use, caller's first, in the order of the call."""
+def arrays(
+    layout: Layout, wanted: tuple[str, ...], tape: bool, history: bool = True
+) -> dict[str, Array]:
+    """Declarations of the arrays an algorithm may use, caller's first, in the order of the call.
+
+    Where there is a y0 and delays reach before it, there is a history, unless told otherwise.
+    """
     net = layout.net
     T: tuple[Index, ...] = (Var("T"),)
     mask_rows: tuple[Index, ...] = (Var("mask_rows"),)
@@ -55,6 +60,7 @@ def arrays(layout: Layout, wanted: tuple[str, ...], tape: bool) -> dict[str, Arr
         Array("target", (*T, n_T), "in", True, "targets d"),
         Array("mask", (*mask_rows, n_T), "in", True, "1 where a target exists"),
         Array("y0", (states,), "in", True, "initial state"),
+        Array("history", (layout.pad, states + net.inputs), "in", True, "before time 0"),
         Array("y", (*y_rows, states), "out", True, "states"),
         Array("J", (), "out", True, "objective"),
         Array(
@@ -68,6 +74,8 @@ def arrays(layout: Layout, wanted: tuple[str, ...], tape: bool) -> dict[str, Arr
         Array("grad_x", (*T, net.inputs), "out", True, "gradient by x"),
         Array("grad_y0", (states,), "out", True, "gradient by y0"),
     ]
+    if "y0" in wanted and history and layout.pad:
+        wanted = (*wanted, "history")
     return {a.name: a for a in everything if a.name in wanted} | kept_arrays(layout, tape)
 
 

@@ -33,8 +33,8 @@ from derive.program.storage import SUM, ZERO, copy, in_order, scalar
 DELTA = Symbol("δ", real=True)
 
 
-def begin(layout: Layout) -> tuple[Statement, ...]:
-    """Nothing before time 0, and y0 at it."""
+def begin(layout: Layout, history: bool = True) -> tuple[Statement, ...]:
+    """What was before time 0, nothing unless a history says otherwise, and y0 at it."""
     row = layout.row(Var("r"), layout.pad)
     z0 = Loop(
         "r",
@@ -51,7 +51,24 @@ def begin(layout: Layout) -> tuple[Statement, ...]:
         (copy(Ref("z", (layout.row(0), column)), Ref("y0", (Var("l"),))),),
         "copy",
     )
-    return z0, start
+    if not (history and layout.pad):
+        return z0, start
+    states, r = len(layout.state_columns), Var("r")
+    row = layout.row(r, layout.pad)
+    past = Loop(
+        "r",
+        0,
+        layout.pad,
+        (
+            Loop("l", 0, states, (copy(Ref("z", (row, column)), Ref("history", (r, Var("l")))),),
+                 "copy"),
+            Loop("l", 0, layout.m,
+                 (copy(Ref("z", (row, plus(Var("l"), layout.n))),
+                       Ref("history", (r, plus(Var("l"), states)))),), "copy"),
+        ),
+        "copy",
+    )  # fmt: skip
+    return z0, past, start
 
 
 def advance(layout: Layout, t: Index, tape: bool) -> tuple[Statement, ...]:

@@ -43,7 +43,7 @@ def programs(
     longest = net.wiring.longest_delay
     layout = lay_out(net, Memory(longest + 1, 1, 1, one_step=True), teacher_forcing)
     return {
-        "start": _program("start", layout, (), ("y0",), sweep.begin(layout)),
+        "start": _program("start", layout, (), ("y0",), sweep.begin(layout, history=False)),
         "relax": relax(layout),
         "judge": judge(layout),
         "relax_back": relax_back(layout),
@@ -131,7 +131,7 @@ def _program(
     given: tuple[str, ...],
     body: tuple[Statement, ...],
 ) -> Program:
-    held = storage.arrays(layout, given, tape=layout.tape_width > 0)
+    held = storage.arrays(layout, given, tape=layout.tape_width > 0, history=False)
     held |= judgement.judge_arrays(layout)
     kept = storage.backward_arrays(layout)
     kept["before"] = Array("before", (layout.width,), "work", True, "ε one step of relaxing ago")
