@@ -35,6 +35,8 @@ _HOME = {
     "net_input": "derive.network.symbols",
     "intermediate": "derive.network.symbols",
     "parameter": "derive.network.symbols",
+    "source": "derive.network.symbols",
+    "weight": "derive.network.symbols",
     "target": "derive.network.symbols",
     "logistic": "derive.functions",
     "softplus": "derive.functions",

@@ -8,11 +8,13 @@ short for the same reason: what a program does at their edges it does at those o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from derive.errors import NetworkError
+from derive.network.cell import Cell
 from derive.network.network import Network
 from derive.network.objective import Objective
 from derive.network.topology import Connection, full
@@ -169,7 +171,8 @@ def _of_units(
     net: Network, units: list[int], m: int, groups: Groups
 ) -> tuple[Network, Groups, str]:
     n = len(units)
-    delays = np.unique(net.wiring.delay)[:DELAY].size
+    later = np.unique(net.wiring.delay[net.wiring.delay > 0])
+    delays = max(1, later[:DELAY].size)
     connections, wiring = _wiring(net, units, n, m, delays)
     apart = _groups(units, groups)
     targets = _targets(net, units)
@@ -187,7 +190,7 @@ def _of_units(
             if not np.isnan(values[units]).all()
         },
     )
-    original = np.unique(net.wiring.delay).tolist()
+    original = later.tolist()
     words = f"{_counts(little)} with the same cells and objective; {wiring}"
     if original and original != list(range(1, delays + 1)):
         shown = ", ".join(map(str, original[:3])) + (", …" if len(original) > 3 else "")
@@ -237,13 +240,11 @@ def _targets(net: Network, units: list[int]) -> list[int]:
 
 
 def _wiring(net: Network, units: list[int], n: int, m: int, delays: int) -> tuple[Any, str]:
-    ports = [net.cells[net.cell_index[k]].net_inputs for k in units]
     w = net.wiring
-    everywhere = sum(len(net.cells[c].net_inputs) for c in net.cell_index)
     if not w.size:
         return [], "no connections"
-    shared = w.weights < w.size
-    if w.size == everywhere * (net.units + net.inputs) and delays == 1 and not shared:
+    shared = w.weights + len(w.fixed) < w.size
+    if _is_full(net) and not shared:
         return full(), "fully connected"
     rows: list[tuple[int, int, int]] = []  # target, source, delay rank
     for k in range(n):
@@ -256,13 +257,70 @@ def _wiring(net: Network, units: list[int], n: int, m: int, delays: int) -> tupl
     if m and delays > 1:
         rows.append((0, n, delays))
     rows += [(n - 1, 0, d) for d in range(1, delays + 1)]
-    connections = []
-    for k, source, delay in sorted(set(rows)):
-        for s in ports[k]:
-            connections.append(Connection(k, source, delay, s))
-    if shared and len(connections) > 2:
-        for i in (0, len(connections) // 2, len(connections) - 1):
-            c = connections[i]
-            connections[i] = Connection(c.target, c.source, c.delay, c.net_input, "shared")
+    connections = _as_heard(net, units, sorted(set(rows)))
+    learnt = [i for i, c in enumerate(connections) if c.fixed is None]
+    if shared and len(learnt) > 2:
+        for i in (learnt[0], learnt[len(learnt) // 2], learnt[-1]):
+            connections[i] = replace(connections[i], weight="shared")
     text = "a ring with self-loops and shortcuts, inputs into the first unit only"
+    text += ", some heard in the same step" if any(c.delay == 0 for c in connections) else ""
+    text += ", some weights fixed" if len(learnt) < len(connections) else ""
     return connections, text + (", one weight shared by three connections" if shared else "")
+
+
+def _is_full(net: Network) -> bool:
+    """Whether the connections are those of ``connect.full()``."""
+    w = net.wiring
+    if len(w.fixed):
+        return False
+    expected, now = 0, np.zeros(w.size, dtype=bool)
+    of_target = net.cell_index[w.target]
+    counts = np.bincount(net.cell_index, minlength=len(net.cells))
+    for c, cell in enumerate(net.cells):
+        for p, port in enumerate(cell.ports):
+            having = [port.hears is None or port.hears in other.states for other in net.cells]
+            expected += int(counts[c]) * (int(counts[having].sum()) + net.inputs)
+            if port.delay == 0:
+                now |= (of_target == c) & (w.port == p) & (w.source < net.units)
+    return w.size == expected and bool((w.delay == np.where(now, 0, 1)).all())
+
+
+def _as_heard(net: Network, units: list[int], rows: list[tuple[int, int, int]]) -> list[Connection]:
+    """Connections into every net input of the chosen units that hear as these do.
+
+    Those that hear in the same step do so where that leads in no circle, the others by rank; and
+    where a net input has fixed weights every other one is.
+    """
+    w, n = net.wiring, len(units)
+    cells = [net.cells[net.cell_index[k]] for k in units]
+    of_target = net.cell_index[w.target]
+    found: list[Connection] = []
+    for k, source, delay in rows:
+        for p, port in enumerate(cells[k].ports):
+            if source < n and port.hears is not None and port.hears not in cells[source].states:
+                continue
+            here = (of_target == net.cell_index[units[k]]) & (w.port == p)
+            fixed = None
+            if (
+                (~w.learnt[here]).all()
+                and here.any()
+                or ((~w.learnt[here]).any() and len(found) % 2)
+            ):
+                fixed = 0.75 if (k + source) % 2 else -0.625
+            at_once = source < n and (w.delay[here] == 0).any()
+            c = Connection(k, source, delay, port.name, None, fixed)
+            if at_once and _in_order(cells, [*found, replace(c, delay=0)]):
+                c = replace(c, delay=0)
+            if not any((c.target, c.source, c.delay, c.net_input) ==
+                       (o.target, o.source, o.delay, o.net_input) for o in found):  # fmt: skip
+                found.append(c)
+    return found
+
+
+def _in_order(cells: list[Cell], connections: list[Connection]) -> bool:
+    """Whether the connections of delay 0 lead in no circle."""
+    try:
+        Network(cells, len(cells), 2, connections, Objective("d*y", [0]))
+    except NetworkError:
+        return False
+    return True

@@ -22,6 +22,7 @@ from derive.program.ir import (
     Ref,
     Statement,
     Var,
+    parts,
     plus,
     substituted,
 )
@@ -85,11 +86,15 @@ def transpose_weight(p: Program, net: Any) -> Program:
 
 
 def shift_time(s: Statement, around: Around) -> Body | None:
-    """Pair δ(τ) with x(τ) instead of x(τ−1)."""
+    """Pair δ(τ) with x(τ) instead of x(τ−1); what is heard in the same step, with that before."""
     if not isinstance(s, Assign) or not pairs(s, around):
         return None
-    later = read_elsewhere(s, "z", lambda r: Ref("z", (moved(r.index[0], 1), *r.index[1:])))
-    return (later,)
+
+    def shifted(r: Ref) -> Ref:
+        later = any(isinstance(i, Lookup) and is_delay(i.table) for i in parts(r.index[0]))
+        return Ref("z", (moved(r.index[0], 1 if later else -1), *r.index[1:]))
+
+    return (read_elsewhere(s, "z", shifted),)
 
 
 def flip_sign(s: Statement, around: Around) -> Body | None:
