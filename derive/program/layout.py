@@ -18,10 +18,8 @@ from sympy import Symbol
 
 from derive.calculus.adjoint import CellAdjoint, cell_adjoint
 from derive.calculus.partials import (
-    Injection,
     LocalSystem,
     Synapse,
-    injection,
     local_system,
     synapse,
 )
@@ -39,6 +37,7 @@ from derive.program.ir import (
     modulo,
     plus,
 )
+from derive.program.terms import Judging, place_terms
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Layout:
     net: Network
     groups: tuple[Group, ...]
     synapse: Synapse
-    injection: Injection
+    judging: Judging
     width: int  # columns of z
     tape_width: int
     row_count: int  # net inputs over all units
@@ -290,6 +289,10 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
             own_columns[first_state[group.units] + output] = own
         target_own = further[target_own]
         width += len(target_own)
+    own_of_unit = np.arange(net.units)
+    own_of_unit[list(net.objective.targets)] = target_own
+    judging = place_terms(net, own_of_unit)
+    tables.update(judging.tables)
     for group in groups:
         for kind, places in (
             ("column", group.columns),
@@ -322,7 +325,7 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
         net,
         tuple(groups),
         synapse(),
-        injection(net.objective),
+        judging,
         width,
         tape_width,
         rows,

@@ -112,7 +112,8 @@ def constants(layout: Layout) -> dict[str, Array]:
             if values.size and (values != values[0]).any():
                 name = f"fixed_{g.number}_{p.name}"
                 found[name] = Array(name, (g.size,), "const", meaning=p.name, values=values)
-    return found
+    judging = layout.judging.arrays()
+    return found | {name: a for name, a in judging.items() if a.role == "const"}
 
 
 SUM = Ref("sum")
@@ -127,7 +128,8 @@ def locals_of(layout: Layout) -> dict[str, Array]:
         symbols += (*g.adjoint.eps, *(e.symbol for e in g.adjoint.equations))
         for s in symbols:
             found[local_name(s)] = Array(local_name(s), (), "scalar", True)
-    return found
+    judging = layout.judging.arrays()
+    return found | {name: a for name, a in judging.items() if a.role == "scalar"}
 
 
 def copy(target: Ref, source: Ref) -> Assign:

@@ -148,7 +148,7 @@ def structure(layout: Layout, groups: Sequence[Sequence[int]] | None = None) -> 
     for source, targets in enumerate(ahead):
         for target in targets:
             back[target].add(source)
-    needed = _closure([1 << k for k in net.objective.targets if carried[k]], back)
+    needed = _closure([1 << k for k in layout.judging.units if carried[k]], back)
     reach = _reach(ahead)
     starts: dict[int, int] = {}
     for c in np.flatnonzero(entered & carried[w.target]).tolist():

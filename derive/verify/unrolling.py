@@ -15,6 +15,7 @@ from sympy import Expr, Symbol
 
 from derive.functions import Defined, relu, step
 from derive.network.network import Network
+from derive.verify.judged import StatedObjective
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Unrolled:
         The same as everything computed afterwards sees it: under teacher forcing d_k(t) stands
         where unit k has a target.
     terms : list of lists
-        ``terms[t − 1]`` are the terms of J(t), one for each target that is there.
+        ``terms[t − 1]`` are the terms of J(t): one for each target that is there, and those
+        without targets.
     """
 
     y: list[list[Expr]]
@@ -215,14 +217,9 @@ def unrolled(
                 row[column[k, name]] = expr.xreplace(here)
         y.append(row)
         seen.append(as_seen(row, t))
-    d, out = Symbol("d", real=True), Symbol("y", real=True)
-    summand = stated(net.objective.expression)
+    objective = StatedObjective(net)
     terms = [
-        [
-            mask[t - 1][j] * summand.xreplace({d: target[t - 1][j], out: y[t][outputs[k]]})
-            for j, k in enumerate(targets)
-            if mask[t - 1][j] != 0
-        ]
+        objective.written([y[t][at] for at in outputs], target[t - 1], mask[t - 1], theta)
         for t in range(1, steps + 1)
     ]
     return Unrolled(y, seen, terms)

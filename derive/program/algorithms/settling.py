@@ -102,6 +102,7 @@ def collect(layout: Layout) -> Program:
         storage.clear("grad_theta", (layout.net.size,)),
         *_with_error(layout),
         *_through(layout, gather=True),
+        *judgement.add_penalties(layout),
     )
     return _program("collect", layout, ("t", "u"), ("theta", "grad_theta"), body)
 
