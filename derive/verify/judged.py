@@ -121,7 +121,7 @@ class StatedObjective:
     def _values(
         self, term: Term, outputs: Any, target: Any, mask: Any, theta: Any, kind: Any
     ) -> tuple[dict[Symbol, Any], Any]:
-        """The values of a term's symbols, (T, units[, lanes]) or (parameters[, lanes]), and mask."""
+        """The values of a term's symbols, by time and unit or by parameter, and its mask."""
         of_theta = term.over == "parameters"
         places = term.entries(self.net) if of_theta else term.units_of(self.net.units)
         lanes = (1,) * (outputs.ndim - 2)

@@ -76,7 +76,8 @@ def judge(layout: Layout) -> Program:
         storage.clear("before", (layout.width,)),
         storage.clear("delta", (layout.longest, layout.row_count)),
     )
-    return _program("judge", layout, ("t",), ("target", "mask", "J"), body)
+    theta = ("theta",) if layout.judging.penalties else ()
+    return _program("judge", layout, ("t",), (*theta, "target", "mask", "J"), body)
 
 
 def relax_back(layout: Layout) -> Program:
