@@ -81,6 +81,10 @@ class Latex(Terminal):
         above = f"^{{{last}}}" if last else ""
         return rf"\sum_{{{in_latex(below)}}}{above} "
 
+    def largest(self, place: str) -> str:
+        """max over a place."""
+        return rf"\max_{{{in_latex(place)}}} "
+
     def _print_KroneckerDelta(self, expr: Any) -> str:
         return rf"\mathbf{{1}}\{{{'='.join(sorted(self._print(v) for v in expr.args))}\}}"
 

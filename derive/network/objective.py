@@ -103,8 +103,8 @@ class Term:
     def to_spec(self) -> dict[str, Any]:
         """The term as a table of a spec file."""
         spec: dict[str, Any] = {"J": self.read.text}
-        if self.units is not None:
-            spec[self.over] = list(self.units)
+        if self.over != "parameters":
+            spec[self.over] = "all" if self.units is None else list(self.units)
         if self.names:
             spec["parameters"] = list(self.names)
         if self.pools:
