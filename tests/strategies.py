@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -384,15 +385,18 @@ def simulate(
     return y, J
 
 
+@cache
+def _lambdified(expr: Any, letters: tuple[str, ...]) -> Any:
+    return sympy.lambdify([sympy.Symbol(name, real=True) for name in letters], expr, NUMPY)
+
+
 def judged(term: Term, net: Network, y: Any, target: Any, mask: Any, theta: Any) -> Any:
     """What one term says of one time."""
 
     def function(expr: Any) -> Any:
-        letters = ["d", "y", "w", *term.constants, *(p.name for p in term.pools)]
-        symbols = [sympy.Symbol(name, real=True) for name in letters]
-        return lambda **known: sympy.lambdify(symbols, expr, NUMPY)(
-            *(known.get(name, 0) for name in letters)
-        )
+        letters = ("d", "y", "w", *term.constants, *(p.name for p in term.pools))
+        body = _lambdified(expr, letters)
+        return lambda **known: body(*(known.get(name, 0) for name in letters))
 
     summand = function(term.expression)
     if term.over == "parameters":
