@@ -179,7 +179,8 @@ class Objective:
             got = " and ".join(given) or "none of them"
             raise NetworkError(f"{where}: give one of targets, units and parameters, got {got}")
         (kind,) = given
-        chosen, names = None, ()
+        chosen: tuple[int, ...] | None = None
+        names: tuple[str, ...] = ()
         if kind == "parameters":
             names = _names(over[kind], where)
         elif not (kind == "units" and isinstance(units, str) and units == "all"):

@@ -25,6 +25,7 @@ from derive.program.ir import (
     Index,
     Lookup,
     Loop,
+    Note,
     Operand,
     Ref,
     Role,
@@ -172,6 +173,8 @@ def _unit(
 def _pools(layout: Layout, term: Placed, t: Index) -> list[Statement]:
     """What is pooled over the units of a term, and J(t)'s derivative by each sum, last first."""
     body: list[Statement] = []
+    if term.partials.pools:
+        body.append(Note("what is pooled over units, then ∂J(t) by each sum"))
     for p in term.partials.pools:
         at = term.pool(p.symbol)
         reads = _reads(layout, term, t, p.expr)
@@ -238,10 +241,11 @@ def _over(term: Placed, body: tuple[Statement, ...], first: int = 0) -> Loop:
 
 def penalize(layout: Layout) -> tuple[Statement, ...]:
     """J += R(θ), the terms of J(t) in learned parameters."""
-    return tuple(
+    loops = [
         _over_entries(p, Assign(Ref("J"), p.partials.expr, _entry_reads(p, p.partials.expr), True))
         for p in layout.judging.penalties
-    )
+    ]
+    return (Note("terms of J(t) in learned parameters"), *loops) if loops else ()
 
 
 def add_penalties(layout: Layout) -> tuple[Statement, ...]:

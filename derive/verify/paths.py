@@ -58,9 +58,7 @@ def _constants(net: Network, form: Form, mask: Any, last: int, depends: Rows) ->
 def _errs(net: Network, mask: Any, first: int, last: int, rows: Rows) -> bool:
     outputs = output_columns(net)
     return any(
-        rows[t][outputs[k]]
-        for t in range(first + 1, last + 1)
-        for k in _judged(net, mask[t - 1])
+        rows[t][outputs[k]] for t in range(first + 1, last + 1) for k in _judged(net, mask[t - 1])
     )
 
 

@@ -212,9 +212,9 @@ class Algebra:
         part = _times(p, Fraction(content.denominator) / content / content.denominator)
         atom = self.atom(("exp", content.denominator, _key(part)))
         if apart:
-            c = _times(part, Fraction(1, content.denominator))
-            self.logarithms[_number(atom)] = c
-            self.logarithms[_number(self.inverse(atom))] = _times(c, -1)
+            exponent = _times(part, Fraction(1, content.denominator))
+            self.logarithms[_number(atom)] = exponent
+            self.logarithms[_number(self.inverse(atom))] = _times(exponent, -1)
         n = content.numerator
         return self.power(atom if n > 0 else self.inverse(atom), abs(n))
 

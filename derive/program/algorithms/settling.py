@@ -137,9 +137,7 @@ def _program(
     held |= judgement.judge_arrays(layout)
     kept = storage.backward_arrays(layout)
     kept["before"] = Array("before", (layout.width,), "work", True, "ε one step of relaxing ago")
-    held |= {
-        a.name: Array(a.name, a.shape, "state", a.batched, a.meaning) for a in kept.values()
-    }
+    held |= {a.name: Array(a.name, a.shape, "state", a.batched, a.meaning) for a in kept.values()}
     if name.startswith("relax"):
         held["change"] = Array("change", (), "out", True, "largest change")
     held |= storage.constants(layout) | storage.locals_of(layout)
