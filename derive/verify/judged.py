@@ -1,9 +1,7 @@
-"""J as stated: as symbols for proofs and as numbers for the other rungs.
+"""J as stated, among numbers, and where it has corners.
 
-It shares nothing with the calculus or with Programs, and has no derivative. A pool is what it is
-defined to be: the sum written out. The largest of several, which only shifts, is taken as 0 among
-symbols (any shift gives the same value; log Σ exp(y) is then the definition itself) and as the
-largest among numbers.
+It has no derivative of anything: a pool is the sum, or the largest, that it is defined to be. Among
+symbols J is written out in :mod:`derive.verify.unrolling`.
 """
 
 from __future__ import annotations
@@ -41,59 +39,6 @@ class StatedObjective:
     def column(self) -> dict[int, int]:
         """The column of target and mask of each unit that has targets."""
         return {k: j for j, k in enumerate(self.net.objective.targets)}
-
-    # --- as symbols ---------------------------------------------------------------------------
-
-    @cached_property
-    def _expressions(self) -> list[tuple[Expr, dict[str, Expr]]]:
-        from derive.verify.unrolling import stated
-
-        return [
-            (stated(t.expression), {p.name: stated(t.pooled(p)) for p in t.pools})
-            for t in self.terms
-        ]
-
-    def written(self, y: Any, target: Any, mask: Any, theta: Any) -> list[Expr]:
-        """The terms of one J(t) that are there.
-
-        Parameters
-        ----------
-        y : sequence of Expr
-            Each unit's output.
-        target, mask : sequence of Expr
-            By column; a mask entry is the number 0 or a symbol that is not zero.
-        """
-        found = []
-        for term, (expr, shares) in zip(self.terms, self._expressions, strict=True):
-            units, here = self._places(term)
-            if term.over == "parameters":
-                at = [{**fixed, W: theta[i]} for i, fixed in zip(units, here, strict=True)]
-                found += [expr.xreplace(values) for values in at]
-                continue
-            pools: dict[Symbol, Expr] = {}
-            at = [{**fixed, Y: y[k]} for k, fixed in zip(units, here, strict=True)]
-            for pool in term.pools:
-                share = shares[pool.name]
-                pools[pool.symbol] = sympy.S.Zero
-                if pool.kind == "sum":
-                    each = (share.xreplace({**pools, **values}) for values in at)
-                    pools[pool.symbol] = sympy.Add(*each)
-            for k, values in zip(units, at, strict=True):
-                if term.over == "units":
-                    found.append(expr.xreplace({**pools, **values}))
-                elif mask[j := self.column[k]] != 0:
-                    found.append(mask[j] * expr.xreplace({**pools, **values, D: target[j]}))
-        return found
-
-    def _places(self, term: Term) -> tuple[tuple[int, ...], list[dict[Symbol, Expr]]]:
-        """The units, or places in theta, of a term, and the constants of each."""
-        of_theta = term.over == "parameters"
-        places = term.entries(self.net) if of_theta else term.units_of(self.net.units)
-        values = {c: term.values(c, len(places)) for c in term.constants}
-        return places, [
-            {Symbol(c, real=True): sympy.Rational(v[i]) for c, v in values.items()}
-            for i in range(len(places))
-        ]
 
     # --- as numbers ---------------------------------------------------------------------------
 

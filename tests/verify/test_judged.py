@@ -21,11 +21,10 @@ from derive.network.objectives import (
 )
 from derive.verify import samples
 from derive.verify.forms import form_of
-from derive.verify.judged import StatedObjective
 from derive.verify.paths import is_approximate
 from derive.verify.polynomials import Algebra
 from derive.verify.stated import objective_value
-from derive.verify.unrolling import output_columns
+from derive.verify.unrolling import WrittenObjective, output_columns
 from derive.verify.witness import witnesses
 from tests.strategies import data, networks, simulate
 
@@ -56,7 +55,7 @@ def test_j_among_symbols_has_the_same_value(net: Network, seed: int) -> None:
     outputs = [sympy.Float(v, 30) for v in y[1, output_columns(net)]]
     given_ = [[sympy.Float(v, 30) if v else sympy.S.Zero for v in a]
               for a in (values.target[0], values.mask[0], values.theta)]  # fmt: skip
-    terms = StatedObjective(net).written(outputs, *given_)
+    terms = WrittenObjective(net).written(outputs, *given_)
     assert float(sympy.Add(*terms)) == pytest.approx(float(J), rel=1e-9, abs=1e-9)
 
 

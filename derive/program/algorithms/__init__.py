@@ -214,11 +214,6 @@ def settle(net: Network, algorithm: str | None, options: Options) -> dict[str, A
         told = f"algorithm.{key}" if algorithm is None and key not in options else key
         settled[key] = option.read(told, stated.get(key, option.default), net)
     known.check(settled)
-    if name == "settling" and any(net.objective.ends):
-        raise DerivationError(
-            "algorithm 'settling' takes each row as a pattern of its own, so no target is at the "
-            "end of a sequence; leave at = 'end' out of the objective"
-        )
     return {
         "name": name,
         **{k: v for k, v in settled.items() if v != known.options[k].default},
