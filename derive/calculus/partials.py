@@ -231,13 +231,22 @@ def injection(objective: Objective) -> Injection:
 
 
 def injected(term: Term) -> Injection:
-    """Differentiate a term by the output, and by what is pooled.
+    """Differentiate a term by the output, and by what is pooled: once for every reader.
 
     Raises
     ------
     DerivationError
         Where a term depends on the largest of several.
     """
+    if term not in _injections:
+        _injections[term] = _injected(term)
+    return _injections[term]
+
+
+_injections: WeakKeyDictionary[Term, Injection] = WeakKeyDictionary()
+
+
+def _injected(term: Term) -> Injection:
     expr = convention(term.expression)
     pools: list[Pooled] = []
     sums: list[Symbol] = []

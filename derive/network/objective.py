@@ -43,7 +43,7 @@ class Pool:
         return sympy.Symbol(self.name, real=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Term:
     """One expression, summed over units (or learned parameters) at each time.
 
