@@ -26,9 +26,10 @@ TAKEN = OWN | BARE | frozenset("pGhqrz")
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """One term, and what marks its units; ``mark`` is empty where there is one term."""
+    """One term, its number, and what marks its letters: nothing where it is alone."""
 
     term: Term
+    number: str
     mark: str
 
     def member(self, unit: Expr) -> Expr:
@@ -40,14 +41,14 @@ class Judged:
     @property
     def there(self) -> IndexedBase:
         """The units that have a target, by time."""
-        return IndexedBase(f"T{self.mark}", integer=True) if self.mark else ix.MEMBER
+        return IndexedBase(f"T{self.number}", integer=True)
 
     def among(self, unit: Expr) -> Expr:
         """1 for all units of the term; for a term over all units of the network 1 anyway."""
         if self.term.units is None and self.term.over == "units":
             return sympy.S.One
         letter = "Θ" if self.term.over == "parameters" else "U"
-        return IndexedBase(f"{letter}{self.mark or '₁'}", integer=True)[unit]
+        return IndexedBase(f"{letter}{self.number}", integer=True)[unit]
 
     def letter(self, name: str) -> str:
         """How a constant or a pool is written; that of a later term is told from an earlier's."""
@@ -85,7 +86,7 @@ def judged(form: Form) -> list[Judged]:
     numbers = "₀₁₂₃₄₅₆₇₈₉"
     marks = ["".join(numbers[int(c)] for c in str(i + 1)) for i in range(len(terms))]
     alone = len(terms) == 1
-    return [Judged(v, "" if alone else m) for v, m in zip(terms, marks, strict=True)]
+    return [Judged(v, m, "" if alone else m) for v, m in zip(terms, marks, strict=True)]
 
 
 def is_plain(form: Form) -> bool:
@@ -171,25 +172,27 @@ def _through_pools(sheet: Sheet, v: Judged, found: Injection, stated: int) -> No
         sheet.add(name, Slope(J(t), v.pool(p.symbol)), right, rule)
 
 
+ASIDE = IndexedBase("aside")
+
+
 def _errors(form: Form, v: Judged, found: Injection) -> list[Expr]:
     """What a term adds to e_k(t): of itself where it counts, and through its sums."""
     slope = form.output[l, t].diff(form.output[k, t])
-    parts = [(v.member, v.at(found.error, form, l))]
+    parts = [(v.member, v.at(found.error, form, k))]
     for p in found.pools:
         if p.by_output is not None:
-            parts.append((v.among, Slope(J(t), v.pool(p.symbol)) * v.at(p.by_output, form, l)))
+            parts.append((v.among, Slope(J(t), v.pool(p.symbol)) * v.at(p.by_output, form, k)))
     out = []
     for member, error in parts:
         if error == 0:
             continue
         one = member(k)
-        direct = collapse(Sum(member(l) * error * slope, (l, *ix.UNITS)), l)
-        if one == 1:
-            out.append(direct)
-            continue
+        # A sum would take the cases of an error apart, so it stands aside while the sum collapses.
+        direct = collapse(Sum(member(l) * ASIDE[l] * slope, (l, *ix.UNITS)), l)
+        direct = direct.xreplace({one: sympy.S.One, ASIDE[k]: error})
         # Where it counts the membership is 1, elsewhere 0 takes the whole expression away.
-        there = sympy.Eq(one, 1)
-        out.append(sympy.Piecewise((direct.xreplace({one: sympy.S.One}), there), (0, True)))
+        cases = ((direct, sympy.Eq(one, 1)), (0, True))
+        out.append(direct if one == 1 else sympy.Piecewise(*cases, evaluate=False))
     return out
 
 
@@ -237,14 +240,14 @@ def said_of_terms(form: Form) -> list[str]:
         return []
     said = []
     for v in judged(form):
-        units, mark = v.term.units, v.mark
+        units, number = v.term.units, v.number
         if v.term.over == "parameters":
-            said.append(f"Θ{mark or '₁'}: the learned {', '.join(v.term.names)}.")
-        elif units is not None and (v.term.over == "units" or v.term.pools or mark):
+            said.append(f"Θ{number}: the learned {', '.join(v.term.names)}.")
+        elif units is not None:
             listed = ", ".join(map(str, units[:8])) + ", …" * (len(units) > 8)
-            one = f"U{mark or '₁'}: the units {listed}"
-            if v.term.over == "targets" and mark:
-                one += f"; T{mark}(t): those of them with a target at t"
+            one = f"U{number}: the units {listed}"
+            if v.term.over == "targets":
+                one += f"; T{number}(t): those of them with a target at t"
             said.append(one + ".")
         for name, value in v.term.constants.items():
             if not isinstance(value, tuple):

@@ -188,6 +188,9 @@ class Terminal(Printer):  # type: ignore[misc]
             other = fellow(f, index)
             if other is not None:
                 return f"{name}∈G({self._print(other)})", body / f
+        if isinstance(body, sympy.Piecewise) and (common := _common_member(body, index)):
+            cases = [(value / common, condition) for value, condition in body.args]
+            return f"{name}∈{self.members(common)}", sympy.Piecewise(*cases)
         sets = {UNITS: "U", SIGNALS: "U∪I", DELAYS: "𝒟"}
         if (low, high) in sets:
             return f"{name}∈{sets[low, high]}", body
@@ -347,6 +350,14 @@ def is_member(expr: Any) -> bool:
     if not isinstance(expr, sympy.Indexed):
         return False
     return expr.base == MEMBER or bool(re.fullmatch("[TUΘ][₀-₉]+", str(expr.base.label)))
+
+
+def _common_member(cases: sympy.Piecewise, index: Symbol) -> Any:
+    """The membership of a term's units by which every case is multiplied; SymPy put it there."""
+    values = [set(sympy.Mul.make_args(value)) for value, _ in cases.args]
+    common = set.intersection(*values)
+    found = [f for f in common if is_member(f) and f.base != MEMBER and f.indices[0] == index]
+    return found[0] if len(found) == 1 else None
 
 
 def is_weight(expr: Any) -> bool:

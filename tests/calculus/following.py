@@ -77,7 +77,7 @@ class Follower(Evaluator):
     def _store_terms(self) -> None:
         """The units of each term of J, and its constants."""
         for v in judged(form_of(self.net)):
-            term, number = v.term, v.mark or "₁"
+            term, number = v.term, v.number
             for name, value in term.constants.items():
                 differ = value if isinstance(value, tuple) else ()
                 places = enumerate(term.units_of(self.net.units)) if differ else ()
@@ -87,10 +87,10 @@ class Follower(Evaluator):
                 continue
             for k in range(self.net.units):
                 self.value[f"U{number}", k] = int(k in term.units_of(self.net.units))
-            for j, k in enumerate(self.net.objective.targets if v.mark else ()):
+            for j, k in enumerate(self.net.objective.targets):
                 for t in range(self.end):
                     there = self.data.mask[t, j] if k in (term.units or ()) else 0
-                    self.value[f"T{v.mark}", k, t + 1] = there
+                    self.value[f"T{number}", k, t + 1] = there
 
     @property
     def ports(self) -> list[str]:

@@ -10,7 +10,7 @@ from derive.calculus.partials import injected, penalty
 from derive.errors import DerivationError
 from derive.network.network import Network
 from derive.network.objective import Objective, SquaredError
-from derive.network.objectives import Activity, SoftmaxCrossEntropy, WeightDecay
+from derive.network.objectives import Activity, Huber, SoftmaxCrossEntropy, WeightDecay
 
 SOFTMAX = {"c": ("max", "y"), "P": ("sum", "exp(y - c)")}
 
@@ -101,3 +101,17 @@ def test_latex_knows_the_new_letters() -> None:
     net = net_of(SoftmaxCrossEntropy([0, 1]) + WeightDecay(0.5))
     text = derive.differentiate(net, algorithm="epochwise").latex()
     assert r"\max_{" in text and "∈" not in text
+
+
+def test_latex_writes_numbers_of_terms_as_subscripts() -> None:
+    objective = SoftmaxCrossEntropy([0, 1]) + Activity("c*y", constants={"c": [1.0, 2.0, 3.0]})
+    text = derive.differentiate(net_of(objective + WeightDecay(0.5)), algorithm="epochwise").latex()
+    assert not set("₁₂₃Θ") & set(text)
+    assert r"\Theta_{3}" in text
+    assert "c_{2,k}" in text
+
+
+def test_cases_of_an_error_stand_within_the_units_it_is_of() -> None:
+    text = lines(Huber([2, 0], 0.5))
+    assert "Σ_{k∈T₁(t)} {" in text
+    assert "T_k" not in text and "1{k=l}" not in text.split("e_k(t) = {")[1].split("\n")[0]
