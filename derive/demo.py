@@ -47,7 +47,8 @@ def run(console: Console, complaints: Console, plot: Path) -> int:
     for cell in net.cells:
         for state, body in cell.equations.states.items():
             console.print(f"    {cell.name}: {state}(t+1) = {escape(str(body))}")
-    console.print(f"    J(t) = Σ over targets of {escape(str(net.objective.expression))}")
+    for term in net.objective.terms:
+        console.print(f"    J(t) = Σ over {term.over} of {escape(str(term.expression))}")
 
     _heading(console, "2  What follows: derived, with the rule for each step", "")
     console.print(escape(str(differentiate(net))))

@@ -93,6 +93,23 @@ class relu(Defined):
         return sympy.Piecewise((x, x > 0), (0, True))
 
 
+class greatest(Function):  # type: ignore[misc]
+    """The larger of two numbers, as a name: SymPy does not try to find out which it is.
+
+    SymPy's own Max compares its arguments with one another, and of long ones it finds nothing in
+    minutes. For quantities that only shift, whose derivative is never asked for.
+    """
+
+    nargs = 2
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """None: what only shifts is a constant of the calculus."""
+        raise TypeError("the largest of several only shifts; it has no derivative here")
+
+    def _eval_is_real(self) -> bool | None:
+        return True if all(a.is_extended_real for a in self.args) else None
+
+
 def derivative(function: type[Defined]) -> Expr:
     """d/dx of a defined function, in x and in v, the function's own value."""
     if function not in _derivatives:

@@ -73,7 +73,8 @@ class Interpreted:
             if name in names:
                 read = {**inputs, **results}
                 results[name] = self.result(name, outs.get(name), shapes[name], read)
-        sizes = {"T": T, "mask_step": 0 if mask is None else 1, "mask_rows": len(inputs["mask"])}
+        by_row = int(mask is not None or self._late)
+        sizes = {"T": T, "mask_step": by_row, "mask_rows": len(inputs["mask"])}
         which = "gradient" if names == ("theta",) else "gradient_all"
         with np.errstate(all="ignore"):
             r = run(self.programs[which], self.arithmetic, inputs, sizes, lanes)
@@ -107,14 +108,24 @@ class Interpreted:
         with np.errstate(all="ignore"):
             run(self.programs["start"], self.arithmetic, given, {}, y0.shape[1:], kept)
 
+    @property
+    def _late(self) -> bool:
+        """Whether some targets are at the end of a sequence, where no mask is given."""
+        return any(self.net.objective.ends)
+
     def targets(self, target: Any, mask: Any, T: int, lanes: tuple[int, ...]) -> dict[str, Any]:
-        """Targets and mask, checked; without a mask one row of ones."""
+        """Targets and mask, checked; without a mask one row of ones, or as the objective says."""
         n_T = len(self.net.objective.targets)
         B = f", B={lanes[0]}" if lanes else ""
         shape, symbols = (T, n_T, *lanes), f"(T={T}, n_T={n_T}{B})"
         target = self._array("target", target, shape, symbols)
         if mask is None:
-            return {"target": target, "mask": np.ones((1, n_T, *lanes), dtype=self.dtype)}
+            given = self.net.objective.default_mask(T if self._late else 1, self.dtype)
+            ones = np.ones((1, 1, *lanes), dtype=self.dtype)
+            return {
+                "target": target,
+                "mask": given.reshape(*given.shape, *(1,) * len(lanes)) * ones,
+            }
         return {"target": target, "mask": self._array("mask", mask, shape, symbols)}
 
     def wanted(self, wrt: Any, out: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -142,6 +153,7 @@ class Interpreted:
         shape = given["target"].shape
         if mask is None:
             given["mask"] = np.ones(shape, dtype=self.dtype)
+            given["mask"][list(self.net.objective.ends)] = 0
         else:
             given["mask"] = self._array("mask_t", mask, shape, symbols)
         return given

@@ -221,7 +221,8 @@ class Kernel:
             target[t] is for y[t+1]; columns in the order of the objective's targets.
         mask : (T, n_T[, B]) array, optional
             1 where a target exists. Where it is 0 the target is not read and may be NaN; other
-            values weight the term.
+            values weight the term. Without it all exist; those of a term stated with
+            ``at="end"`` at the last step only.
         wrt : tuple of {"theta", "x", "y0"}, optional
             With it the result is a named tuple.
         out : array or tuple of arrays, optional

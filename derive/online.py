@@ -116,7 +116,8 @@ class Online:
             Targets of the outputs computed from them. Left out, this step has none.
         mask_t : (n_T[, B]) array, optional
             1 where a target exists. Where it is 0 the target is not read, and under teacher
-            forcing the unit's own output is used.
+            forcing the unit's own output is used. Without it all exist, but for those of a term
+            stated with ``at="end"``: which step is the last is not known here.
 
         Returns
         -------

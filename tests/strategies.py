@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,15 @@ from derive.network import connect
 from derive.network.cell import Cell, NetInputDeclaration, ParameterDeclaration
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
-from derive.network.objective import Objective, SquaredError
+from derive.network.objective import Objective, SquaredError, Term
+from derive.network.objectives import (
+    AbsoluteError,
+    Activity,
+    Huber,
+    LogisticCrossEntropy,
+    SoftmaxCrossEntropy,
+    WeightDecay,
+)
 from derive.network.symbols import intermediate, net_input, parameter, state
 from derive.network.topology import Connection
 
@@ -195,6 +204,8 @@ def networks(
     objective: Objective = SquaredError(targets)
     if generator.random() < 0.5:
         objective = Objective(one_of(objectives), targets)
+    if generator.random() < 0.3:
+        objective = _judged_by(generator, n, rational, corners)
     connections: Any = []
     if wiring == "pattern":
         delay = int(generator.integers(1, longest_delay + 1))
@@ -206,7 +217,48 @@ def networks(
     elif wiring != "none":
         cells = cell if mixed else [cell] * n
         connections = _sparse(generator, cells, m, longest_delay, wiring == "shared")
+    net = Network(cell, n, m, connections, objective, name="drawn")
+    learned = sorted({p.name for p in net.parameters})
+    if not learned or generator.random() < 0.7:
+        return net
+    kept = [name for name in learned if generator.random() < 0.7] or learned
+    objective = objective + WeightDecay(0.125, kept)
     return Network(cell, n, m, connections, objective, name="drawn")
+
+
+def _judged_by(generator: np.random.Generator, n: int, rational: bool, corners: bool) -> Objective:
+    """A sum of terms: groups that pool, weighted targets, two terms on one unit, activity."""
+
+    def some() -> list[int]:
+        return generator.permutation(n)[: generator.integers(1, n + 1)].tolist()
+
+    def constants(units: list[int]) -> Any:
+        return (generator.integers(1, 9, len(units)) / 8).tolist()
+
+    terms: list[Callable[[list[int]], Objective]] = [
+        lambda units: SquaredError(units, constants(units)),
+        lambda units: Activity("-lam*y**2/2", units, {"lam": constants(units)}),
+        lambda units: Activity("-(y - M)**2/4", units, pools={"M": ("sum", "y/2")}),
+    ]
+    if not rational:
+        terms += [SoftmaxCrossEntropy, LogisticCrossEntropy]
+        terms.append(
+            lambda units: Objective(
+                "d*(V - S)",
+                units,
+                pools={
+                    "c": ("max", "y"),
+                    "P": ("sum", "exp(y - c)"),
+                    "S": ("sum", "y*exp(y - c)/P"),
+                    "V": ("sum", "y**2*exp(y - c)/P"),
+                },
+            )  # fmt: skip
+        )
+    if corners:
+        terms += [AbsoluteError, lambda units: Huber(units, constants(units))]
+    chosen = generator.permutation(len(terms))[: generator.integers(1, 4)]
+    objective = Objective.of(term for i in chosen for term in terms[i](some()).terms)
+    return objective if objective.targets else objective + SquaredError(some())
 
 
 def _sparse(
@@ -300,6 +352,7 @@ NUMPY = [
         "logistic": logistic_value,
         "softplus": lambda x: np.log(1 + np.exp(x)),
         "relu": lambda x: np.where(np.real(x) > 0, x, 0),
+        "step": lambda x: np.where(np.real(x) > 0, 1, 0),
         "Max": lambda *a: np.max(a),
     },
     "numpy",
@@ -319,7 +372,7 @@ def simulate(
     forced : bool
         Teacher forcing: after J(t) a target stands where the output did, for all that follows.
     only : list of int, optional
-        The units that are simulated and judged; the states of the others are those of ``given``.
+        The units that are simulated; the states of the others are those of ``given``.
     """
     theta, x, target, mask, y0 = values
     kind = np.result_type(theta, x, y0, float)
@@ -403,12 +456,47 @@ def simulate(
             if mask[t, j]:
                 output = net.cells[net.cell_index[k]].output
                 signal[t + 1, columns[k, output]] = target[t, j]
-    d, out = sympy.symbols("d y", real=True)
-    term = sympy.lambdify([d, out], net.objective.expression, NUMPY)
-    J = 0
-    for t in range(len(x)):
-        for j, k in enumerate(net.objective.targets):
-            if mask[t, j] and (only is None or k in only):
-                output = net.cells[net.cell_index[k]].output
-                J = J + term(target[t, j], y[t + 1, columns[k, output]])
+    outputs = [columns[k, net.cells[net.cell_index[k]].output] for k in range(net.units)]
+    J: Any = 0
+    for term in net.objective.terms:
+        if term.over == "parameters" and only is not None and 0 not in only:
+            continue  # counted with the first of several groups
+        for t in range(len(x)):
+            J = J + judged(term, net, y[t + 1, outputs], target[t], mask[t], theta)
     return y, J
+
+
+@cache
+def _lambdified(expr: Any, letters: tuple[str, ...]) -> Any:
+    return sympy.lambdify([sympy.Symbol(name, real=True) for name in letters], expr, NUMPY)
+
+
+def judged(term: Term, net: Network, y: Any, target: Any, mask: Any, theta: Any) -> Any:
+    """What one term says of one time."""
+
+    def function(expr: Any) -> Any:
+        letters = ("d", "y", "w", *term.constants, *(p.name for p in term.pools))
+        body = _lambdified(expr, letters)
+        return lambda **known: body(*(known.get(name, 0) for name in letters))
+
+    summand = function(term.expression)
+    if term.over == "parameters":
+        fixed = {name: value for name, value in term.constants.items()}
+        places = [i for p in net.parameters if p.name in term.names for i in range(p.start, p.stop)]
+        return sum(summand(w=theta[i], **fixed) for i in places)
+    units = term.units if term.units is not None else range(net.units)
+    each = [
+        {c: v[i] if isinstance(v, tuple) else v for c, v in term.constants.items()} | {"y": y[k]}
+        for i, k in enumerate(units)
+    ]
+    pools: dict[str, Any] = {}
+    for pool in term.pools:
+        shares = [function(term.pooled(pool))(**known, **pools) for known in each]
+        pools[pool.name] = max(map(np.real, shares)) if pool.kind == "max" else sum(shares)
+    J: Any = 0
+    for k, known in zip(units, each, strict=True):
+        if term.over == "units":
+            J = J + summand(**known, **pools)
+        elif mask[j := net.objective.targets.index(k)]:
+            J = J + summand(**known, **pools, d=target[j])
+    return J

@@ -19,8 +19,9 @@ from sympy import Expr, Indexed, Sum, Symbol
 from derive.calculus import indexed as ix
 from derive.calculus.form import Unit
 from derive.calculus.indexed import Slope, collapse, k, l, q, rho, t, tau
+from derive.calculus.judging import by_itself
 from derive.calculus.learned import Learned, learned
-from derive.calculus.notation import is_sensitivity, is_tiered, is_weight
+from derive.calculus.notation import is_member, is_sensitivity, is_tiered, is_weight
 from derive.calculus.recursion import eps_name, found_in
 from derive.calculus.sensitivities import (
     Entering,
@@ -41,10 +42,11 @@ def at_rest(expr: Expr) -> Expr:
     settled: dict[Expr, Expr] = {ix.J(t): Symbol("J")}
     for v in expr.atoms(Indexed):
         name, bar, tiers = str(v.base.label).partition("|")
-        if v.base in TIMELESS:
+        if v.base in TIMELESS or is_member(v):
             settled[v] = v.base[v.indices[0]]
         elif is_tiered(v) or (len(v.indices) == 2 and not is_weight(v) and name[0] not in "εδ"):
             settled[v] = ix.signal(f"{name}*{bar}{tiers}")[v.indices[:-1]]
+    settled |= {v: v.args[0] for v in expr.atoms(ix.Pool)}
     return expr.xreplace(settled)
 
 
@@ -126,6 +128,7 @@ def eliminate(sheet: Sheet, balances: Balances) -> None:
         name = f"gradient_{theta.name}"
         left_over = (Sum(b.multiplier * _without_p(b.right), (k, *b.domain)) for b in found)
         total = sympy.Add(*(collapse(v, k) for v in left_over if v.function != 0))
+        total += by_itself(sheet, theta)
         rule = f"what is left of ({added[theta]}); the Kronecker delta collapses its sum"
         sheet.add(name, sheet.step(name).left, total, rule, *theta.ranges)
 

@@ -12,6 +12,7 @@ from derive.calculus import indexed as ix
 from derive.calculus.forcing import unforced_at_start
 from derive.calculus.form import Unit
 from derive.calculus.indexed import Change, Slope, collapse, i, j, k, t0, tau
+from derive.calculus.judging import by_itself, by_itself_shared
 from derive.calculus.learned import Learned, learned, learned_weights
 from derive.calculus.notation import in_terminal
 from derive.calculus.recursion import brought_back, chain, eps_name, found_in, put_in, terms_of
@@ -99,6 +100,9 @@ def _gradient(sheet: Sheet, theta: Learned, before: Before | None) -> None:
         raw, ranges = collapse(raw, k), theta.ranges
     rule = f"chain rule over everything it enters: {one.entered}"
     found, rule_found, sign = one.over(*horizon.steps), one.rule, "="
+    if itself := by_itself(sheet, theta):
+        raw, found = raw + itself, found + itself
+        rule += ", and J itself"
     if before is not None:
         raw, found = raw + before.adds(theta), found + before.adds(theta)
         rule += f", and through what the window starts from, with {cited(*before.numbers)}"
@@ -121,6 +125,9 @@ def shared_weights(sheet: Sheet) -> None:
     carries = theta[ix.Carried(*at)].diff(theta[ix.a])
     terms = [Sum(carries * Slope(total, w[at]), *limits) for _, w, _ in form.net_inputs.values()]
     rule = "chain rule over every connection that carries the shared weight"
+    if itself := by_itself_shared(sheet):
+        terms.append(itself)
+        rule += ", and J itself"
     sheet.add("gradient_shared", Slope(total, theta[ix.a]), sympy.Add(*terms), rule)
 
 

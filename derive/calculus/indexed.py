@@ -48,6 +48,18 @@ class Total(Function):  # type: ignore[misc]
     nargs = 2
 
 
+class Pool(Function):  # type: ignore[misc]
+    """P(t): a quantity that an objective pools over units, by its letter."""
+
+    nargs = 2
+
+
+class Largest(Function):  # type: ignore[misc]
+    """max over l of a quantity: the quantity, 1 for the units it is over, and l."""
+
+    nargs = 3
+
+
 class Slope(Function):  # type: ignore[misc]
     """∂a/∂b: a derivative by name, through the one equation that gives a."""
 

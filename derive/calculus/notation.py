@@ -192,11 +192,14 @@ class Terminal(Printer):  # type: ignore[misc]
         """What a sum runs over, and its body; a factor T[k, t] narrows U to T(t)."""
         name = self._print(index)
         for f in sympy.Mul.make_args(body):
-            if isinstance(f, sympy.Indexed) and f.base == MEMBER and f.indices[0] == index:
+            if is_member(f) and f.indices[0] == index:
                 return f"{name}∈{self.members(f)}", body / f
             other = fellow(f, index)
             if other is not None:
                 return f"{name}∈G({self._print(other)})", body / f
+        if isinstance(body, sympy.Piecewise) and (common := _common_member(body, index)):
+            cases = [(value / common, condition) for value, condition in body.args]
+            return f"{name}∈{self.members(common)}", sympy.Piecewise(*cases)
         sets = {UNITS: "U", SIGNALS: "U∪I", DELAYS: "𝒟"}
         if (low, high) in sets:
             return f"{name}∈{sets[low, high]}", body
@@ -211,7 +214,21 @@ class Terminal(Printer):  # type: ignore[misc]
 
     def members(self, member: Any) -> str:
         """The set T(t) that a membership T[k, t] is one of."""
-        return f"T({self._print(member.indices[1])})" if len(member.indices) > 1 else "T"
+        name = self.name(str(member.base.label))
+        return f"{name}({self._print(member.indices[1])})" if len(member.indices) > 1 else name
+
+    def _print_Largest(self, expr: Any) -> str:
+        value, member, index = expr.args
+        place, _ = self.place(index, *UNITS, member)
+        return self.largest(place) + self.factor(value)
+
+    def largest(self, place: str) -> str:
+        """max over a place."""
+        return f"max_{{{place}}} "
+
+    def _print_Pool(self, expr: Any) -> str:
+        name, time = expr.args
+        return f"{self._print(name)}({self._print(time)})"
 
     # --- leaves -------------------------------------------------------------------------------
 
@@ -313,7 +330,7 @@ class Terminal(Printer):  # type: ignore[misc]
         return name
 
     def _print_Relational(self, expr: Any) -> str:
-        if isinstance(expr.lhs, sympy.Indexed) and expr.lhs.base == MEMBER:
+        if is_member(expr.lhs):
             return f"{self._print(expr.lhs.indices[0])}∈{self.members(expr.lhs)}"
         signs = {"==": "=", ">=": "≥", "<=": "≤", "!=": "≠"}
         sign = signs.get(expr.rel_op, str(expr.rel_op))
@@ -335,6 +352,21 @@ class Terminal(Printer):  # type: ignore[misc]
     def emptyPrinter(self, expr: Any) -> str:  # noqa: N802 - SymPy's name
         """What has no rule of its own is written as SymPy does."""
         return str(expr)
+
+
+def is_member(expr: Any) -> bool:
+    """Whether an indexed quantity says that a unit is in a set: T, T₁, U₁, Θ₁."""
+    if not isinstance(expr, sympy.Indexed):
+        return False
+    return expr.base == MEMBER or bool(re.fullmatch("[TUΘ][₀-₉]+", str(expr.base.label)))
+
+
+def _common_member(cases: sympy.Piecewise, index: Symbol) -> Any:
+    """The membership of a term's units by which every case is multiplied; SymPy put it there."""
+    values = [set(sympy.Mul.make_args(value)) for value, _ in cases.args]
+    common = set.intersection(*values)
+    found = [f for f in common if is_member(f) and f.base != MEMBER and f.indices[0] == index]
+    return found[0] if len(found) == 1 else None
 
 
 def is_weight(expr: Any) -> bool:

@@ -8,16 +8,18 @@ out to be 1 − y²: nobody stated it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import sympy
 from sympy import Expr, Symbol
 
-from derive.functions import convention
+from derive.errors import DerivationError
+from derive.functions import convention, step
 from derive.network.cell import Cell
-from derive.network.objective import Objective
+from derive.network.objective import Objective, Pool, Term
 
 NEXT = "⁺"
 """Ends the name of a state's next value; no identifier has it, so no user's name can collide."""
@@ -201,14 +203,152 @@ DESIRED, OUTPUT = Symbol("d", real=True), Symbol("y", real=True)
 
 
 @dataclass(frozen=True)
+class Pooled:
+    """A quantity over all units of a term, and its partials by what each unit adds.
+
+    ``by_output`` and ``by_pool`` are None for the largest of several: it only shifts, and is a
+    constant of the calculus.
+    """
+
+    symbol: Symbol
+    expr: Expr
+    """What it is the sum, or the largest, of."""
+    by_output: Expr | None = None
+    by_pool: Mapping[Symbol, Expr] = field(default_factory=dict)
+    """By the sums before it."""
+
+    @property
+    def shifts(self) -> bool:
+        """Whether it is the largest of several."""
+        return self.by_output is None
+
+
+@dataclass(frozen=True)
 class Injection:
-    """One unit's term of J(t), and e = its derivative by the output."""
+    """One unit's term of J(t), and e = its derivative by the output.
+
+    Where there are pools, ``error`` is the derivative with them held, and e has besides, for each
+    sum P, (Σ_j ∂term_j/∂P)·∂P/∂y: the chain rule, in the reverse of the order they stand in.
+    """
 
     expr: Expr
     error: Expr
+    pools: tuple[Pooled, ...] = ()
+    by_pool: Mapping[Symbol, Expr] = field(default_factory=dict)
 
 
 def injection(objective: Objective) -> Injection:
-    """Differentiate the objective's summand by the output: e_k(t)."""
-    expr = convention(objective.expression)
-    return Injection(expr, convention(sympy.diff(expr, OUTPUT)))
+    """Differentiate the summand of an objective with one term by the output: e_k(t)."""
+    return injected(objective.only)
+
+
+def injected(term: Term) -> Injection:
+    """Differentiate a term by the output, and by what is pooled: once for every reader.
+
+    Raises
+    ------
+    DerivationError
+        Where a term depends on the largest of several.
+    """
+    if term not in _injections:
+        _injections[term] = _injected(term)
+    return _injections[term]
+
+
+_injections: WeakKeyDictionary[Term, Injection] = WeakKeyDictionary()
+
+
+def _injected(term: Term) -> Injection:
+    expr = convention(term.expression)
+    pools: list[Pooled] = []
+    sums: list[Symbol] = []
+    for pool in term.pools:
+        share = convention(term.pooled(pool))
+        if pool.kind == "max":
+            prove_shift(term, pool)
+            pools.append(Pooled(pool.symbol, share))
+            continue
+        by = {p: slope for p in sums if (slope := _slope(share, p)) != 0}
+        pools.append(Pooled(pool.symbol, share, _slope(share, OUTPUT), by))
+        sums.append(pool.symbol)
+    by_pool = {p: slope for p in sums if (slope := _slope(expr, p)) != 0}
+    return Injection(expr, _slope(expr, OUTPUT), tuple(pools), by_pool)
+
+
+def _slope(expr: Expr, by: Symbol) -> Expr:
+    return convention(sympy.diff(expr, by))
+
+
+PARAMETER = Symbol("w", real=True)
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A learned parameter's term of J(t), and its derivative by the parameter."""
+
+    expr: Expr
+    slope: Expr
+
+
+def penalty(term: Term) -> Penalty:
+    """Differentiate a term over learned parameters."""
+    expr = convention(term.expression)
+    return Penalty(expr, _slope(expr, PARAMETER))
+
+
+# --- that the largest of several only shifts ---------------------------------------------------
+
+
+CASES = (sympy.Piecewise, step, sympy.Heaviside, sympy.sign)
+
+
+def prove_shift(term: Term, pool: Pool) -> None:
+    """Prove that a term does not depend on a pool that is the largest of several.
+
+    Written out over units l and j in symbolic number: the derivative by it, through the sums
+    after it too, must be zero whatever y is.
+
+    Raises
+    ------
+    DerivationError
+        Where it is not found to be zero.
+    """
+    l, j, n = (Symbol(v, integer=True, positive=True) for v in ("l", "j", "n"))  # noqa: E741
+    y = sympy.IndexedBase("y", real=True)
+    shift = pool.symbol
+    found: dict[Symbol, Expr] = {}
+    for other in term.pools[term.pools.index(pool) + 1 :]:
+        if other.kind == "max":
+            continue  # it shifts, too, and has a proof of its own
+        at = term.pooled(other).xreplace({**found, OUTPUT: y[l]})
+        found[other.symbol] = sympy.Sum(at, (l, 1, n))
+    whole = term.expression.xreplace({**found, OUTPUT: y[j]})
+    slope = sympy.diff(whole, shift)
+    left = _summed(slope, l)
+    # Where cases depend on it, J may jump though its slope is zero on either side.
+    jumps = any(f.has(shift) for f in whole.atoms(*CASES))
+    if jumps or (left != 0 and sympy.simplify(left) != 0):
+        raise DerivationError(
+            f"objective.pools.{pool.name}: J depends on it, but a max may only shift: its "
+            f"derivative, {_written(slope)}, is not zero whatever y is; state it so that it "
+            'cancels, as in d*(y - c - log(P)) with P = ["sum", "exp(y - c)"]'
+        )
+
+
+def _summed(expr: Expr, index: Symbol) -> Expr:
+    """``expr`` with every sum, freed of factors that do not depend on its index, as a symbol."""
+    symbols: dict[Expr, Symbol] = {}
+
+    def named(total: sympy.Sum) -> Expr:
+        whole = sympy.S.Zero
+        for part in sympy.Add.make_args(sympy.expand(total.function)):
+            factor, rest = sympy.powsimp(part).as_independent(index, as_Add=False)
+            whole += factor * symbols.setdefault(rest, sympy.Dummy(positive=True))
+        return whole
+
+    return expr.doit(deep=False).replace(lambda v: isinstance(v, sympy.Sum), named)
+
+
+def _written(slope: Expr) -> str:
+    text = str(slope)
+    return text if len(text) < 80 else text[:77] + "…"

@@ -8,6 +8,7 @@ from sympy import Expr, Indexed
 
 from derive.calculus import indexed as ix
 from derive.calculus.indexed import Within, h, h2, k, l, r2, tau
+from derive.calculus.judging import said_of_terms
 from derive.calculus.learned import learned
 from derive.calculus.notation import in_terminal
 from derive.calculus.options import Options
@@ -46,6 +47,7 @@ def notes(sheet: Sheet, options: Options) -> tuple[str, ...]:
         "derivative.",
         *_of_delays(sheet),
         *_of_forcing(sheet),
+        *said_of_terms(sheet.form),
         *_of_letters(sheet, options),
     ]
     for u in sheet.form.units:

@@ -19,6 +19,7 @@ from derive.calculus import indexed as ix
 from derive.calculus.forcing import passed
 from derive.calculus.form import Form, Unit
 from derive.calculus.indexed import Ordered, Slope, Within, collapse, k, l, t0, tau
+from derive.calculus.judging import by_itself
 from derive.calculus.learned import Learned, learned
 from derive.calculus.recursion import found_in, partial
 from derive.calculus.steps import Sheet, cited
@@ -255,13 +256,13 @@ def gradient_by_sensitivities(sheet: Sheet, grouped: bool = False) -> None:
         left, name = Slope(horizon.of, theta.by), f"gradient_{theta.name}"
         p, output = theta.p("", k, horizon.last), form.output[k, horizon.last]
         rule = f"chain rule over everything it depends on: ({sheet.numbers['J']})"
-        raw = Sum(Slope(horizon.of, output) * p, (k, *ix.UNITS))
+        itself = by_itself(sheet, theta)
+        raw = Sum(Slope(horizon.of, output) * p, (k, *ix.UNITS)) + itself
         sheet.add(name, left, raw, rule, *theta.ranges)
         error = horizon.injected(horizon.last, horizon.last, horizon.last)
         rule, together, sign = found_in(sheet.numbers["e"]), sympy.S.One, "="
         if grouped:
             rule, sign = f"{rule}; errors of other groups are left out", "≈"
             together = KroneckerDelta(ix.GROUP[k], ix.GROUP[ix.i]) if theta.at else together
-        sheet.add(
-            name, left, Sum(error * p * together, (k, *ix.UNITS)), rule, *theta.ranges, sign=sign
-        )
+        found = Sum(error * p * together, (k, *ix.UNITS)) + itself
+        sheet.add(name, left, found, rule, *theta.ranges, sign=sign)

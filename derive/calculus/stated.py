@@ -9,6 +9,7 @@ from derive.calculus import indexed as ix
 from derive.calculus.forcing import heard
 from derive.calculus.form import UNFORCED, weighted_sum
 from derive.calculus.indexed import J, Slope, Total, collapse, k, l, t, tau
+from derive.calculus.judging import is_plain, state_terms
 from derive.calculus.partials import DESIRED, OUTPUT, injection
 from derive.calculus.steps import Sheet
 
@@ -53,6 +54,9 @@ def _state_signal(sheet: Sheet) -> None:
 
 def state_objective(sheet: Sheet) -> None:
     """J, what is summed of it, and e as its derivative."""
+    if not is_plain(sheet.form):
+        state_terms(sheet)
+        return
     form, judged = sheet.form, injection(sheet.form.net.objective)
 
     def at(expr: Expr, unit: Symbol) -> Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sympy import Add, Expr, Symbol
 
 from derive.calculus.adjoint import CellAdjoint, bar, cell_adjoint
-from derive.calculus.partials import NEXT, LocalSystem, injection, local_system
+from derive.calculus.partials import NEXT, LocalSystem, injected, local_system, penalty
 from derive.calculus.tangent import SLOPE, CellTangent, cell_tangent
 from derive.network.network import Network
 
@@ -24,14 +24,38 @@ def summary(net: Network, backward: bool = True, sensitivities: bool = False) ->
         lines += [f"[{name}]", *_forward(local)]
         lines += _backward(local, cell_adjoint(local)) if backward else []
         lines += _carried(local, cell_tangent(local)) if sensitivities else []
-    error = injection(net.objective).error
-    lines.append(f"e(t) = {error}   (units with a target, where there is one)")
+    lines += _judged(net)
     if backward:
         lines.append("dJ/dw(c) = sum over t of delta(t)*x(t - delay), c from x to s")
     if sensitivities:
         ends = "dJ/dtheta += sum over states of eps(t0)*p(t0), t0 where a window begins"
         lines.append(ends if backward else "dJ/dtheta = sum over units of e(t)*p(t)")
     return "\n".join(lines)
+
+
+def _judged(net: Network) -> list[str]:
+    """The error, as the terms of the objective add to it."""
+    lines = []
+    for i, term in enumerate(net.objective.terms):
+        if term.over == "parameters":
+            found, names = penalty(term), ", ".join(term.names)
+            lines.append(f"J(t) += {found.expr}   (each learned {names}, at every t)")
+            lines.append(f"dJ/dw += {found.slope}")
+            continue
+        e = injected(term)
+        error = e.error
+        for p in e.pools:
+            lines.append(f"{p.symbol} = {'max' if p.shifts else 'sum'} over units of {p.expr}")
+            if p.by_output:
+                error += Symbol(f"dJ/d{p.symbol}") * p.by_output
+        there = "units with a target, where there is one"
+        there = there if term.over == "targets" else "at every t"
+        if term.units is None:
+            there = "all units, at every t"
+        elif net.objective.targets != term.units:
+            there = f"units {', '.join(map(str, term.units))}: {there}"
+        lines.append(f"e(t) {'+=' if i else '='} {error}   ({there})")
+    return lines
 
 
 def _names(local: LocalSystem) -> dict[Symbol, Symbol]:

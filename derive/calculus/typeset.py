@@ -11,8 +11,8 @@ from derive.calculus.notation import Terminal
 
 LETTERS = {
     "ε": r"\varepsilon", "δ": r"\delta", "Δ": r"\Delta ", "η": r"\eta", "τ": r"\tau",
-    "τ′": r"\tau'", "t₀": "t_0", "t₁": "t_1", "θ": r"\theta", "ζ": r"\zeta", "ρ": r"\rho",
-    "D₁": "D_1", "ŷ": r"\hat{y}", "∂": r"\partial ",
+    "τ′": r"\tau'", "t₀": "t_0", "t₁": "t_1", "θ": r"\theta", "Θ": r"\Theta", "ζ": r"\zeta",
+    "ρ": r"\rho", "D₁": "D_1", "ŷ": r"\hat{y}", "∂": r"\partial ",
 }  # fmt: skip
 WORDS = {
     "∪": r"\cup ", "∈": r"\in ", "…": r",\dots,", "𝒟": r"\mathcal{D}", "≥": r"\ge", "≤": r"\le",
@@ -36,12 +36,18 @@ class Latex(Terminal):
             return f"{self.name(name[:-1])}^{{*}}"
         if DOT in name:
             return rf"\dot{{{self.name(name.replace(DOT, ''))}}}"
+        base, digits = _numbered(name)
+        if digits:
+            return f"{self.name(base)}_{{{digits}}}"
         plain = name.rstrip("′").replace("_", r"\_")
         return (plain if len(plain) == 1 else rf"\mathrm{{{plain}}}") + "'" * name.count("′")
 
     def script(self, name: str, mark: str, below: str) -> str:
         """A name with superscript and subscript."""
         above = f"^{{({self.name(mark[1:-1])})}}" if mark else ""
+        base, digits = _numbered(name)
+        if digits:
+            name, below = base, f"{digits},{below}"
         return f"{self.name(name)}{above}_{{{below}}}"
 
     def tiers(self, name: str, above: str, below: str) -> str:
@@ -89,6 +95,10 @@ class Latex(Terminal):
         """∫ of a body between two ends."""
         return rf"\int_{{{low}}}^{{{high}}} {body}\,\mathrm{{d}}{index}"
 
+    def largest(self, place: str) -> str:
+        """max over a place."""
+        return rf"\max_{{{in_latex(place)}}} "
+
     def _print_KroneckerDelta(self, expr: Any) -> str:
         return rf"\mathbf{{1}}\{{{'='.join(sorted(self._print(v) for v in expr.args))}\}}"
 
@@ -119,6 +129,12 @@ class Latex(Terminal):
             when = r"\text{otherwise}" if condition == sympy.true else self._print(condition)
             rows.append(rf"{self._print(value)} & {when}")
         return r"\begin{cases}" + r" \\ ".join(rows) + r"\end{cases}"
+
+
+def _numbered(name: str) -> tuple[str, str]:
+    """A letter, and the number of the term it belongs to."""
+    base = name.rstrip("₀₁₂₃₄₅₆₇₈₉")
+    return base, name[len(base) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789"))
 
 
 def in_latex(text: str) -> str:

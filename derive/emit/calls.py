@@ -98,6 +98,28 @@ def _read(net: Network) -> str:
     return ", history" if net.lookback else ""
 
 
+def _default_mask(net: Network, tail: str) -> list[str]:
+    """Targets at every time, in one row; or at the end of a sequence, if so stated."""
+    n_T = len(net.objective.targets)
+    if not any(net.objective.ends):
+        return [
+            "cdef Py_ssize_t mask_step = 0 if mask is None else 1",
+            "if mask is None:",
+            f"    mask = np.ones((1, {n_T}{tail}), dtype=DTYPE)",
+        ]
+    return [
+        "cdef Py_ssize_t mask_step = 1",
+        "if mask is None:",
+        f"    mask = np.ones((T, {n_T}{tail}), dtype=DTYPE)",
+        f"    mask[:-1, {at_the_end(net)}] = 0",
+    ]
+
+
+def at_the_end(net: Network) -> list[int]:
+    """The columns whose targets are at the end of a sequence, where no mask is given."""
+    return [j for j, late in enumerate(net.objective.ends) if late]
+
+
 def gradient(net: Network, only: Program, everything: Program | None, algorithm: str) -> str:
     batch = only.lane_width > 1
     n_T, m, states = len(net.objective.targets), net.inputs, len(net.states)
@@ -108,9 +130,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
     body = [
         *_begin(net, batch),
         f'target = _array("target", target, {both})',
-        "cdef Py_ssize_t mask_step = 0 if mask is None else 1",
-        "if mask is None:",
-        f"    mask = np.ones((1, {n_T}{tail}), dtype=DTYPE)",
+        *_default_mask(net, tail),
         "else:",
         f'    mask = _array("mask", mask, {both})',
         "cdef Py_ssize_t mask_rows = mask.shape[0]",

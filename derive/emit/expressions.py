@@ -10,7 +10,7 @@ from sympy import Expr, Symbol
 from sympy.core.relational import Relational
 
 from derive.errors import EmitError
-from derive.functions import logistic, relu, softplus, step
+from derive.functions import greatest, logistic, relu, softplus, step
 
 LIBRARY = {
     sympy.exp: "exp", sympy.log: "log", sympy.tanh: "tanh", sympy.sinh: "sinh",
@@ -18,7 +18,7 @@ LIBRARY = {
     sympy.asin: "asin", sympy.acos: "acos", sympy.atan: "atan", sympy.asinh: "asinh",
     sympy.acosh: "acosh", sympy.atanh: "atanh", sympy.erf: "erf", sympy.Abs: "fabs",
     logistic: "logistic", softplus: "softplus", relu: "relu", step: "step",
-    sympy.sign: "sign", sympy.Max: "larger", sympy.Min: "smaller",
+    sympy.sign: "sign", sympy.Max: "larger", sympy.Min: "smaller", greatest: "larger",
 }  # fmt: skip
 """SymPy's functions by the names they have in an emitted module, where each is ``k_NAME``."""
 

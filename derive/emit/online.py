@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from derive.emit.calls import function, history, prepared, take, with_history
+from derive.emit.calls import (
+    at_the_end,
+    function,
+    history,
+    prepared,
+    take,
+    with_history,
+)
 from derive.network.network import Network
 from derive.program.ir import Program
 
@@ -57,6 +64,7 @@ def one_row(net: Network, batch: bool, x: bool = True) -> list[str]:
         *lines,
         "if mask is None:",
         f"    mask = np.ones(({n_T}{tail}), dtype=DTYPE)",
+        *([f"    mask[{at_the_end(net)}] = 0"] if any(net.objective.ends) else []),
         "else:",
         f'    mask = _array("mask_t", mask, ({n_T}{tail}), f"(n_T={n_T}{B})")',
         take_state(batch),

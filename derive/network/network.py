@@ -110,11 +110,6 @@ class Network:
             raise NetworkError(
                 f"objective: expected e.g. derive.SquaredError(targets=[0]), got {objective!r}"
             )
-        for k in objective.targets:
-            if k >= self.units:
-                raise NetworkError(
-                    f"objective: target {k} is out of range; units are 0…{self.units - 1}"
-                )
         self.objective = objective
         self._pattern = connections if hasattr(connections, "arrays") else None
         self.wiring: Wiring = wire(connections, self._places())
@@ -124,6 +119,7 @@ class Network:
         _check_steps(self.cells, self.cell_index, self.values)
         self._stated_values = {k: v for k, v in (parameters or {}).items()}
         self.algorithm = dict(algorithm or {"name": "epochwise"})
+        objective.check(self.units, dict.fromkeys(p.name for p in self.parameters))
 
     # --- reading and writing -------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from derive.errors import NetworkError
 from derive.files import write_whole
-from derive.network import topology
+from derive.network import objectives, topology
 from derive.network.bounds import LARGEST_BITS
 from derive.network.cell import PLAIN, Cell, NetInputDeclaration, ParameterDeclaration, plain
 from derive.network.continuous import ContinuousCell, discretize
@@ -339,16 +339,71 @@ def _names_pairs(stated: Any) -> bool:
     )
 
 
+TERM = (
+    "J", "library", "targets", "units", "parameters", "pools", "constants", "at",
+)  # fmt: skip
+
+
 def _objective(stated: Mapping[str, Any]) -> Objective:
-    check_keys(stated, ("J", "targets"), "objective")
-    targets = required(stated, "targets", "objective")
-    if not isinstance(targets, list):
-        raise NetworkError(f"objective.targets: expected a list of units, got {targets!r}")
-    if "J" not in stated:
-        return SquaredError(targets)
-    if not isinstance(stated["J"], str):
-        raise NetworkError(f"objective.J: expected an expression as text, got {stated['J']!r}")
-    return Objective(stated["J"], targets)
+    if "terms" not in stated:
+        return _term(stated, "objective")
+    check_keys(stated, ("terms",), "objective")
+    listed = stated["terms"]
+    if not isinstance(listed, list) or not listed:
+        raise NetworkError(f"objective.terms: expected a list of tables, got {listed!r}")
+    terms: list[Any] = []
+    for i, one in enumerate(listed):
+        where = f"objective.terms[{i}]"
+        if not isinstance(one, Mapping):
+            raise NetworkError(f"{where}: expected a table, got {one!r}")
+        terms += _term(one, where).terms
+    return Objective.of(terms)
+
+
+def _term(stated: Mapping[str, Any], where: str) -> Objective:
+    """A term from its table: from the library by name, or spelled out."""
+    if "library" in stated:
+        return _library_objective(stated, where)
+    check_keys(stated, TERM if where != "objective" else (*TERM, "terms"), where)
+    over = [k for k in ("targets", "units", "parameters") if k in stated]
+    if not over:
+        required(stated, "targets", where)
+    for key in over:
+        is_all = key == "units" and stated[key] == "all"
+        if not isinstance(stated[key], list) and not is_all:
+            what = "names" if key == "parameters" else "units"
+            raise NetworkError(f"{where}.{key}: expected a list of {what}, got {stated[key]!r}")
+    if "J" not in stated and set(stated) == {"targets"}:
+        return SquaredError(stated["targets"])
+    if not isinstance(required(stated, "J", where), str):
+        raise NetworkError(f"{where}.J: expected an expression as text, got {stated['J']!r}")
+    for name, pool in table(stated, "pools", {}).items():
+        if not (isinstance(pool, list) and all(isinstance(v, str) for v in pool)):
+            raise NetworkError(
+                f'{where}.pools.{name}: expected [kind, expression], e.g. ["sum", "exp(y)"], '
+                f"got {pool!r}"
+            )
+    given = {k: stated[k] for k in (*over, "pools", "constants", "at") if k in stated}
+    return Objective(stated["J"], where=where, **given)
+
+
+def _library_objective(stated: Mapping[str, Any], where: str) -> Objective:
+    import inspect
+
+    name = stated["library"]
+    if not isinstance(name, str) or name not in objectives.LIBRARY:
+        raise NetworkError(
+            f"{where}.library: no objective {name!r}; {near(name, objectives.LIBRARY)}"
+        )
+    taken = inspect.signature(objectives.LIBRARY[name]).parameters
+    check_keys(stated, ("library", *taken), where)
+    for key, parameter in taken.items():
+        if parameter.default is inspect.Parameter.empty:
+            required(stated, key, where)
+    try:
+        return objectives.LIBRARY[name](**{k: v for k, v in stated.items() if k != "library"})
+    except NetworkError as error:
+        raise NetworkError(f"{where}.library = {name!r}: {error}") from None
 
 
 def _algorithm(stated: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ MEANINGS = {
     "g": "groups of units",
     "p": "sensitivities kept, each of a state by a parameter",
     "q": "products of a weight and a sensitivity in a step of RTRL",
-    "p_T": "sensitivities of units with targets",
+    "p_T": "sensitivities of units that are judged",
     "Q": "states whose sensitivities are kept",
     "n_R": "units from which a path leads to a target",
     "w_R": "connections whose weights have sensitivities",
@@ -95,9 +95,9 @@ def _in_parts(layout: Layout) -> dict[str, int]:
 
 def _sensitivities(structure: Structure) -> dict[str, int]:
     layout = structure.layout
-    net, wiring = layout.net, layout.net.wiring
+    wiring = layout.net.wiring
     carried, needed = structure.carried, structure.needed
-    targets = np.array(net.objective.targets, dtype=np.int64)
+    judged = np.array(layout.judging.units, dtype=np.int64)
     width = np.array([b.parameters.size for b in structure.blocks], dtype=np.int64)
     length = np.array([carried[b.units].sum() for b in structure.blocks], dtype=np.int64)
     block = structure.block_of_connection
@@ -110,7 +110,7 @@ def _sensitivities(structure: Structure) -> dict[str, int]:
     found = {
         "p": structure.stored,
         "q": int(products.sum()),
-        "p_T": sum(b.parameters.size * int(np.isin(b.units, targets).sum())
+        "p_T": sum(b.parameters.size * int(np.isin(b.units, judged).sum())
                    for b in structure.blocks),
         "Q": int((carried * needed).sum()),
         "n_R": int(needed.sum()),

@@ -19,7 +19,7 @@ from sympy import Expr, Symbol
 from sympy.core.relational import Relational
 
 from derive.errors import ProgramError
-from derive.functions import logistic, relu, softplus, step
+from derive.functions import greatest, logistic, relu, softplus, step
 from derive.program.ir import (
     Assign,
     Least,
@@ -70,6 +70,7 @@ EXACT = Arithmetic(
         step: lambda x: Fraction(int(x > 0)),
         sympy.Abs: abs,
         sympy.Max: lambda *a: reduce(_max, a),
+        greatest: _max,
         sympy.Min: lambda *a: reduce(_min, a),
     },
     _choose,
@@ -96,6 +97,7 @@ MULTIPRECISION = Arithmetic(
         sympy.Abs: abs,
         sympy.sign: mpmath.sign,
         sympy.Max: lambda *a: reduce(_max, a),
+        greatest: _max,
         sympy.Min: lambda *a: reduce(_min, a),
     },
     _choose,
@@ -142,6 +144,7 @@ def numpy_arithmetic(dtype: Any = np.float64) -> Arithmetic:
             sympy.Abs: lambda x: np.where(np.real(x) < 0, -x, x),
             sympy.sign: np.sign,
             sympy.Max: lambda *a: reduce(np.maximum, a),
+            greatest: np.maximum,
             sympy.Min: lambda *a: reduce(np.minimum, a),
         },
         np.where,

@@ -1,60 +1,78 @@
 """What outputs are judged by: J(t), the errors e(t) it injects, and targets in their place.
 
+J(t) is a sum of terms over units, with targets or without, and over learned parameters. What a
+term pools over its units is summed before its errors are taken, and J's derivative by each sum is
+found in the reverse order, as for the intermediates of a cell. A term in learned parameters stands
+in every J(t), so its gradient is added once for each step whose errors count.
+
 Under teacher forcing a target takes the place of an output once its error is taken, in all that is
 computed afterwards; what flows back into a forced output is cut, since it was a constant.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import sympy
-from sympy import Symbol
+from sympy import Expr, Symbol
 
-from derive.calculus.partials import DESIRED, OUTPUT, SOURCE
+from derive.calculus.partials import DESIRED, OUTPUT, PARAMETER, SOURCE
+from derive.functions import greatest
 from derive.program.ir import (
     Array,
     Assign,
     Index,
     Lookup,
     Loop,
+    Note,
     Operand,
     Ref,
     Role,
     Statement,
     Var,
     plus,
+    substituted,
     times,
 )
 from derive.program.layout import Layout
 from derive.program.storage import ZERO, copy
+from derive.program.terms import Penalized, Placed
 
 MASK = Symbol("m", real=True)
 
+EMPTY: Mapping[Symbol, Operand] = MappingProxyType({})
+
 
 def inject(layout: Layout, t: Index) -> tuple[Statement, ...]:
-    """J += J(t), and ε_k(t) += e_k(t) for the units that have a target."""
-    j = Var("j")
-    term, error = judged(layout, t)
-    body = (
-        Assign(Ref("J"), term.expr, term.reads, accumulate=True),
-        Assign(layout.eps(t, _target(j)), error.expr, error.reads, accumulate=True),
-    )
-    return (for_targets(layout, body),)
+    """J += J(t), ε_k(t) += e_k(t) for the units that are judged, and R′(θ) for learned ones."""
+
+    def into(term: Placed, j: Index) -> Ref:
+        return layout.eps(t, term.unit(j))
+
+    return (*_judged(layout, t, into, accumulate=True), *penalize(layout), *add_penalties(layout))
 
 
 def judge(layout: Layout, t: Index) -> tuple[Statement, ...]:
     """J += J(t), and e_k(t) kept for the way back; under teacher forcing the mask is, too."""
-    j = Var("j")
-    term, error = judged(layout, t)
+    j, judging = Var("j"), layout.judging
     row = layout.error_row(t)
-    body = [
-        Assign(Ref("J"), term.expr, term.reads, accumulate=True),
-        Assign(Ref("error", (row, j)), error.expr, error.reads),
-    ]
+
+    def into(term: Placed, j: Index) -> Ref:
+        return Ref("error", (row, term.place(j)))
+
+    kept: tuple[Statement, ...] = ()
     if layout.forced:
-        body.append(copy(Ref("there", (row, j)), _mask(layout, t, j)))
-    return (for_targets(layout, tuple(body)),)
+        kept = (copy(Ref("there", (row, j)), _mask(layout, t, j)),)
+    if judging.single:
+        return (*_judged(layout, t, into, accumulate=False, more=kept), *penalize(layout))
+    none = for_judged(layout, (Assign(Ref("error", (row, j)), ZERO),))
+    return (
+        none,
+        *_judged(layout, t, into, accumulate=True),
+        *((for_targets(layout, kept),) if kept else ()),
+        *penalize(layout),
+    )
 
 
 def judge_arrays(layout: Layout) -> dict[str, Array]:
@@ -62,7 +80,8 @@ def judge_arrays(layout: Layout) -> dict[str, Array]:
     role: Role = "state" if layout.memory.one_step else "work"
     n_T, ring = len(layout.net.objective.targets), layout.memory.errors
     rows = layout.memory.steps if ring is None else ring
-    found = {"error": Array("error", (rows, n_T), role, True, "injected errors e")}
+    judged = len(layout.judging.units)
+    found = {"error": Array("error", (rows, judged), role, True, "injected errors e")}
     if layout.forced:
         found["there"] = Array("there", (rows, n_T), role, True, "where outputs were forced")
     return found
@@ -72,9 +91,10 @@ def inject_kept(layout: Layout, t: Index, at: Index | None = None) -> tuple[Stat
     """ε_k(t) += e_k(t), as :func:`judge` kept it; ε is that of time ``at``, if it is not t."""
     j = Var("j")
     kept = Ref("error", (layout.error_row(t), j))
-    eps = layout.eps(t if at is None else at, _target(j))
+    column = Lookup(layout.judging.unit_table, j)
+    eps = layout.eps(t if at is None else at, column)
     add = Assign(eps, SOURCE, ((SOURCE, kept),), accumulate=True)
-    return (for_targets(layout, (add,)),)
+    return (for_judged(layout, (add,)),)
 
 
 def force(layout: Layout, t: Index) -> tuple[Statement, ...]:
@@ -113,29 +133,147 @@ def cleared_where(ref: Ref, mask: Ref) -> Assign:
     return Assign(ref, expr, ((MASK, mask), (SOURCE, ref)))
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A right-hand side with its reads."""
+# --- the terms of J(t) -------------------------------------------------------------------------
 
-    expr: sympy.Expr
-    reads: tuple[tuple[Symbol, Operand], ...]
+Into = Callable[[Placed, Index], Ref]
+"""Where the error of a term's j-th unit goes."""
 
 
-def judged(layout: Layout, t: Index) -> tuple[Judged, Judged]:
-    """Target j's term of J(t), and its error e_k(t)."""
+def _judged(
+    layout: Layout,
+    t: Index,
+    into: Into,
+    accumulate: bool,
+    more: tuple[Statement, ...] = (),
+) -> tuple[Statement, ...]:
+    """J += J(t), and the errors of each term; ``more`` is done for each of its units."""
+    body: list[Statement] = []
+    for term in layout.judging.terms:
+        body += _pools(layout, term, t)
+        body.append(_over(term, _unit(layout, term, t, into(term, Var("j")), accumulate) + more))
+    return tuple(body)
+
+
+def _unit(
+    layout: Layout, term: Placed, t: Index, into: Ref, accumulate: bool
+) -> tuple[Statement, ...]:
+    """A unit's term of J(t) and its error: what it adds itself, and what it does to sums."""
+    found = term.partials
+    body = [
+        _masked(layout, term, t, Ref("J"), found.expr),
+        _masked(layout, term, t, into, found.error, accumulate),
+    ]
+    shares = [(p.symbol, p.by_output) for p in found.pools if p.by_output]
+    if shares:
+        slopes = {symbol: Symbol(f"∂J/∂{symbol.name}", real=True) for symbol, _ in shares}
+        expr = sympy.Add(*(slopes[symbol] * share for symbol, share in shares))
+        known = {slopes[symbol]: term.slope(symbol) for symbol, _ in shares}
+        body.append(Assign(into, expr, _reads(layout, term, t, expr, known), True))
+    return tuple(body)
+
+
+def _pools(layout: Layout, term: Placed, t: Index) -> list[Statement]:
+    """What is pooled over the units of a term, and J(t)'s derivative by each sum, last first."""
+    body: list[Statement] = []
+    if term.partials.pools:
+        body.append(Note("what is pooled over units, then ∂J(t) by each sum"))
+    for p in term.partials.pools:
+        at = term.pool(p.symbol)
+        reads = _reads(layout, term, t, p.expr)
+        if p.shifts:
+            first = substituted((Assign(at, p.expr, reads),), {"j": 0})
+            larger = Assign(at, greatest(SO_FAR, p.expr), ((SO_FAR, at), *reads))
+            body += [*first, _over(term, (larger,), first=1)]
+        else:
+            body.append(Assign(at, ZERO))
+            body.append(_over(term, (Assign(at, p.expr, reads, True),)))
+    sums = [p for p in term.partials.pools if not p.shifts]
+    for p in reversed(sums):
+        at = term.slope(p.symbol)
+        each: list[Statement] = []
+        if p.symbol in term.partials.by_pool:
+            each.append(_masked(layout, term, t, at, term.partials.by_pool[p.symbol]))
+        for later in sums:
+            if p.symbol in later.by_pool:
+                known = {SLOPE: term.slope(later.symbol)}
+                expr = SLOPE * later.by_pool[p.symbol]
+                each.append(Assign(at, expr, _reads(layout, term, t, expr, known), True))
+        body.append(Assign(at, ZERO))
+        body += [_over(term, tuple(each))] if each else []
+    return body
+
+
+SO_FAR, SLOPE = Symbol("so far", real=True), Symbol("∂J", real=True)
+"""No identifier is called so."""
+
+
+def _masked(
+    layout: Layout, term: Placed, t: Index, into: Ref, expr: Expr, accumulate: bool = True
+) -> Assign:
+    """into += expr where there is a target; everywhere for a term without targets."""
+    if term.reads_targets:
+        # Selected, not multiplied: a target that does not exist may be NaN.
+        expr = sympy.Piecewise((MASK * expr, sympy.Ne(MASK, 0)), (ZERO, True))
+    return Assign(into, expr, _reads(layout, term, t, expr), accumulate)
+
+
+def _reads(
+    layout: Layout, term: Placed, t: Index, expr: Expr, known: Mapping[Symbol, Operand] = EMPTY
+) -> tuple[tuple[Symbol, Operand], ...]:
+    """Where the symbols of an expression of a term stand for its j-th unit."""
     j = Var("j")
-    reads: tuple[tuple[Symbol, Operand], ...] = (
-        (DESIRED, Ref("target", (*layout.given_row(t), j))),
-        (MASK, _mask(layout, t, j)),
-        (OUTPUT, Ref("z", (layout.row(t), layout.own_target(j)))),
+    own = term.own(j, layout.forced)
+    place: dict[Symbol, Operand] = {}
+    if term.reads_targets:
+        place[DESIRED] = Ref("target", (*layout.given_row(t), term.column(j)))
+        place[MASK] = _mask(layout, t, term.column(j))
+    place[OUTPUT] = Ref("z", (layout.row(t), own))
+    place |= {p.symbol: term.pool(p.symbol) for p in term.partials.pools}
+    place |= {**term.fixed(j), **known}
+    return tuple((v, place[v]) for v in place if v in expr.free_symbols)
+
+
+def _over(term: Placed, body: tuple[Statement, ...], first: int = 0) -> Loop:
+    turns = term.turns if not first else str(max(term.count - first, 0))
+    return Loop("j", first, term.count, body, "targets", turns=turns)
+
+
+# --- the terms in learned parameters -----------------------------------------------------------
+
+
+def penalize(layout: Layout) -> tuple[Statement, ...]:
+    """J += R(θ), the terms of J(t) in learned parameters."""
+    loops = [
+        _over_entries(p, Assign(Ref("J"), p.partials.expr, _entry_reads(p, p.partials.expr), True))
+        for p in layout.judging.penalties
+    ]
+    return (Note("terms of J(t) in learned parameters"), *loops) if loops else ()
+
+
+def add_penalties(layout: Layout) -> tuple[Statement, ...]:
+    """∂J/∂θ += R′(θ), for one step whose errors count."""
+    return tuple(
+        _over_entries(
+            p,
+            Assign(
+                Ref("grad_theta", (p.entry(Var("i")),)),
+                p.partials.slope,
+                _entry_reads(p, p.partials.slope),
+                True,
+            ),
+        )
+        for p in layout.judging.penalties
     )
 
-    def where_there(expr: sympy.Expr) -> Judged:
-        # Selected, not multiplied: a target that does not exist may be NaN.
-        chosen = sympy.Piecewise((MASK * expr, sympy.Ne(MASK, 0)), (ZERO, True))
-        return Judged(chosen, tuple(r for r in reads if r[0] in chosen.free_symbols))
 
-    return where_there(layout.injection.expr), where_there(layout.injection.error)
+def _entry_reads(p: Penalized, expr: Expr) -> tuple[tuple[Symbol, Operand], ...]:
+    i = Var("i")
+    place: dict[Symbol, Operand] = {PARAMETER: Ref("theta", (p.entry(i),)), **p.fixed(i)}
+    return tuple((v, place[v]) for v in place if v in expr.free_symbols)
+
+
+def _over_entries(p: Penalized, each: Assign) -> Loop:
+    return Loop("i", 0, len(p.entries), (each,), "targets", turns=p.turns)
 
 
 def _mask(layout: Layout, t: Index, j: Index) -> Ref:
@@ -151,3 +289,9 @@ def _target(j: Index) -> Index:
 def for_targets(layout: Layout, body: tuple[Statement, ...]) -> Loop:
     """A loop over the columns of ``target``."""
     return Loop("j", 0, len(layout.net.objective.targets), body, "targets", turns="n_T")
+
+
+def for_judged(layout: Layout, body: tuple[Statement, ...]) -> Loop:
+    """A loop over the units that are judged, those with targets first."""
+    judging = layout.judging
+    return Loop("j", 0, len(judging.units), body, "targets", turns=judging.turns)

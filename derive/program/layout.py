@@ -17,7 +17,7 @@ import numpy as np
 from sympy import Symbol
 
 from derive.calculus.adjoint import CellAdjoint, cell_adjoint
-from derive.calculus.partials import SLOPE, Injection, LocalSystem, injection, local_system
+from derive.calculus.partials import SLOPE, LocalSystem, local_system
 from derive.calculus.parts import parts_of
 from derive.network.network import Network
 from derive.program.ir import (
@@ -35,6 +35,7 @@ from derive.program.ir import (
     plus,
 )
 from derive.program.kinds import Kind, kinds_of, place_kinds
+from derive.program.terms import Judging, place_terms
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Layout:
     net: Network
     groups: tuple[Group, ...]
     kinds: tuple[Kind, ...]
-    injection: Injection
+    judging: Judging
     width: int  # columns of z
     tape_width: int
     row_count: int  # net inputs over all units
@@ -335,6 +336,10 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
             own_columns[first_state[group.units] + output] = own
         target_own = further[target_own]
         width += len(target_own)
+    own_of_unit = np.arange(net.units)
+    own_of_unit[list(net.objective.targets)] = target_own
+    judging = place_terms(net, own_of_unit)
+    tables.update(judging.tables)
     for group in groups:
         for kind, places in (
             ("column", group.columns),
@@ -360,7 +365,7 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
         net,
         tuple(groups),
         kinds,
-        injection(net.objective),
+        judging,
         width,
         tape_width,
         int(first_row[-1]),

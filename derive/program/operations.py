@@ -16,6 +16,8 @@ from typing import Any
 import sympy
 from sympy import Expr
 
+from derive.functions import greatest
+
 MULTIPLIED = 4
 """Whole powers up to this are products; beyond, a library call."""
 
@@ -74,6 +76,8 @@ def operations(expr: Expr) -> Tally:
     if isinstance(expr, (sympy.Max, sympy.Min)):
         calls = Tally(functions=Counter({type(expr).__name__: len(expr.args) - 1}))
         return _all(expr.args) + calls
+    if isinstance(expr, greatest):
+        return _all(expr.args) + Tally(functions=Counter({"Max": 1}))
     return _all(expr.args) + Tally(functions=Counter({type(expr).__name__: 1}))
 
 

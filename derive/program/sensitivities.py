@@ -11,7 +11,7 @@ times.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from derive.program.ir import (
     modulo,
     plus,
 )
-from derive.program.judgement import cleared_where, for_targets, forced_at
+from derive.program.judgement import cleared_where, for_judged, for_targets, forced_at
 from derive.program.kinds import Kind
 from derive.program.layout import Group, Layout
 from derive.program.storage import ZERO, copy, in_order, local_name, scalar
@@ -118,9 +118,8 @@ def rows_of(structure: Structure) -> Rows:
                 own_first.append(len(at))
             tables[f"of_first_{g.number}_{p.name}"] = own_first
             tables[f"of_at_{g.number}_{p.name}"] = at
-    targets = layout.net.objective.targets
     at, first_target = [], [0]
-    for k in targets:
+    for k in layout.judging.units:
         at += [row_of[k, b] for b in range(len(structure.blocks)) if (k, b) in row_of]
         first_target.append(len(at))
     tables["target_first"], tables["target_row"] = first_target, at
@@ -347,7 +346,7 @@ def weigh(rows: Rows, t: Index, into: str = "along") -> tuple[Statement, ...]:
         return [across(rows, r, (Assign(target, SUM * P, reads, True),), "p_T")]
 
     loop = layout.over("target_first", j, row, "q", "units")
-    return (for_targets(layout, (copy(Ref("error_j"), error), loop)),)
+    return (for_judged(layout, (copy(Ref("error_j"), error), loop)),)
 
 
 def forget_forced(rows: Rows, t: Index) -> tuple[Statement, ...]:
@@ -366,9 +365,14 @@ def forget_forced(rows: Rows, t: Index) -> tuple[Statement, ...]:
 
 
 def scatter(structure: Structure, source_name: str = "along") -> tuple[Statement, ...]:
-    """The gradient in theta's own order, from that of the blocks."""
+    """The gradient in theta's own order, from that of the blocks.
+
+    It is added to what is there, if terms in learned parameters are.
+    """
     if not structure.order.size:
         return ()
     i = Var("i")
     put = copy(Ref("grad_theta", (Lookup("order", i),)), Ref(source_name, (i,)))
+    if structure.layout.judging.penalties:
+        put = replace(put, accumulate=True)
     return (Loop("i", 0, int(structure.order.size), (put,), "columns"),)

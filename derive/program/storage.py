@@ -131,7 +131,8 @@ def constants(layout: Layout) -> dict[str, Array]:
     fixed = layout.net.wiring.fixed
     if len(fixed):
         found[FIXED] = Array(FIXED, (len(fixed),), "const", meaning="fixed weights", values=fixed)
-    return found
+    judging = layout.judging.arrays()
+    return found | {name: a for name, a in judging.items() if a.role == "const"}
 
 
 SUM = Ref("sum")
@@ -151,7 +152,8 @@ def locals_of(layout: Layout) -> dict[str, Array]:
         for i in range(4 * count + 4):
             name = local_name(shared_symbol(i))
             found[name] = Array(name, (), "scalar", True)
-    return found
+    judging = layout.judging.arrays()
+    return found | {name: a for name, a in judging.items() if a.role == "scalar"}
 
 
 def copy(target: Ref, source: Ref) -> Assign:

@@ -169,7 +169,7 @@ def structure(layout: Layout, groups: Sequence[Sequence[int]] | None = None) -> 
         for target in targets:
             back[target].add(source)
     judged = _positions(layout, rows, "") >= 0
-    needed = _closure([1 << k for k in net.objective.targets if judged[k]], back)
+    needed = _closure([1 << k for k in layout.judging.units if judged[k]], back)
     reach = _reach(ahead)
     starts: dict[int, int] = {}
     for c in np.flatnonzero(entered & carried[w.target] & w.learnt).tolist():

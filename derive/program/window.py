@@ -44,6 +44,7 @@ def back_over(layout: Layout, start: Index, begun: Index, end: Index) -> tuple[S
     injected = (
         *judgement.cut(layout, t, kept=True),
         *judgement.inject_kept(layout, t),
+        *judgement.add_penalties(layout),
         *_step_back(layout, t, end),
     )
     further = (*judgement.cut(layout, t, kept=True), *_step_back(layout, t, end))

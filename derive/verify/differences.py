@@ -71,7 +71,9 @@ class Slopes:
     def J(self, arguments: Mapping[str, Any]) -> Any:
         """J^total of the run with some theta, x and y0."""
         y = self.forward(**arguments)
-        return objective_value(self.net, y, self.sample.target, self.sample.mask)
+        return objective_value(
+            self.net, y, self.sample.target, self.sample.mask, arguments["theta"]
+        )
 
     def along(self, name: str, i: int, way: Any, h: float) -> float:
         """dJ/dh along direction i, extrapolated from three central differences."""
@@ -206,7 +208,8 @@ def complex_step(
             wide = v.astype(np.complex128)[..., None] + np.zeros(len(ways))
             inputs[n] = wide + 1j * h * stack if n == name else wide
         y = _complex_states(net, forward, inputs, sample.forced(form), sample.steps, len(ways))
-        slopes = objective_value(net, y, sample.target, sample.mask).imag / h
+        J = objective_value(net, y, sample.target, sample.mask, inputs["theta"])
+        slopes = J.imag / h
         gradient = np.asarray(getattr(g, name), dtype=np.float64)
         along = (gradient[..., None] * stack).reshape(-1, len(ways)).sum(axis=0)
         scale = max(1e-8, float(np.abs(gradient).max()))

@@ -20,6 +20,7 @@ from derive.functions import Defined
 from derive.network.network import Network
 from derive.program.interpret import MULTIPRECISION, compiled
 from derive.verify.forms import Form, form_of
+from derive.verify.judged import StatedObjective
 from derive.verify.polynomials import Algebra, TooManyTerms
 from derive.verify.references import Reference
 from derive.verify.unrolling import has_corner
@@ -219,12 +220,13 @@ def differ(a: Any, b: Any) -> bool:
 
 
 def corner_functions(net: Network) -> list[type[Defined]]:
-    """The functions with a corner in a network's cells."""
+    """The functions with a corner in a network's cells and its objective."""
     stated = [
         e
         for c in net.cells
         for e in (*c.equations.states.values(), *c.equations.intermediates.values())
     ]
+    stated += StatedObjective(net).expressions
     found = {type(f) for e in stated for f in e.atoms(Defined)}
     return sorted((f for f in found if has_corner(f)), key=str)
 

@@ -60,11 +60,21 @@ def _constants(net: Network, form: Form, mask: Any, last: int, depends: Rows) ->
 def _errs(net: Network, mask: Any, first: int, last: int, rows: Rows) -> bool:
     outputs = output_columns(net)
     return any(
-        rows[t][outputs[k]]
-        for t in range(first + 1, last + 1)
-        for j, k in enumerate(net.objective.targets)
-        if mask[t - 1][j]
+        rows[t][outputs[k]] for t in range(first + 1, last + 1) for k in _judged(net, mask[t - 1])
     )
+
+
+def _judged(net: Network, mask: Any) -> list[int]:
+    """The units that J(t) depends on, where the mask is this."""
+    column = {k: j for j, k in enumerate(net.objective.targets)}
+    found: list[int] = []
+    for term in net.objective.terms:
+        if term.over == "parameters":
+            continue
+        units = term.units_of(net.units)
+        there = [k for k in units if term.over == "units" or mask[column[k]]]
+        found += units if there and term.pools else there
+    return found
 
 
 def _reached(

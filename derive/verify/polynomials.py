@@ -18,7 +18,7 @@ import sympy
 from sympy import Expr
 from sympy.core.relational import Relational
 
-from derive.functions import Defined, relu, step
+from derive.functions import Defined, greatest, relu, step
 
 Number = int | Fraction
 Polynomial = dict[int, Number]
@@ -73,6 +73,8 @@ class Algebra:
         self.seen: dict[Expr, Polynomial] = {}
         self.large: set[Expr] = set()
         self.work = 0
+        self.shifts: set[int] = set()  # the largest of several, as a monomial
+        self.logarithms: dict[int, Polynomial] = {}  # exp(c), 1/exp(c) for these → ±c
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -116,6 +118,8 @@ class Algebra:
             return self._power(e)
         if isinstance(e, sympy.exp):
             return self._exponential(self.read(e.args[0]))
+        if isinstance(e, sympy.log):
+            return self._logarithm(self.read(e.args[0]))
         if isinstance(e, sympy.Piecewise):
             return self._piecewise(e)
         if isinstance(e, (step, sympy.Heaviside)):
@@ -133,7 +137,10 @@ class Algebra:
         keys = [_key(a) for a in args]
         if isinstance(e, (sympy.Max, sympy.Min)):
             keys.sort(key=repr)
-        return self.atom((type(e).__name__, *keys))
+        found = self.atom((type(e).__name__, *keys))
+        if isinstance(e, greatest):
+            self.shifts |= found.keys()
+        return found
 
     def multiply(self, a: Polynomial, b: Polynomial) -> Polynomial:
         """a·b.
@@ -192,13 +199,34 @@ class Algebra:
     def _exponential(self, p: Polynomial) -> Polynomial:
         if not p:
             return {0: 1}
+        apart = {m: c for m, c in p.items() if m in self.shifts}
+        if apart and len(p) > 1:
+            # exp(y − c) = exp(y)·exp(−c): c is in every exponential, and goes out of their ratio.
+            product = self._exponential(add(p, apart, -1))
+            for m, c in apart.items():
+                product = self.multiply(product, self._exponential({m: c}))
+            return self.reduced(product)
         content = _content(p)
         if p[max(p)] < 0:
             content = -content
         part = _times(p, Fraction(content.denominator) / content / content.denominator)
         atom = self.atom(("exp", content.denominator, _key(part)))
+        if apart:
+            exponent = _times(part, Fraction(1, content.denominator))
+            self.logarithms[_number(atom)] = exponent
+            self.logarithms[_number(self.inverse(atom))] = _times(exponent, -1)
         n = content.numerator
         return self.power(atom if n > 0 else self.inverse(atom), abs(n))
+
+    def _logarithm(self, p: Polynomial) -> Polynomial:
+        """log(p), with what shifts taken out: log(q·exp(−c)) = log(q) − c."""
+        shift: Polynomial = {}
+        for number, value in self.logarithms.items():
+            least = min(((m >> (BITS * number)) & LOW for m in p), default=0)
+            if least:
+                p = {m - (least << (BITS * number)): c for m, c in p.items()}
+                accumulate(shift, value, least)
+        return add(self.atom(("log", _key(p))), shift)
 
     def _gated(self, p: Polynomial) -> Polynomial:
         """max(p, 0): an atom, positive where p is."""

@@ -13,8 +13,9 @@ from derive.functions import relu, step
 from derive.network.network import Network
 from derive.program.interpret import compiled, numpy_arithmetic
 from derive.verify.forms import WHOLE, Form
+from derive.verify.judged import StatedObjective, corner_arguments
 from derive.verify.stated import Stated, symbols_of, unit_with
-from derive.verify.unrolling import step_equations
+from derive.verify.unrolling import output_columns, step_equations
 
 CORNERS = (relu, step, sympy.Abs, sympy.sign, sympy.Max, sympy.Min, sympy.Piecewise)
 
@@ -24,7 +25,7 @@ LONG, FAR, LONGEST = 24, 64, 256
 
 @dataclass(frozen=True)
 class Sample:
-    """One set of arguments, and how far it keeps from every corner of the cells' functions."""
+    """One set of arguments, and how far it keeps from every corner of the cells and of J."""
 
     theta: Any
     x: Any
@@ -66,6 +67,7 @@ def draw(
     generator = np.random.Generator(np.random.PCG64(seed))
     T = _steps(net.wiring.longest_delay, form, most)
     cornered = any(corners(net, k) for k in range(len(net.cells)))
+    cornered = cornered or StatedObjective(net).has_corners
     best: Sample | None = None
     draws = 40 if T * net.units <= 4000 else 4
     for _ in range(draws):
@@ -115,16 +117,9 @@ def _drawn(net: Network, generator: Any, T: int, dtype: str, form: Form) -> Samp
 
 def corners(net: Network, cell: int) -> list[sympy.Expr]:
     """The expressions of a cell that must stay away from 0."""
-    found: list[sympy.Expr] = []
-    for expr in step_equations(net, unit_with(net, cell)).values():
-        for f in sympy.preorder_traversal(expr):
-            if isinstance(f, (sympy.Max, sympy.Min)):
-                found += [a - b for i, a in enumerate(f.args) for b in f.args[:i]]
-            elif isinstance(f, (relu, step, sympy.Abs, sympy.sign)):
-                found.append(f.args[0])
-            elif isinstance(f, Relational):
-                found.append(f.lhs - f.rhs)
-    return sorted(set(found), key=sympy.default_sort_key)
+    equations = step_equations(net, unit_with(net, cell)).values()
+    found = {argument for expr in equations for argument in corner_arguments(expr)}
+    return sorted(found, key=sympy.default_sort_key)
 
 
 def margin(net: Network, sample: Sample, form: Form = WHOLE) -> float:
@@ -143,7 +138,12 @@ def margin(net: Network, sample: Sample, form: Form = WHOLE) -> float:
             nearest[0] = min(nearest[0], np.min(distance, where=distance > 0, initial=np.inf))
 
     forced = sample.forced(form)
-    Stated(net).forward(sample.theta, sample.x, sample.y0, forced, probe)
+    y = Stated(net).forward(sample.theta, sample.x, sample.y0, forced, probe)
+    objective = StatedObjective(net)
+    if objective.has_corners:
+        outputs = y[1:, output_columns(net)]
+        judged = objective.nearest(outputs, sample.target, sample.mask, sample.theta)
+        nearest[0] = min(nearest[0], judged)
     return float(nearest[0])
 
 
@@ -151,5 +151,5 @@ def is_analytic(net: Network) -> bool:
     """Whether complex numbers may go through every cell and the objective."""
     units = (unit_with(net, cell) for cell in range(len(net.cells)))
     expressions = [e for k in units for e in step_equations(net, k).values()]
-    expressions.append(net.objective.expression)
+    expressions += StatedObjective(net).expressions
     return not any(e.has(*CORNERS, sympy.erf, Relational) for e in expressions)

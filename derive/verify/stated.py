@@ -17,6 +17,8 @@ from sympy import Symbol
 from derive.network.cell import PLAIN
 from derive.network.network import Network
 from derive.program.interpret import compiled, numpy_arithmetic
+from derive.verify.judged import StatedObjective
+from derive.verify.judged import operations as of_objective
 from derive.verify.unrolling import output_columns, step_equations, synapses
 
 Probe = Callable[[int, Any], None]
@@ -212,18 +214,13 @@ def _stated_cell(net: Network, number: int, first: Any) -> StatedCell:
     )
 
 
-def objective_value(net: Network, y: Any, target: Any, mask: Any) -> Any:
-    """J^total of states y (T+1, N[, lanes]), summed in extended precision; works on complex y."""
-    d, out = Symbol("d", real=True), Symbol("y", real=True)
-    y = np.asarray(y)
-    kind = np.clongdouble if np.iscomplexobj(y) else np.longdouble
-    summand = compiled(net.objective.expression, (d, out), numpy_arithmetic(kind))
-    columns = np.array(output_columns(net))[list(net.objective.targets)]
-    shape = np.shape(target) + (1,) * (y.ndim - 2)
-    there = np.reshape(mask, shape) != 0
-    wanted = np.where(there, np.reshape(target, shape), 0).astype(kind)
-    terms = np.reshape(mask, shape).astype(kind) * summand((wanted, y[1:, columns].astype(kind)))
-    return np.where(there, terms, 0).sum(axis=(0, 1))
+def objective_value(net: Network, y: Any, target: Any, mask: Any, theta: Any = ()) -> Any:
+    """J^total of states y (T+1, N[, lanes]), summed in extended precision; works on complex y.
+
+    ``theta`` (P[, lanes]) is for terms in learned parameters.
+    """
+    outputs = np.asarray(y)[1:, output_columns(net)]
+    return StatedObjective(net).value(outputs, target, mask, theta)
 
 
 def unit_with(net: Network, cell: int) -> int:
@@ -243,5 +240,4 @@ def depth(net: Network) -> int:
             functions = sum(isinstance(e, sympy.Function) for e in sympy.preorder_traversal(expr))
             here += int(expr.count_ops()) + 4 * functions
         operations = max(operations, here)
-    objective = int(net.objective.expression.count_ops())
-    return fan_in + fan_out + operations + objective
+    return fan_in + fan_out + operations + of_objective(net)

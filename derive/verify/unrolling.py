@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sympy
@@ -16,6 +17,7 @@ from sympy import Expr, Symbol
 from derive.functions import Defined, relu, step
 from derive.network.cell import Cell
 from derive.network.network import Network
+from derive.network.objective import Term
 from derive.network.topology import Connection
 
 
@@ -31,7 +33,8 @@ class Unrolled:
         The same as everything computed afterwards sees it: under teacher forcing d_k(t) stands
         where unit k has a target.
     terms : list of lists
-        ``terms[t − 1]`` are the terms of J(t), one for each target that is there.
+        ``terms[t − 1]`` are the terms of J(t): one for each target that is there, and those
+        without targets.
     """
 
     y: list[list[Expr]]
@@ -236,14 +239,9 @@ def unrolled(
             state_at(k, at, t, row)
         y.append([row[at] for at in range(len(net.states))])
         seen.append(as_seen(y[t], t))
-    d, out = Symbol("d", real=True), Symbol("y", real=True)
-    summand = stated(net.objective.expression)
+    objective = WrittenObjective(net)
     terms = [
-        [
-            mask[t - 1][j] * summand.xreplace({d: target[t - 1][j], out: y[t][outputs[k]]})
-            for j, k in enumerate(targets)
-            if mask[t - 1][j] != 0
-        ]
+        objective.written([y[t][at] for at in outputs], target[t - 1], mask[t - 1], theta)
         for t in range(1, steps + 1)
     ]
     return Unrolled(y, seen, terms)
@@ -277,3 +275,68 @@ def output_columns(net: Network) -> list[int]:
     """The column of ``y`` that holds each unit's output."""
     column = {place: i for i, place in enumerate(net.states)}
     return [column[k, net.cells[net.cell_index[k]].output] for k in range(net.units)]
+
+
+D, Y, W = (Symbol(name, real=True) for name in "dyw")
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenObjective:
+    """The terms of a network's J(t), written out.
+
+    A pool is the sum that it is defined to be. The largest of several only shifts: any shift gives
+    the same value, so it is taken as 0, and log Σ exp(y) is then the definition itself.
+    """
+
+    net: Network
+
+    @cached_property
+    def _expressions(self) -> list[tuple[Expr, dict[str, Expr]]]:
+        return [
+            (stated(t.expression), {p.name: stated(t.pooled(p)) for p in t.pools})
+            for t in self.net.objective.terms
+        ]
+
+    def written(self, y: Any, target: Any, mask: Any, theta: Any) -> list[Expr]:
+        """The terms of one J(t) that are there.
+
+        Parameters
+        ----------
+        y : sequence of Expr
+            Each unit's output.
+        target, mask : sequence of Expr
+            By column; a mask entry is the number 0 or a symbol that is not zero.
+        """
+        found = []
+        terms = self.net.objective.terms
+        column = {k: j for j, k in enumerate(self.net.objective.targets)}
+        for term, (expr, shares) in zip(terms, self._expressions, strict=True):
+            units, here = self._places(term)
+            if term.over == "parameters":
+                at = [{**fixed, W: theta[i]} for i, fixed in zip(units, here, strict=True)]
+                found += [expr.xreplace(values) for values in at]
+                continue
+            pools: dict[Symbol, Expr] = {}
+            at = [{**fixed, Y: y[k]} for k, fixed in zip(units, here, strict=True)]
+            for pool in term.pools:
+                share = shares[pool.name]
+                pools[pool.symbol] = sympy.S.Zero
+                if pool.kind == "sum":
+                    each = (share.xreplace({**pools, **values}) for values in at)
+                    pools[pool.symbol] = sympy.Add(*each)
+            for k, values in zip(units, at, strict=True):
+                if term.over == "units":
+                    found.append(expr.xreplace({**pools, **values}))
+                elif mask[j := column[k]] != 0:
+                    found.append(mask[j] * expr.xreplace({**pools, **values, D: target[j]}))
+        return found
+
+    def _places(self, term: Term) -> tuple[tuple[int, ...], list[dict[Symbol, Expr]]]:
+        """The units, or places in theta, of a term, and the constants of each."""
+        of_theta = term.over == "parameters"
+        places = term.entries(self.net) if of_theta else term.units_of(self.net.units)
+        values = {c: term.values(c, len(places)) for c in term.constants}
+        return places, [
+            {Symbol(c, real=True): sympy.Rational(v[i]) for c, v in values.items()}
+            for i in range(len(places))
+        ]

@@ -16,7 +16,7 @@ import numpy as np
 from derive.errors import NetworkError
 from derive.network.cell import Cell
 from derive.network.network import Network
-from derive.network.objective import Objective
+from derive.network.objective import Objective, Term, moved
 from derive.network.topology import Connection, full
 from derive.program.algorithms import options_of
 from derive.verify.forms import form_of
@@ -182,7 +182,7 @@ def _of_units(
         n,
         m,
         connections,
-        Objective(net.objective.text, targets),
+        _objective(net, units, targets),
         name=net.name,
         parameters={
             name: np.nan_to_num(values[units]).tolist()
@@ -196,6 +196,35 @@ def _of_units(
         shown = ", ".join(map(str, original[:3])) + (", …" if len(original) > 3 else "")
         words += f"; delays {shown} by rank"
     return little, apart, words
+
+
+def _objective(net: Network, units: list[int], targets: list[int]) -> Objective:
+    """The same terms, over the units that were chosen; at least one each, or two where they pool.
+
+    ``targets`` are the chosen units that have some; what no term says of them the first one does.
+    """
+    terms: list[Term] = []
+    learned = {p.name for k in units for p in net.cells[net.cell_index[k]].trainable}
+    learned |= {"w"} if net.wiring.weights else set()
+    without = [i for i in targets if units[i] not in net.objective.targets]
+    for term in net.objective.terms:
+        if term.over == "parameters":
+            names = tuple(n for n in term.names if n in learned)
+            # Its constants are one number each, so what is left of it is stated as it was.
+            terms += [replace(term, names=names)] if names else []
+            continue
+        own = term.units_of(net.units)
+        among = targets if term.over == "targets" else range(len(units))
+        places = [i for i in among if units[i] in own]
+        if term.over == "targets":
+            places, without = places + without, []
+        least = min(2 if term.pools else 1, len(own), len(units))
+        places += [i for i in reversed(range(len(units))) if i not in places][
+            : max(0, least - len(places))
+        ]
+        first = [units[i] if units[i] in own else own[0] for i in places]
+        terms.append(moved(replace(term, units=own), first, places))
+    return Objective.of(terms)
 
 
 def _groups(units: list[int], groups: Groups) -> Groups:

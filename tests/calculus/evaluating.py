@@ -63,6 +63,8 @@ class Evaluator:
             return lambda at: (left.name,)
         if isinstance(left, sympy.Indexed):
             name, parts = str(left.base.label), [self.code(v) for v in left.indices]
+        elif left.func is ix.Pool:
+            name, parts = left.args[0].name, [self.code(left.args[1])]
         elif left.func in (ix.J, ix.Total):
             name, parts = left.func.__name__, [self.code(v) for v in left.args]
         else:
@@ -88,6 +90,8 @@ class Evaluator:
             return lambda at: next((v(at) for v, c in cases if c(at)), 0)
         if isinstance(expr, sympy.Mul):
             return self._product(expr)
+        if isinstance(expr, ix.Largest):
+            return self._largest(*expr.args)
         parts = [self.code(v) for v in expr.args] if not isinstance(expr, sympy.Indexed) else []
         if isinstance(expr, sympy.Add):
             return lambda at: sum(part(at) for part in parts)
@@ -100,6 +104,15 @@ class Evaluator:
             return lambda at: function(parts[0](at))
         key = self._key(expr)
         return lambda at: self.read(key(at), at)
+
+    def _largest(self, value: Any, member: Any, index: Any) -> Code:
+        inner, counts = self.code(value), self.code(member)
+
+        def largest(at: Letters) -> Any:
+            every = [{**at, index: k} for k in range(self.sizes[ix.n])]
+            return max(np.real(inner(one)) for one in every if counts(one))
+
+        return largest
 
     def _letter(self, letter: Symbol, at: Letters) -> Any:
         if letter in at:

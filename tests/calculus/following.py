@@ -14,10 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import sympy
 from sympy import Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.derivation import Derivation, derivation
+from derive.calculus.form import form_of
+from derive.calculus.judging import judged
 from derive.calculus.steps import Step
 from derive.network.network import Network
 from tests.calculus.evaluating import Evaluator
@@ -59,6 +62,7 @@ class Follower(Evaluator):
             for place, k in enumerate(net.objective.targets):
                 self.value["d", k, t + 1] = target[t, place]
                 self.value["T", k, t + 1] = mask[t, place]
+        self._store_terms()
         for (k, name), v in zip(net.states, y0, strict=True):
             self.value[self.written(name, k), k, 0] = v
             if name == net.cells[net.cell_index[k]].output:
@@ -69,6 +73,24 @@ class Follower(Evaluator):
                 v = theta[at] if p.trainable else net.values[p.name][k]
                 name = self.written(p.name, k)
                 self.value[(name,) if p.shared else (name, k)] = v
+
+    def _store_terms(self) -> None:
+        """The units of each term of J, and its constants."""
+        for v in judged(form_of(self.net)):
+            term, number = v.term, v.number
+            for name, value in term.constants.items():
+                differ = value if isinstance(value, tuple) else ()
+                places = enumerate(term.units_of(self.net.units)) if differ else ()
+                self.value[(v.letter(name),)] = value
+                self.value |= {(v.letter(name), k): differ[i] for i, k in places}
+            if term.over == "parameters":
+                continue
+            for k in range(self.net.units):
+                self.value[f"U{number}", k] = int(k in term.units_of(self.net.units))
+            for j, k in enumerate(self.net.objective.targets):
+                for t in range(self.end):
+                    there = self.data.mask[t, j] if k in (term.units or ()) else 0
+                    self.value[f"T{number}", k, t + 1] = there
 
     @property
     def ports(self) -> list[str]:
@@ -105,7 +127,7 @@ class Follower(Evaluator):
         letter = label.partition("|")[0].partition("^")[0]
         if letter == "G":
             return self.group[key[1]]
-        if letter in ("w", "T", "d"):  # no such connection; no target
+        if letter in ("w", "d") or letter[0] == "T":  # no such connection; no target
             return 0
         if letter == "x" and time < 0:
             return 0
@@ -169,8 +191,10 @@ class Follower(Evaluator):
         for tau in range(1, last + 1):
             for step in steps:
                 self.take(step, tau=tau)
+        judging = [q for q in self.steps if q.name.startswith(("pool_", "by_pool_"))]
         for t in range(1, last + 1):
-            self.take(self.results["e"], t=t)
+            for step in (*judging, self.results["e"]):
+                self.take(step, t=t)
 
     def is_forward(self, step: Step) -> bool:
         return step.name in ("x", "ŷ") or step.name.startswith("slope_") or any(
@@ -227,6 +251,12 @@ class Follower(Evaluator):
             name = "gradient_w" if len(self.ports) == 1 else f"gradient_w({c.net_input})"
             here = {ix.i: c.target, ix.j: c.source, ix.D: c.delay}
             found[place] += self(self.results[name].right, {**at, **here})
+        shared = self.results.get("gradient_shared")
+        for term in sympy.Add.make_args(shared.right) if shared else ():
+            if not term.has(ix.Carried):  # what J says of a shared weight itself
+                for place in range(net.wiring.weights):
+                    self.value["θ", place] = self.data.theta[place]
+                    found[place] += self(term, {**at, ix.a: place})
         for step in self.results.values():
             name, _, label = step.name.removeprefix("gradient_").partition("/")
             if not step.name.startswith("gradient_") or name not in net.unit_parameters:

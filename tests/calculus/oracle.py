@@ -15,7 +15,7 @@ import sympy
 
 from derive.network.cell import Cell
 from derive.network.network import Network
-from tests.strategies import NUMPY, Data
+from tests.strategies import NUMPY, Data, judged
 
 STEP = 1e-30
 
@@ -34,7 +34,6 @@ def run(
     _, x, target, mask, y0 = values
     columns = {place: i for i, place in enumerate(net.states)}
     functions = [functions_of(cell) for cell in net.cells]
-    term = term_of(net.objective.expression)
     y = np.zeros((len(x) + 1, len(net.states)), dtype=complex)
     y[0] = y0
     outputs = [columns[k, net.cells[net.cell_index[k]].output] for k in range(net.units)]
@@ -61,11 +60,11 @@ def run(
                 v = body(*(known[n] for n in order))
                 y[t + 1, columns[k, name]] = v if keep(k) else np.real(v)
         heard[t + 1] = y[t + 1]
+        for term in net.objective.terms:
+            J[t] += judged(term, net, y[t + 1, outputs], target[t], mask[t], theta)
         for place, k in enumerate(net.objective.targets):
-            if mask[t, place]:
-                J[t] += term(target[t, place], y[t + 1, outputs[k]])
-                if forced:
-                    heard[t + 1, outputs[k]] = target[t, place]
+            if forced and mask[t, place]:
+                heard[t + 1, outputs[k]] = target[t, place]
     return y, J
 
 
@@ -79,12 +78,6 @@ def functions_of(cell: Cell) -> tuple[list[str], dict[str, Any]]:
         bodies = {k: v.xreplace({name: body}) for k, v in bodies.items()}
     symbols = [sympy.Symbol(v, real=True) for v in order]
     return order, {k: sympy.lambdify(symbols, v, NUMPY) for k, v in bodies.items()}
-
-
-@cache
-def term_of(expression: Any) -> Any:
-    """The objective's summand as a function of target and output."""
-    return sympy.lambdify(sympy.symbols("d y", real=True), expression, NUMPY)
 
 
 def slopes(net: Network, values: Data, since: int = 0, forced: bool = False) -> Any:

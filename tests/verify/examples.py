@@ -9,6 +9,7 @@ from derive.network import connect
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
+from derive.network.objectives import SoftmaxCrossEntropy, WeightDecay
 from derive.network.topology import Connection
 from derive.program.algorithms import programs, settle
 from derive.program.ir import Program
@@ -38,6 +39,8 @@ NETS = {
                 name="biased"),
         Network(semilinear("relu"), 3, 2, SPARSE, TARGETS, name="cornered"),
         Network(semilinear("tanh"), 2, 1, SHARED, SquaredError([1]), name="sharing"),
+        Network(semilinear("tanh"), 2, 1, connect.full(),
+                SoftmaxCrossEntropy([1, 0]) + WeightDecay(0.25), name="pooled"),
     )
 }  # fmt: skip
 

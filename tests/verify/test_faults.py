@@ -28,6 +28,8 @@ CASES = (
     ("biased", "truncated 2;2, forced"),
     ("leaky_pair", "hybrid 2"),
     ("sharing", "hybrid 2, forced"),
+    ("pooled", "truncated 3;2"),
+    ("pooled", "rtrl"),
 )
 
 

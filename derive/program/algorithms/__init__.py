@@ -107,10 +107,11 @@ def _groups(name: str, value: Any, net: Network) -> list[list[int]] | None:
     if missing:
         raise DerivationError(f"{name}: unit {missing[0]} is in no group; put every unit in one")
     for i, group in enumerate(found):
-        if not set(group) & set(net.objective.targets):
+        judged = net.objective.judged(n)
+        if not set(group) & set(judged):
             raise DerivationError(
                 f"{name}[{i}]: none of its units has a target, so its weights would never learn; "
-                f"targets are on units {', '.join(map(str, net.objective.targets))}"
+                f"targets are on units {', '.join(map(str, judged))}"
             )
     return found
 

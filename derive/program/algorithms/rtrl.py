@@ -17,6 +17,7 @@ from typing import Any
 from derive.network.network import Network
 from derive.program import online, storage
 from derive.program.ir import Array, Note, Program
+from derive.program.judgement import add_penalties
 from derive.program.layout import Memory, lay_out
 from derive.program.sensitivities import (
     carry,
@@ -64,6 +65,7 @@ def recipe(net: Network, memory: Memory, groups: Any, forced: bool) -> online.Re
         update=lambda b, t: (
             Note("∂J(t)/∂θ += Σ e·p"),
             *weigh(rows, t, into),
+            *add_penalties(layout),
             *forget_forced(rows, t),
         ),
         gathers=into,

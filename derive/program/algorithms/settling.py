@@ -17,6 +17,7 @@ from __future__ import annotations
 import sympy
 from sympy import Symbol
 
+from derive.errors import DerivationError
 from derive.network.network import Network
 from derive.program import judgement, storage, sweep
 from derive.program.ir import (
@@ -39,7 +40,18 @@ LARGEST = sympy.Max(SO_FAR, sympy.Abs(NEW - OLD))
 def programs(
     net: Network, tol: float | None, max_steps: int, teacher_forcing: bool = False
 ) -> dict[str, Program]:
-    """The functions of a settling kernel; ``tol`` and ``max_steps`` are for who repeats them."""
+    """The functions of a settling kernel; ``tol`` and ``max_steps`` are for who repeats them.
+
+    Raises
+    ------
+    DerivationError
+        Where targets are at the end of a sequence: there is none.
+    """
+    if any(net.objective.ends):
+        raise DerivationError(
+            "algorithm 'settling' takes each row as a pattern of its own, so no target is at the "
+            "end of a sequence; leave at = 'end' out of the objective"
+        )
     longest = net.wiring.longest_delay
     layout = lay_out(net, Memory(longest + 1, 1, 1, one_step=True), teacher_forcing)
     return {
@@ -76,7 +88,8 @@ def judge(layout: Layout) -> Program:
         storage.clear("before", (layout.width,)),
         storage.clear("delta", (layout.longest, layout.row_count)),
     )
-    return _program("judge", layout, ("t",), ("target", "mask", "J"), body)
+    theta = ("theta",) if layout.judging.penalties else ()
+    return _program("judge", layout, ("t",), (*theta, "target", "mask", "J"), body)
 
 
 def relax_back(layout: Layout) -> Program:
@@ -102,6 +115,7 @@ def collect(layout: Layout) -> Program:
         storage.clear("grad_theta", (layout.net.size,)),
         *_with_error(layout),
         *_through(layout, gather=True),
+        *judgement.add_penalties(layout),
     )
     return _program("collect", layout, ("t", "u"), ("theta", "grad_theta"), body)
 

@@ -9,6 +9,7 @@ forward     the way forward
 windows     which errors count, how far back, what came before a window
 memory      what is remembered from step to step
 forcing     teacher forcing
+judging     what is pooled over units, terms in parameters
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from derive.errors import ProgramError
 from derive.program.ir import Program
-from derive.verify.faults import forcing, forward, memory, sweeps, windows
+from derive.verify.faults import forcing, forward, judging, memory, sweeps, windows
 from derive.verify.faults.finding import Programs, Rewrite, each, every
 
 __all__ = ["FAULTS", "Fault", "plant"]
@@ -126,6 +127,15 @@ FAULTS: dict[str, Fault] = {
         Fault("forget_forcing", "the free run learnt from", BOTH, each(forcing.forget_forcing)),
         Fault("error_after_forcing", "an output judged after its target replaced it", BOTH,
               every(forcing.error_after_forcing)),
+        Fault("drop_pool", "what is pooled over units held fixed", BOTH, each(judging.drop_pool)),
+        Fault("stale_pool", "a sum over units not cleared between steps", BOTH,
+              each(judging.stale_pool)),
+        Fault("unmasked_pool", "terms without a target counted in J's derivative by a sum", BOTH,
+              each(judging.unmasked_pool)),
+        Fault("drop_penalty", "no gradient of terms in parameters", BOTH,
+              each(judging.drop_penalty)),
+        Fault("penalty_once", "the gradient of terms in parameters once a sweep", BOTH,
+              every(judging.penalty_once)),
         Fault("forward_term", "a connection left out of the forward pass", BOTH,
               each(forward.forward_term)),
         Fault("forward_delay", "every delay read as 1 in the forward pass", BOTH,

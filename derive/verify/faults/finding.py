@@ -172,7 +172,7 @@ def advances(s: Statement) -> bool:
 
 def errs(s: Statement) -> bool:
     """e(t): injected at once, or kept for the way back."""
-    return (adds(s, "eps") or sets(s, "error")) and reads(s, "mask")
+    return (adds(s, "eps", "error") or sets(s, "error")) and reads(s, "mask")
 
 
 def injects(s: Statement) -> bool:
