@@ -122,6 +122,8 @@ class Cell:
             key: parse(text, names, f"{where}.{key}")
             for key, text in {**intermediates, **states}.items()
         }
+        free = {key: set(read[key].names) for key in read}
+        order = in_order(tuple(intermediates), free, where)
 
         def build() -> Equations:
             import sympy
@@ -129,16 +131,15 @@ class Cell:
             symbols = {key: sympy.Symbol(key, real=True) for key in names}
             return Equations(
                 {symbols[k]: read[k].to_sympy(symbols) for k in states},
-                {symbols[k]: read[k].to_sympy(symbols) for k in intermediates},
+                {symbols[k]: read[k].to_sympy(symbols) for k in order},
                 tuple(symbols[k] for k in net_inputs),
                 tuple(symbols[p.name] for p in parameters),
             )
 
-        free = {key: set(read[key].names) for key in read}
         return cls._lazily(
             name=name,
             states=tuple(states),
-            intermediates=in_order(tuple(intermediates), free, where),
+            intermediates=order,
             net_inputs=tuple(net_inputs),
             parameters=tuple(parameters),
             output=output,

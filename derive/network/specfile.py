@@ -152,14 +152,16 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
             raise NetworkError(f"{where}.library: no cell {name!r}; {near(name, LIBRARY)}")
         import inspect
 
-        known = [k for k in inspect.signature(LIBRARY[name]).parameters]
-        check_keys(stated, ("library", "units", *known), where)
-        arguments = {k: v for k, v in stated.items() if k in known}
-        for key, kind in (("bias", bool), ("trainable", bool), ("activation", str)):
-            if key in arguments and not isinstance(arguments[key], kind):
-                raise NetworkError(
-                    f"{where}.{key}: expected {kind.__name__}, got {arguments[key]!r}"
-                )
+        declared = inspect.signature(LIBRARY[name]).parameters
+        check_keys(stated, ("library", "units", *declared), where)
+        arguments = {k: v for k, v in stated.items() if k in declared}
+        # What is stated in Python as text or as SymPy can only be text here. Numbers are the
+        # cell's own to check.
+        kinds = {"bool": bool, "str": str, "Any": str}
+        for key, value in arguments.items():
+            kind = kinds.get(str(declared[key].annotation), object)
+            if not isinstance(value, kind):
+                raise NetworkError(f"{where}.{key}: expected {kind.__name__}, got {value!r}")
         return LIBRARY[name](**arguments)
     check_keys(stated, CELL, where)
     if "equations" not in stated:
