@@ -25,10 +25,10 @@ from derive.network.library import (
     lru,
     lstm,
     mgu,
-    product,
     reservoir,
     ring,
     s4d,
+    second_order,
     semilinear,
     split_connections,
 )
@@ -148,7 +148,7 @@ def adaptive_step(u: Any, s: Any, p: Any) -> Any:
     return {"y": y + 0.25 * (rate - y) / p["tau"], "a": a + 0.25 * (y - a) / p["tau_a"]}
 
 
-def product_step(u: Any, s: Any, p: Any) -> Any:
+def second_order_step(u: Any, s: Any, p: Any) -> Any:
     return {"y": sigma(s["s"] * s["g"] + p["b"])}
 
 
@@ -184,7 +184,7 @@ PUBLISHED: dict[str, tuple[Cell, Step]] = {
     "mgu": (mgu(), mgu_step),
     "ctrnn": (ctrnn(dt=0.5), ctrnn_step),
     "adaptive": (adaptive(dt=0.25, bias=True), adaptive_step),
-    "product": (product(), product_step),
+    "second_order": (second_order(), second_order_step),
     "reservoir": (reservoir(0.25), reservoir_step),
     "lru": (lru(), lru_step),
     "lru, tied": (lru(tied=True, skip=True), lru_step),
@@ -301,7 +301,7 @@ VARIANTS = (
     mgu(bias=False),
     ctrnn("tanh", tau=3.0, dt=0.1, trainable=False, bias=False),
     adaptive("logistic", tau=3.0, tau_a=9.0, strength=0.5, dt=0.5, trainable=False, bias=True),
-    product("tanh", bias=False),
+    second_order("tanh", bias=False),
     lru("tanh", radius=0.5, phase=1.0, tied=True, skip=True),
     s4d("tanh", decay=0.25, frequency=2.0, step=0.5, skip=True),
     *(make() for make in LIBRARY.values()),
@@ -343,7 +343,7 @@ def test_a_spec_and_the_public_face_name_every_cell(name: str) -> None:
         (lambda: ctrnn(tau=1, dt=2), "ctrnn: dt = 2.0 exceeds tau = 1.0"),
         (lambda: adaptive(tau_a=1, dt=2), "adaptive: dt = 2.0 exceeds tau"),
         (lambda: adaptive(tau_a=1.5, dt=2, tau=3), "adaptive: dt = 2.0 exceeds tau_a = 1.5"),
-        (lambda: product("q"), "undefined symbol 'q'"),
+        (lambda: second_order("q"), "undefined symbol 'q'"),
         (lambda: lru(radius=1), "lru: radius must lie in 0 < r < 1, got 1.0"),
         (lambda: lru(phase=0), "lru: phase must be a positive number, got 0.0"),
         (lambda: s4d(decay=0), "s4d: decay must be a positive number, got 0.0"),

@@ -5,7 +5,7 @@ A spec file names one as ``[cell] library = "lstm"``, with the function's argume
     plain            semilinear, elman, leaky, reservoir
     gates            lstm, gru, mgu
     continuous_time  ctrnn, adaptive
-    products         product
+    products         second_order
     diagonal         lru, s4d
 """
 
@@ -25,7 +25,7 @@ from derive.network.library.plain import (
     reservoir,
     semilinear,
 )
-from derive.network.library.products import product
+from derive.network.library.products import second_order
 
 LIBRARY: dict[str, Callable[..., Cell]] = {
     "semilinear": semilinear,
@@ -37,13 +37,13 @@ LIBRARY: dict[str, Callable[..., Cell]] = {
     "mgu": mgu,
     "ctrnn": ctrnn,
     "adaptive": adaptive,
-    "product": product,
+    "second_order": second_order,
     "lru": lru,
     "s4d": s4d,
 }
 
 __all__ = [
     "ACTIVATIONS", "LIBRARY", "activation_text", "adaptive", "ctrnn", "elman", "gru", "leaky",
-    "lru", "lstm", "mgu", "product", "reservoir", "ring", "s4d", "semilinear",
+    "lru", "lstm", "mgu", "second_order", "reservoir", "ring", "s4d", "semilinear",
     "split_connections",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from derive.network.cell import Cell, ParameterDeclaration
 from derive.network.library.plain import activation_text, applied, short, spec_of
 
 
-def product(activation: Any = "logistic", bias: bool = True) -> Cell:
+def second_order(activation: Any = "logistic", bias: bool = True) -> Cell:
     """y(t+1) = f(s·g + b): a second-order unit whose weights are a product.
 
     s·g = Σ_l Σ_m u_l·v_m·x_l·x_m, so pairs of sources act together, as in the second-order networks
@@ -27,6 +27,6 @@ def product(activation: Any = "logistic", bias: bool = True) -> Cell:
         {"y": applied(f, "s*g + b" if bias else "s*g")},
         net_inputs=("s", "g"),
         parameters=(ParameterDeclaration("b"),) if bias else (),
-        name="product",
-        spec=spec_of("product", activation=short(f), bias=None if bias else False),
+        name="second_order",
+        spec=spec_of("second_order", activation=short(f), bias=None if bias else False),
     )
