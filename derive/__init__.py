@@ -25,6 +25,7 @@ _HOME = {
     "Network": "derive.network.network",
     "Cell": "derive.network.cell",
     "Connection": "derive.network.topology",
+    "Populations": "derive.network.populations",
     "Objective": "derive.network.objective",
     "SquaredError": "derive.network.objective",
     "state": "derive.network.symbols",

@@ -1,4 +1,5 @@
-"""The command line: ``derive show | verify | generate | train | bench | cost | cache | demo``.
+"""The command line: ``derive new | show | verify | generate | train | bench | cost | cache`` and
+``demo``.
 
 Errors are one clear paragraph on standard error with exit status 2; a claim that fails is exit
 status 1.
@@ -67,6 +68,33 @@ def main() -> None:
 
 def _warn(message: Any, *_: Any, **__: Any) -> None:
     complaints.print(f"[yellow]warning:[/] {escape(str(message))}")
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--cell", default="semilinear", show_default=True, help="A cell of the library.")
+@click.option("--units", default=8, show_default=True, help="Hidden units.")
+@click.option("--inputs", default=1, show_default=True, help="Input lines.")
+@click.option("--outputs", default=1, show_default=True, help="Units of the linear read-out.")
+@click.option("--path", type=click.Path(path_type=Path), help="The file; NAME.toml if not given.")
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+@click.option("--spelled-out", is_flag=True, help="State the cell by its equations.")
+def new(
+    name: str,
+    cell: str,
+    units: int,
+    inputs: int,
+    outputs: int,
+    path: Path | None,
+    force: bool,
+    spelled_out: bool,
+) -> None:
+    """Write a commented spec to go on from, and sample data for it."""
+    from derive.network.starter import write_starter
+
+    spec, sample = write_starter(name, cell, units, inputs, outputs, path, force, spelled_out)
+    console.print(f"wrote {escape(str(spec))}, and sample data in {escape(str(sample))}")
+    console.print(f"next: derive show {escape(str(spec))}, or verify, or train")
 
 
 @commands.command()

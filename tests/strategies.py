@@ -17,7 +17,7 @@ import sympy
 from hypothesis import strategies as st
 
 from derive.network import connect
-from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.cell import Cell, NetInputDeclaration, ParameterDeclaration
 from derive.network.library import (
     adaptive as tiring,
 )
@@ -93,6 +93,48 @@ def deaf() -> Cell:
     )
 
 
+def reset_gated() -> Cell:
+    """A unit in two parts: its candidate hears what a gate leaves of all units' states at once."""
+    return Cell.from_text(
+        {"h": "(1 - u)*h + u*tanh(a)", "rh": "logistic(r)*h"},
+        intermediates={"u": "logistic(r - b)"},
+        net_inputs=(NetInputDeclaration("a", hears="rh", delay=0), "r"),
+        parameters=(ParameterDeclaration("b", 0.4),),
+        name="reset_gated",
+    )
+
+
+def conductance() -> Cell:
+    """Connections with parameters of their own, which look at the unit they drive."""
+    parameters = tuple(ParameterDeclaration(n, v) for n, v in (("g", 1.2), ("m", 0.3), ("A", 0.8)))
+    return Cell.from_text(
+        {"y": "y + (s - y)/tau", "v": "v/2 + y"},
+        net_inputs=(
+            NetInputDeclaration("s", None, 1, "w*logistic(g*(x - m))*(A - y*v)", parameters),
+        ),
+        parameters=(ParameterDeclaration("tau", 3.0),),
+        name="conductance",
+    )
+
+
+def listening() -> Cell:
+    """Hears the second state of those units that have one."""
+    return Cell.from_text(
+        {"y": "tanh(s + i/2)"},
+        net_inputs=("s", NetInputDeclaration("i", hears="v")),
+        name="listening",
+    )
+
+
+def saturating() -> Cell:
+    """In exact arithmetic: a synapse that is no multiple of what it carries."""
+    return Cell.from_text(
+        {"y": "y/3 + s", "v": "v/2 - y*v/4"},
+        net_inputs=(NetInputDeclaration("s", None, 1, "w*x*(1 - x/4) + w**2*v/8"),),
+        name="saturating",
+    )
+
+
 SMOOTH: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("tanh"),
     lambda: semilinear("tanh", bias=True),
@@ -120,6 +162,9 @@ SMOOTH: tuple[Callable[[], Cell], ...] = (
     lambda: lru("tanh", skip=True),
     lambda: lru(tied=True),
     s4d,
+    reset_gated,
+    conductance,
+    listening,
 )
 RATIONAL: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("identity", bias=True),
@@ -132,6 +177,7 @@ RATIONAL: tuple[Callable[[], Cell], ...] = (
     lambda: reservoir(0.25, "s/2"),
     lambda: tiring("s", tau=2.0, tau_a=4.0, dt=0.5),
     lambda: second_order("s/2"),
+    saturating,
 )
 CORNERED: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("relu", bias=True),
@@ -189,6 +235,8 @@ def networks(
         delay = int(generator.integers(1, longest_delay + 1))
         seed = int(generator.integers(100))
         patterns = [connect.full(delay), connect.random(0.5, seed, delay), connect.ring()]
+        if n > 1:
+            patterns.append(connect.layers(n - 1, 1, delay=0))
         connections = one_of(patterns)
     elif wiring != "none":
         cells = cell if mixed else [cell] * n
@@ -200,12 +248,14 @@ def _sparse(
     generator: np.random.Generator, cells: list[Cell], m: int, longest_delay: int, shared: bool
 ) -> list[Connection]:
     n = len(cells)
+    # Of the same step a unit hears only those before it, so that none waits for itself.
     places = [
-        (k, source, delay, s)
+        (k, source, delay, s.name)
         for k, c in enumerate(cells)
-        for s in c.net_inputs
+        for s in c.ports
         for source in range(n + m)
-        for delay in range(1, longest_delay + 1)
+        for delay in range(0 if source < k else 1, longest_delay + 1)
+        if source >= n or s.hears is None or s.hears in cells[source].states
     ]
     count = min(len(places), int(generator.integers(1, 3 * n + 3)))
     chosen: Any = generator.choice(len(places), count, replace=False) if places else []
@@ -213,7 +263,9 @@ def _sparse(
     drawn = []
     for i in chosen:
         target, source, delay, s = places[i]
-        drawn.append(Connection(target, source, delay, s, ids[generator.integers(len(ids))]))
+        label = ids[generator.integers(len(ids))]
+        fixed = float(generator.normal()) if label is None and generator.random() < 0.1 else None
+        drawn.append(Connection(target, source, delay, s, label, fixed))
     return drawn
 
 
@@ -332,27 +384,56 @@ def simulate(
     y = np.zeros((len(x) + 1, len(net.states)), dtype=kind)
     y[0] = y0
     signal = y.copy()  # what is heard, and what a unit goes on from
+    adds = []
+    for cell in net.cells:
+        found = {}
+        for port in cell.ports:
+            names = ["w", "x", *cell.states, *(q.name for q in port.parameters)]
+            stated = {s.name: e for s, e in cell.equations.synapses.items()}
+            w, x_ = sympy.symbols("w x", real=True)
+            expr = stated.get(port.name, w * x_)
+            symbols = [sympy.Symbol(v, real=True) for v in names]
+            found[port.name] = (port, sympy.lambdify(symbols, expr, NUMPY))
+        adds.append(found)
+
+    def added(c: Any, i: int, t: int) -> Any:
+        """What one connection adds to a net input at time t + 1."""
+        cell, then = net.cells[net.cell_index[c.target]], t + 1 - c.delay
+        port, function = adds[net.cell_index[c.target]][c.net_input]
+        if then < 0:
+            carried = 0
+        elif c.source >= net.units:
+            carried = x[then, c.source - net.units]
+        else:
+            output = net.cells[net.cell_index[c.source]].output
+            at = columns[c.source, port.hears or output]
+            # Of this very step: as computed, whatever a teacher puts in its place afterwards.
+            carried = y[then, at] if c.delay == 0 else signal[then, at]
+        learnt = c.fixed is None
+        further = [
+            theta[net.connection_parameters[q.name][i]] if learnt else q.initial
+            for q in port.parameters
+        ]
+        own = [signal[t, columns[c.target, name]] for name in cell.states]
+        return function(theta[i] if learnt else c.fixed, carried, *own, *further)
+
     for t in range(len(x)):
-        for k in range(net.units):
-            cell = net.cells[net.cell_index[k]]
-            net_inputs = dict.fromkeys(cell.net_inputs, 0)
-            for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
-                then = t + 1 - c.delay
-                if c.target != k or then < 0:
-                    continue
-                if c.source < net.units:
-                    output = net.cells[net.cell_index[c.source]].output
-                    carried = signal[then, columns[c.source, output]]
-                else:
-                    carried = x[then, c.source - net.units]
-                net_inputs[c.net_input] = net_inputs[c.net_input] + theta[i] * carried
-            order, bodies = functions[net.cell_index[k]]
-            known = {name: signal[t, columns[k, name]] for name in cell.states} | net_inputs
-            known |= {p.name: parameter_of(k, p.name) for p in cell.parameters}
-            for name, body in bodies.items():
-                y[t + 1, columns[k, name]] = body(*(known[v] for v in order))
-                if only is not None and k not in only:
-                    y[t + 1, columns[k, name]] = given[t + 1, columns[k, name]]
+        for _ in range(1 + len(net.states)):  # until what is heard in the same step has come round
+            for k in range(net.units):
+                cell = net.cells[net.cell_index[k]]
+                net_inputs = dict.fromkeys(cell.net_inputs, 0)
+                for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
+                    if c.target == k:
+                        net_inputs[c.net_input] = net_inputs[c.net_input] + added(c, i, t)
+                order, bodies = functions[net.cell_index[k]]
+                known = {name: signal[t, columns[k, name]] for name in cell.states} | net_inputs
+                known |= {p.name: parameter_of(k, p.name) for p in cell.parameters}
+                for name, body in bodies.items():
+                    y[t + 1, columns[k, name]] = body(*(known[v] for v in order))
+                    if only is not None and k not in only:
+                        y[t + 1, columns[k, name]] = given[t + 1, columns[k, name]]
+            if not net.stages:
+                break
         signal[t + 1] = y[t + 1]
         for j, k in enumerate(net.objective.targets if forced else ()):
             if mask[t, j]:

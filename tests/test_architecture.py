@@ -247,7 +247,10 @@ def mentioned(source: str, path: str, forbidden: Iterable[str]) -> list[str]:
     ]
 
 
-KNOW_CELLS = ("derive/network/library/", "derive/bridges/")
+# A spec to begin with has to name some cell.
+KNOW_CELLS = (
+    "derive/network/library/", "derive/bridges/", "derive/network/starter.py", "derive/cli.py",
+)  # fmt: skip
 
 
 def test_only_the_library_and_the_bridges_name_its_cells() -> None:

@@ -67,7 +67,7 @@ def spec(folder: Path, **changes: str) -> Path:
 def test_help_lists_every_command() -> None:
     result = CliRunner().invoke(cli.commands, ["--help"])
     assert result.exit_code == 0
-    for name in ("show", "verify", "generate", "train", "bench", "cache", "demo"):
+    for name in ("new", "show", "verify", "generate", "train", "bench", "cache", "demo"):
         assert re.search(rf"^  {name} ", result.output, re.MULTILINE), name
 
 

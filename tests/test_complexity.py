@@ -135,8 +135,8 @@ def test_every_false_annotation_is_caught_and_the_number_stands_instead(
     ("where", "what", "planted", "title"),
     [
         (Layout, "count_of", lambda layout, g: "m", "epochwise BPTT"),
-        (Layout, "into", lambda layout, row, body: layout.over("first", row, body, turns="w_U"),
-         "BPTT(h)"),
+        (Layout, "into",
+         lambda layout, kind, row, body: layout.over("first", row, body, turns="w_U"), "BPTT(h)"),
         (seeds, "_alive", lambda layout, g: "n_T", "FP/BPTT(h)"),
         (window, "back_over", lambda layout, start, begun, end, made=window.back_over:
          relabelled(made(layout, start, begun, end), "older", "newest"), "BPTT(h; h′)"),

@@ -63,6 +63,7 @@ def test_every_public_name_is_there() -> None:
         "Network",
         "Cell",
         "Connection",
+        "Populations",
         "Objective",
         "SquaredError",
         "state",

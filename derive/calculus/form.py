@@ -14,7 +14,8 @@ from sympy import Expr, IndexedBase, Sum, Symbol
 from derive.calculus import indexed as ix
 from derive.calculus.adjoint import CellAdjoint, bar, cell_adjoint
 from derive.calculus.indexed import D, cell_domain, k, signal, tau, w, x
-from derive.calculus.partials import SOURCE, WEIGHT, LocalSystem, local_system, synapse
+from derive.calculus.partials import SOURCE, LocalSystem, local_system
+from derive.calculus.synapses import WEIGHT, synapse
 from derive.calculus.tangent import CellTangent, cell_tangent
 from derive.network.cell import Cell
 from derive.network.network import Network

@@ -46,7 +46,12 @@ class LocalSystem:
     """What one unit computes in one step, and every local partial of it.
 
     ``equations`` are in order of computation: functions worth remembering, intermediates, then
-    the next states. ``old`` and ``new`` pair up; ``parameters`` are the trainable ones.
+    the next states. ``old`` and ``new`` pair up; ``parameters`` are the trainable ones. ``gains``
+    are ∂s/∂y of net inputs whose connections look at their target's own state: sums over
+    connections, as the net inputs are, and known to the unit as these are.
+
+    Where a unit is computed in parts (:mod:`derive.calculus.parts`), this is one of them: it
+    computes ``computed`` and reads ``links``, what an earlier part has computed in the same step.
     """
 
     name: str
@@ -59,11 +64,19 @@ class LocalSystem:
     partials: tuple[Partial, ...]
     output: int
     """Which of the states other units see."""
+    computed: tuple[Symbol, ...] = ()
+    links: tuple[Symbol, ...] = ()
+    gains: tuple[Symbol, ...] = ()
+
+    @property
+    def into(self) -> tuple[Symbol, ...]:
+        """What has partials, in order of computation."""
+        return (*self.net_inputs, *(e.symbol for e in self.equations))
 
     @cached_property
     def inner(self) -> tuple[Symbol, ...]:
-        """The symbols computed on the way to the next states."""
-        return tuple(e.symbol for e in self.equations if e.symbol not in self.new)
+        """The symbols computed on the way to the next states, and kept within the unit."""
+        return tuple(e.symbol for e in self.equations if e.symbol not in self.computed)
 
     def partial(self, of: Symbol, by: Symbol) -> Expr:
         """∂of/∂by in known quantities, zero if ``by`` does not stand in the equation of ``of``."""
@@ -107,6 +120,9 @@ def _differentiated(cell: Cell) -> LocalSystem:
         place = next(i for i, e in enumerate(equations) if e.expr.has(remembered))
         equations = [Equation(e.symbol, e.expr.xreplace({remembered: symbol})) for e in equations]
         equations.insert(place, Equation(symbol, remembered))
+    gains = tuple(
+        (s, y, gain(s, y)) for s, expr in eq.synapses.items() for y in old if y in expr.free_symbols
+    )
     return LocalSystem(
         cell.name,
         old,
@@ -115,9 +131,20 @@ def _differentiated(cell: Cell) -> LocalSystem:
         parameters,
         fixed,
         tuple(equations),
-        tuple(partials),
+        (*(Partial(s, y, g, g) for s, y, g in gains), *partials),
         cell.states.index(cell.output),
+        new,
+        gains=tuple(g for _, _, g in gains),
     )
+
+
+SLOPE = "∂"
+"""Stands between the two names in a slope's name; no identifier has it."""
+
+
+def gain(net_input: Symbol, state: Symbol) -> Symbol:
+    """The symbol of ∂s/∂y where connections into s look at the state y of their target."""
+    return Symbol(f"{net_input.name}{SLOPE}{state.name}", real=True)
 
 
 def in_known(expr: Expr, equations: list[Equation]) -> Expr:
@@ -166,24 +193,9 @@ def _worth_remembering(equations: list[Equation], partials: list[Partial]) -> Ex
     return ordered[0] if ordered else None
 
 
-# --- the two other things a person states: what a connection carries, and the objective ------
+# --- the other thing a person states: the objective -------------------------------------------
 
-WEIGHT, SOURCE = Symbol("w", real=True), Symbol("x", real=True)
-
-
-@dataclass(frozen=True)
-class Synapse:
-    """What one connection adds to its net input, w·x, and its two partials."""
-
-    expr: Expr
-    by_weight: Expr
-    by_source: Expr
-
-
-def synapse(expr: Expr = WEIGHT * SOURCE) -> Synapse:
-    """Differentiate a connection's contribution."""
-    return Synapse(expr, sympy.diff(expr, WEIGHT), sympy.diff(expr, SOURCE))
-
+SOURCE = Symbol("x", real=True)
 
 DESIRED, OUTPUT = Symbol("d", real=True), Symbol("y", real=True)
 

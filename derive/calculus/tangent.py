@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import sympy
 from sympy import Expr, Symbol
 
-from derive.calculus.partials import Equation, LocalSystem
-
-SLOPE = "∂"
-"""Stands between the two names in a slope's name; no identifier has it."""
+from derive.calculus.partials import SLOPE, Equation, LocalSystem, gain
 
 
 @dataclass(frozen=True)
@@ -54,38 +52,64 @@ def slope_symbol(of: Symbol, by: Symbol) -> Symbol:
     return Symbol(f"{of.name}{SLOPE}{by.name}", real=True)
 
 
-def cell_tangent(local: LocalSystem) -> CellTangent:
-    """Follow a unit's equations forward by the chain rule, for each quantity that enters it."""
-    known: dict[tuple[Symbol, Symbol], Symbol] = {}
+def cell_tangent(local: LocalSystem, heard: frozenset[str] = frozenset()) -> CellTangent:
+    """Follow a unit's equations forward by the chain rule, for each quantity that enters it.
+
+    ``heard`` names the states that connections carry besides the output.
+    """
+    equations, known = _slopes(local)
+    return _wanted(local, equations, known, _carried(local, known, heard))
+
+
+def part_tangent(part: LocalSystem, carried: tuple[Symbol, ...]) -> CellTangent:
+    """The slopes of one part of a unit, whose carried states are known."""
+    equations, known = _slopes(part)
+    return _wanted(part, equations, known, carried)
+
+
+Known = dict[tuple[Symbol, Symbol], Symbol]
+
+
+def _slopes(local: LocalSystem) -> tuple[list[Equation], Known]:
+    known: Known = {
+        (s, y): gain(s, y) for s in local.net_inputs for y in local.old if gain(s, y) in local.gains
+    }
     equations: list[Equation] = []
-    for by in (*local.net_inputs, *local.old, *local.parameters):
+    for s in local.net_inputs:
+        if s in local.computed:  # handed on to a later part as it is
+            known[s, s] = slope_symbol(s, s)
+            equations.append(Equation(known[s, s], sympy.S.One))
+    between = (*local.net_inputs, *(e.symbol for e in local.equations))
+    for by in (*local.net_inputs, *local.links, *local.old, *local.parameters):
         for e in local.equations:
             total: Expr = local.partial(e.symbol, by)
-            for u in local.inner:
-                if (u, by) in known:
+            for u in between:
+                if u != by and (u, by) in known and local.partial(e.symbol, u) != 0:
                     total += local.partial(e.symbol, u) * known[u, by]
             if total != 0:
                 known[e.symbol, by] = slope_symbol(e.symbol, by)
                 equations.append(Equation(known[e.symbol, by], total))
-    carried = _carried(local, known)
-    pairs = dict(zip(local.new, local.old, strict=True))
+    return equations, known
+
+
+def _wanted(
+    local: LocalSystem, equations: list[Equation], known: Known, carried: tuple[Symbol, ...]
+) -> CellTangent:
+    old_of = dict(zip(local.new, local.old, strict=True))
+    own = {z for z in local.computed if z not in old_of or old_of[z] in carried}
     wanted = {
         (z, by): s
         for (z, by), s in known.items()
-        if z in pairs and pairs[z] in carried and (by not in local.old or by in carried)
+        if z in own and (by not in local.old or by in carried)
     }
     equations = _needed(equations, wanted.values())
     used: set[Symbol] = set().union(*(e.expr.free_symbols for e in equations))
-    keepable = (*local.inner, *local.net_inputs)
-    return CellTangent(
-        tuple(equations), wanted, tuple(v for v in keepable if v in used), carried
-    )
+    keepable = (*local.inner, *local.net_inputs, *local.gains)
+    return CellTangent(tuple(equations), wanted, tuple(v for v in keepable if v in used), carried)
 
 
-def _carried(
-    local: LocalSystem, known: dict[tuple[Symbol, Symbol], Symbol]
-) -> tuple[Symbol, ...]:
-    """Old states that something outside the unit reaches and that reach its output."""
+def _carried(local: LocalSystem, known: Known, heard: frozenset[str]) -> tuple[Symbol, ...]:
+    """Old states that something outside the unit reaches and that reach what others hear."""
     step = {
         (before, after)
         for before in local.old
@@ -98,7 +122,8 @@ def _carried(
         if any((z, v) in known for v in (*local.net_inputs, *local.parameters))
     }
     reached = _closure(entered, step)
-    leading = _closure({local.old[local.output]}, {(b, a) for a, b in step})
+    ends = {local.old[local.output], *(y for y in local.old if y.name in heard)}
+    leading = _closure(ends, {(b, a) for a, b in step})
     return tuple(y for y in local.old if y in reached & leading)
 
 

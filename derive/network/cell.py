@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from derive.errors import NetworkError
 from derive.network.expressions import Expression, parse, to_text
 from derive.network.identifiers import check_collisions, validate_identifier
-from derive.network.topology import finite
+from derive.network.topology import finite, whole
 
 if TYPE_CHECKING:
     import sympy
 
 RESERVED = frozenset({"w", "x", "y0", "theta", "target", "mask", "history"})
+
+PLAIN = "w*x"
+"""What a connection adds to its net input where nothing else is stated."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,61 @@ class ParameterDeclaration:
 
 
 @dataclass(frozen=True)
+class NetInputDeclaration:
+    """A net input as data: what its connections carry, and what each adds to it.
+
+    Attributes
+    ----------
+    name : str
+    hears : str, optional
+        The state of a source unit that reaches it; the source's output if not given.
+    delay : int
+        The delay that patterns give its connections from units, 0 or 1. With 0 it hears what
+        units compute in the same step.
+    synapse : str
+        What one connection adds, in ``w`` (its weight), ``x`` (what it carries), parameters of the
+        connection and old states of the target's cell.
+    parameters : tuple of ParameterDeclaration
+        What each connection has besides its weight.
+    """
+
+    name: str
+    hears: str | None = None
+    delay: int = 1
+    synapse: str = PLAIN
+    parameters: tuple[ParameterDeclaration, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"net input {self.name!r}"
+        validate_identifier(self.name, "net input")
+        if self.hears is not None:
+            validate_identifier(self.hears, f"{where}: hears")
+        whole(self.delay, f"{where}: delay", 0, 1)
+        for p in self.parameters:
+            if p.shared or not p.trainable:
+                raise NetworkError(
+                    f"{where}: parameter {p.name!r} belongs to each connection and is learnt with "
+                    "its weight; give connections one weight id to share it, or fix the connection"
+                )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is Σ w·output, one step late: what a net input is unless more is said."""
+        return self == NetInputDeclaration(self.name)
+
+    def to_spec(self) -> dict[str, Any]:
+        """The net input as a table of a spec file."""
+        spec: dict[str, Any] = {} if self.hears is None else {"hears": self.hears}
+        if self.delay != 1:
+            spec["delay"] = self.delay
+        if self.synapse != PLAIN:
+            spec["synapse"] = self.synapse
+        if self.parameters:
+            spec["parameters"] = {p.name: p.initial for p in self.parameters}
+        return spec
+
+
+@dataclass(frozen=True)
 class Equations:
     """A cell's equations as SymPy: value at the next step in terms of this step's.
 
@@ -48,6 +106,8 @@ class Equations:
     intermediates: Mapping[sympy.Symbol, sympy.Expr]
     net_inputs: tuple[sympy.Symbol, ...]
     parameters: tuple[sympy.Symbol, ...]
+    synapses: Mapping[sympy.Symbol, sympy.Expr] = field(default_factory=dict)
+    """What a connection into a net input adds, where that is not w·x."""
 
 
 class Cell:
@@ -92,11 +152,15 @@ class Cell:
             name=name,
             states=tuple(s.name for s in stated.equations.states),
             intermediates=tuple(i.name for i in stated.equations.intermediates),
-            net_inputs=tuple(s.name for s in stated.equations.net_inputs),
+            ports=stated.ports,
             parameters=stated.parameters,
             output=output,
             equations=lambda: stated.equations,
             spec=None,
+            free={
+                k.name: {v.name for v in e.free_symbols}
+                for k, e in {**stated.equations.states, **stated.equations.intermediates}.items()
+            },
         )
 
     @classmethod
@@ -105,7 +169,7 @@ class Cell:
         states: Mapping[str, str],
         *,
         intermediates: Mapping[str, str] | None = None,
-        net_inputs: tuple[str, ...] = ("s",),
+        net_inputs: Sequence[str | NetInputDeclaration] = ("s",),
         parameters: tuple[ParameterDeclaration, ...] = (),
         output: str | None = None,
         name: str = "cell",
@@ -114,7 +178,9 @@ class Cell:
     ) -> Cell:
         """A cell stated as text; SymPy is imported only when its equations are asked for."""
         intermediates = intermediates or {}
-        names = [*states, *intermediates, *net_inputs, *(p.name for p in parameters)]
+        ports = tuple(s if isinstance(s, NetInputDeclaration) else plain(s) for s in net_inputs)
+        heard = [s.name for s in ports]
+        names = [*states, *intermediates, *heard, *(p.name for p in parameters)]
         for known in names:
             validate_identifier(known, f"{where}: name")
         check_collisions(names)
@@ -124,6 +190,7 @@ class Cell:
         }
         free = {key: set(read[key].names) for key in read}
         order = in_order(tuple(intermediates), free, where)
+        synapses = read_synapses(ports, tuple(states), where)
 
         def build() -> Equations:
             import sympy
@@ -132,19 +199,21 @@ class Cell:
             return Equations(
                 {symbols[k]: read[k].to_sympy(symbols) for k in states},
                 {symbols[k]: read[k].to_sympy(symbols) for k in order},
-                tuple(symbols[k] for k in net_inputs),
+                tuple(symbols[k] for k in heard),
                 tuple(symbols[p.name] for p in parameters),
+                {symbols[k]: to_synapse(e) for k, e in synapses.items()},
             )
 
         return cls._lazily(
             name=name,
             states=tuple(states),
             intermediates=order,
-            net_inputs=tuple(net_inputs),
+            ports=ports,
             parameters=tuple(parameters),
             output=output,
             equations=build,
             spec=spec,
+            free=free,
         )
 
     @classmethod
@@ -158,15 +227,19 @@ class Cell:
         name: str,
         states: tuple[str, ...],
         intermediates: tuple[str, ...],
-        net_inputs: tuple[str, ...],
+        ports: tuple[NetInputDeclaration, ...],
         parameters: tuple[ParameterDeclaration, ...],
         output: Any,
         equations: Callable[[], Equations],
         spec: dict[str, Any] | None,
+        free: Mapping[str, set[str]] | None = None,
     ) -> None:
         if not states:
             raise NetworkError(f"cell {name!r} has no state: give it at least one equation")
+        net_inputs = tuple(s.name for s in ports)
+        of_connections = dict.fromkeys(p.name for s in ports for p in s.parameters)
         names = [*states, *intermediates, *net_inputs, *(p.name for p in parameters)]
+        names += of_connections
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise NetworkError(f"cell {name!r}: {twice[0]!r} is declared twice")
@@ -182,16 +255,33 @@ class Cell:
         self.name = name
         self.states = states
         self.intermediates = intermediates
+        self.ports = ports
         self.net_inputs = net_inputs
         self.parameters = parameters
         self.output = output
         self._build = equations
         self._spec = spec
+        self._free = free
 
     @cached_property
     def equations(self) -> Equations:
         """The forward equations as SymPy expressions."""
         return self._build()
+
+    @cached_property
+    def needed_net_inputs(self) -> dict[str, frozenset[str]]:
+        """For each state the net inputs that its next value depends on, within a step."""
+        free = self._free
+        if free is None:
+            eq = {**self.equations.states, **self.equations.intermediates}
+            free = {k.name: {v.name for v in e.free_symbols} for k, e in eq.items()}
+        inner: dict[str, frozenset[str]] = {}
+        for name in (*self.intermediates, *self.states):
+            found = free[name] & set(self.net_inputs)
+            for v in free[name] & set(self.intermediates):
+                found = found | inner[v]
+            inner[name] = frozenset(found)
+        return {y: inner[y] for y in self.states}
 
     @property
     def trainable(self) -> tuple[ParameterDeclaration, ...]:
@@ -213,7 +303,9 @@ class Cell:
         }
         if eq.intermediates:
             spec["intermediates"] = {k.name: to_text(v) for k, v in eq.intermediates.items()}
-        if self.net_inputs != ("s",):
+        if not all(s.is_plain for s in self.ports):
+            spec["net_inputs"] = {s.name: s.to_spec() for s in self.ports}
+        elif self.net_inputs != ("s",):
             spec["net_inputs"] = list(self.net_inputs)
         if self.parameters:
             spec["parameters"] = {
@@ -228,6 +320,63 @@ class Cell:
 
     def __repr__(self) -> str:
         return f"Cell({self.name!r}, states={self.states}, net_inputs={self.net_inputs})"
+
+
+def plain(name: str) -> NetInputDeclaration:
+    """The net input Σ w·x."""
+    return NetInputDeclaration(name)
+
+
+def read_synapses(
+    ports: tuple[NetInputDeclaration, ...], states: tuple[str, ...], where: str
+) -> dict[str, Expression]:
+    """What connections add to those net inputs for which it is not w·x.
+
+    Raises
+    ------
+    NetworkError
+        For an undefined symbol, or a synapse without its weight or without what it carries.
+    """
+    found = {}
+    for s in ports:
+        if s.synapse == PLAIN:
+            if s.parameters:
+                raise NetworkError(
+                    f"{where}: net input {s.name!r} has a parameter {s.parameters[0].name!r} of "
+                    "its connections, but no synapse that mentions it"
+                )
+            continue
+        own = [p.name for p in s.parameters]
+        place = f"{where}: synapse of {s.name!r}"
+        check_collisions(["w", "x", *own, *states])
+        if "x" in states:
+            raise NetworkError(f"{place}: x is what a connection carries; rename the state x")
+        read = parse(s.synapse, ["w", "x", *own, *states], place)
+        for needed in ("w", "x", *own):
+            if needed not in read.names:
+                raise NetworkError(f"{place}: {s.synapse!r} does not mention {needed}")
+        found[s.name] = read
+    return found
+
+
+def to_synapse(read: Expression) -> sympy.Expr:
+    """A synapse as SymPy, in plain real symbols of its names.
+
+    Raises
+    ------
+    NetworkError
+        When a connection of weight 0 adds something: it must be as if it were not there.
+    """
+    import sympy
+
+    expr = read.to_sympy({n: sympy.Symbol(n, real=True) for n in read.names})
+    left = expr.subs(sympy.Symbol("w", real=True), 0)
+    if left != 0 and sympy.simplify(left) != 0:
+        raise NetworkError(
+            f"synapse {read.text!r}: with w = 0 a connection adds {left}, and must add nothing; "
+            "multiply by w"
+        )
+    return expr
 
 
 def in_order(names: tuple[str, ...], free: Mapping[str, set[str]], where: str) -> tuple[str, ...]:

@@ -10,7 +10,16 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from derive.errors import NetworkError
-from derive.network.cell import Equations, ParameterDeclaration, in_order
+from derive.network.cell import (
+    PLAIN,
+    Equations,
+    NetInputDeclaration,
+    ParameterDeclaration,
+    in_order,
+    read_synapses,
+    to_synapse,
+)
+from derive.network.expressions import to_text
 from derive.network.symbols import Intermediate, NetInput, Parameter, State
 
 
@@ -20,6 +29,7 @@ class Stated:
 
     equations: Equations
     parameters: tuple[ParameterDeclaration, ...]
+    ports: tuple[NetInputDeclaration, ...]
 
 
 def from_sympy(states: Mapping[Any, Any], intermediates: Mapping[Any, Any]) -> Stated:
@@ -66,7 +76,8 @@ def from_sympy(states: Mapping[Any, Any], intermediates: Mapping[Any, Any]) -> S
             raise NetworkError(f"equation of {key}: {body} is not a finite real expression")
         for symbol in sorted(body.free_symbols, key=lambda s: s.name):
             if isinstance(symbol, NetInput):
-                net_inputs[symbol.name] = symbol
+                if net_inputs.setdefault(symbol.name, symbol) != symbol:
+                    raise NetworkError(f"net input {symbol.name!r} is declared twice, differently")
             elif isinstance(symbol, Parameter):
                 if parameters.setdefault(symbol.name, symbol) != symbol:
                     raise NetworkError(
@@ -89,15 +100,50 @@ def from_sympy(states: Mapping[Any, Any], intermediates: Mapping[Any, Any]) -> S
     free = {k.name: {s.name for s in b.free_symbols} for k, b in bodies.items()}
     order = in_order(tuple(k.name for k in intermediates), free, "cell")
     by_name = {k.name: k for k in intermediates}
+    ports = tuple(declared(net_inputs[n]) for n in sorted(net_inputs))
+    synapses = read_synapses(ports, tuple(k.name for k in states), "cell")
     return Stated(
         Equations(
             {plain[k]: bodies[k].xreplace(plain) for k in states},
             {plain[by_name[n]]: bodies[by_name[n]].xreplace(plain) for n in order},
             tuple(plain[net_inputs[n]] for n in sorted(net_inputs)),
             tuple(plain[parameters[n]] for n in sorted(parameters)),
+            {plain[net_inputs[n]]: to_synapse(e) for n, e in synapses.items()},
         ),
         tuple(
             ParameterDeclaration(p.name, p.initial, p.trainable, p.shared)
             for _, p in sorted(parameters.items())
         ),
+        ports,
     )
+
+
+def declared(s: NetInput) -> NetInputDeclaration:
+    """A net input as data.
+
+    Raises
+    ------
+    NetworkError
+        For a synapse that is no expression.
+    """
+    if s.synapse is None:
+        return NetInputDeclaration(s.name, s.hears, s.delay)
+    if isinstance(s.synapse, str):
+        known = {}
+        text = s.synapse
+    else:
+        try:
+            stated = sympy.sympify(s.synapse, strict=True)
+        except sympy.SympifyError as error:
+            raise NetworkError(
+                f"net input {s.name!r}: its synapse is no expression: {s.synapse!r}"
+            ) from error
+        known = {p.name: p for p in stated.free_symbols if isinstance(p, Parameter)}
+        names = {v: sympy.Symbol(v.name, real=True) for v in stated.free_symbols}
+        text = to_text(stated.xreplace(names))
+    parameters = tuple(
+        ParameterDeclaration(p.name, p.initial, p.trainable, p.shared)
+        for _, p in sorted(known.items())
+    )
+    return NetInputDeclaration(s.name, s.hears, s.delay, PLAIN if text == "x*w" else text,
+                               parameters)  # fmt: skip

@@ -13,10 +13,22 @@ from typing import Any
 import numpy as np
 
 from derive.errors import NetworkError
+from derive.network.between import joined
 from derive.network.cell import Cell
 from derive.network.identifiers import validate_identifier
 from derive.network.objective import Objective
-from derive.network.topology import MOST_UNITS, Connection, Integers, Places, Wiring, whole, wire
+from derive.network.order import stages_of
+from derive.network.populations import Populations, input_groups, nearest
+from derive.network.topology import (
+    MOST_UNITS,
+    Connection,
+    Hearing,
+    Integers,
+    Places,
+    Wiring,
+    whole,
+    wire,
+)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -45,9 +57,11 @@ class Network:
         One cell for all units, or a list with one per unit.
     units, inputs : int
         n ≥ 1 and m ≥ 0. A *source* is an index into U ∪ I: 0…n−1 are units, n…n+m−1 input lines.
+        Input lines may also be given as named groups, ``{"sound": 12, "light": 2}``.
     connections : pattern or list
-        ``derive.connect.full()`` and its kind, or a list of ``(target, source)``,
-        ``(target, source, delay)`` and :class:`~derive.Connection`.
+        ``derive.connect.full()`` and its kind, a list of ``(target, source)``,
+        ``(target, source, delay)`` and :class:`~derive.Connection`, or a list of
+        ``derive.connect.between(…)``.
     objective : Objective
         What the outputs are judged by, e.g. ``derive.SquaredError(targets=[2])``.
     name : str
@@ -57,6 +71,8 @@ class Network:
     algorithm : mapping, optional
         The algorithm a spec file names, with its options; a default for the functions that take
         one.
+    populations : mapping of str to (Cell, int), optional
+        Named populations instead of ``cell`` and ``units``; see :class:`~derive.Populations`.
 
     Raises
     ------
@@ -66,16 +82,27 @@ class Network:
 
     def __init__(
         self,
-        cell: Cell | Sequence[Cell],
-        units: int,
-        inputs: int = 0,
+        cell: Cell | Sequence[Cell] | None = None,
+        units: int | None = None,
+        inputs: int | Mapping[str, int] = 0,
         connections: Any = (),
         objective: Objective | None = None,
         name: str = "network",
         parameters: Mapping[str, Any] | None = None,
         algorithm: Mapping[str, Any] | None = None,
+        populations: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = validate_identifier(name, "network name")
+        self.populations: Mapping[str, range] = {}
+        if populations is not None:
+            if cell is not None or units is not None:
+                raise NetworkError("populations: they state cell and units; leave these out")
+            if not isinstance(populations, Populations):
+                populations = Populations(populations)
+            self.populations = populations
+            cell, units = populations.by_unit(), populations.units
+        inputs, self.input_groups = input_groups(inputs)
+        connections = joined(connections, self.populations, self.input_groups)
         self.units = whole(units, "units", 1, MOST_UNITS)
         self.inputs = whole(inputs, "inputs", 0, MOST_UNITS)
         self.cells, self.cell_index = _distinct(cell, self.units)
@@ -90,8 +117,9 @@ class Network:
                 )
         self.objective = objective
         self._pattern = connections if hasattr(connections, "arrays") else None
-        ports = tuple(self.cells[c].net_inputs for c in self.cell_index)
-        self.wiring: Wiring = wire(connections, Places(self.units, self.inputs, ports))
+        self.wiring: Wiring = wire(connections, self._places())
+        self.stages = stages_of(self.cells, self.cell_index, self.inputs, self.wiring)
+        self._check_names()
         self.values = _values(parameters or {}, self.cells, self.cell_index)
         self._stated_values = {k: v for k, v in (parameters or {}).items()}
         self.algorithm = dict(algorithm or {"name": "epochwise"})
@@ -133,6 +161,8 @@ class Network:
         w = self.wiring
         for array in (self.cell_index, w.target, w.port, w.source, w.delay, w.weight):
             h.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+        if len(w.fixed):
+            h.update(b"fixed" + w.fixed.astype("<f8").tobytes())
         for name in sorted(self.values):
             h.update(name.encode() + self.values[name].astype("<f8").tobytes())
         return h.hexdigest()
@@ -144,6 +174,7 @@ class Network:
         """All connections in canonical order (target, net input, source, delay)."""
         w = self.wiring
         columns = (w.target, w.port, w.source, w.delay, w.weight)
+        trained = w.weights
         return tuple(
             Connection(
                 k,
@@ -151,6 +182,7 @@ class Network:
                 delay,
                 self.cells[self.cell_index[k]].net_inputs[port],
                 None if w.labels is None else w.labels[weight],
+                None if weight < trained else float(w.fixed[weight - trained]),
             )
             for k, port, source, delay, weight in zip(*(c.tolist() for c in columns), strict=True)
         )
@@ -162,6 +194,19 @@ class Network:
             (k, s) for k in range(self.units) for s in self.cells[self.cell_index[k]].states
         )
 
+    def columns(self, population: str) -> tuple[int, ...]:
+        """The columns of ``y`` that hold the outputs of a population."""
+        if population not in self.populations:
+            raise NetworkError(
+                f"columns: no population {population!r}; {nearest(population, self.populations)}"
+            )
+        units = self.populations[population]
+        return tuple(
+            i
+            for i, (k, s) in enumerate(self.states)
+            if k in units and s == self.cells[self.cell_index[k]].output
+        )
+
     @property
     def cell_names(self) -> tuple[str, ...]:
         """A name for each distinct cell: its own, numbered where two share one."""
@@ -169,11 +214,62 @@ class Network:
         return tuple(n if own.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(own))
 
     @cached_property
+    def connection_parameters(self) -> dict[str, Integers]:
+        """For each parameter of connections its place in theta, per learnt distinct weight.
+
+        −1 where a weight's connections have no such parameter. Connections that share a weight
+        share these too.
+        """
+        w, places = self.wiring, {}
+        following = w.weights
+        for name in self._of_connections:
+            has = np.zeros(w.weights, dtype=bool)
+            for c, cell in enumerate(self.cells):
+                for p, port in enumerate(cell.ports):
+                    if name in [q.name for q in port.parameters]:
+                        here = (self.cell_index[w.target] == c) & (w.port == p) & w.learnt
+                        has[w.weight[here]] = True
+            at = np.full(w.weights, -1, dtype=np.int64)
+            at[has] = following + np.arange(int(has.sum()))
+            following += int(has.sum())
+            places[name] = at
+        return places
+
+    @cached_property
+    def _of_connections(self) -> tuple[str, ...]:
+        """Names of the parameters that connections have besides weights, sorted."""
+        return tuple(sorted({q.name for c in self.cells for s in c.ports for q in s.parameters}))
+
+    def _places(self) -> Places:
+        ports = tuple(self.cells[c].net_inputs for c in self.cell_index)
+        if all(s.hears is None and s.delay == 1 for c in self.cells for s in c.ports):
+            return Places(self.units, self.inputs, ports)
+        return Places(
+            self.units,
+            self.inputs,
+            ports,
+            self.cell_index,
+            tuple(tuple(Hearing(s.hears, s.delay) for s in c.ports) for c in self.cells),
+            tuple(c.states for c in self.cells),
+        )
+
+    def _check_names(self) -> None:
+        """A parameter of connections and one of cells may not share a name: theta has one of it."""
+        of_cells = {p.name for c in self.cells for p in c.parameters}
+        for name in self._of_connections:
+            if name in of_cells:
+                raise NetworkError(
+                    f"parameter {name!r} belongs to a cell and to connections; rename one"
+                )
+
+    @cached_property
     def unit_parameters(self) -> dict[str, Integers]:
         """For each trainable cell parameter its place in theta, per unit (−1: unit has none)."""
         places: dict[str, Integers] = {}
         shared: dict[tuple[int, str], int] = {}
-        following = self.wiring.weights
+        following = self.wiring.weights + sum(
+            int((at >= 0).sum()) for at in self.connection_parameters.values()
+        )
         for k in range(self.units):
             c = int(self.cell_index[k])
             for p in self.cells[c].trainable:
@@ -188,13 +284,17 @@ class Network:
     @cached_property
     def size(self) -> int:
         """The length of theta."""
-        last = [int(v.max()) for v in self.unit_parameters.values()]
-        return max([self.wiring.weights - 1, *last]) + 1
+        both = (*self.unit_parameters.values(), *self.connection_parameters.values())
+        return max([self.wiring.weights - 1, *(int(v.max(initial=-1)) for v in both)]) + 1
 
     @cached_property
     def parameters(self) -> tuple[ParameterSlice, ...]:
         """The named slices of theta: the weights ``w``, then cell parameters unit by unit."""
         slices = [ParameterSlice("w", 0, self.wiring.weights)] if self.wiring.weights else []
+        for name, at in self.connection_parameters.items():
+            here = at[at >= 0]
+            if here.size:
+                slices.append(ParameterSlice(name, int(here[0]), int(here[-1]) + 1))
         own = {
             int(i): ParameterSlice(name, int(i), int(i) + 1, k)
             for name, at in self.unit_parameters.items()
@@ -208,19 +308,36 @@ class Network:
         generator = np.random.Generator(np.random.PCG64(whole(seed, "seed", 0)))
         w = self.wiring
         fan_in = np.ones(w.weights)
-        np.maximum.at(fan_in, w.weight, np.bincount(w.target, minlength=self.units)[w.target])
+        here = w.learnt
+        entering = np.bincount(w.target, minlength=self.units)[w.target]
+        np.maximum.at(fan_in, w.weight[here], entering[here])
         theta = np.zeros(self.size)
         theta[: w.weights] = generator.uniform(-1, 1, w.weights) / np.sqrt(fan_in)
+        for name, at in self.connection_parameters.items():
+            theta[at[at >= 0]] = self._first_of_connections(name)[at >= 0]
         for name, at in self.unit_parameters.items():
             here = at >= 0
             theta[at[here]] = self.values[name][here]
         return theta
 
+    def _first_of_connections(self, name: str) -> Floats:
+        """A connection parameter's declared first value, per learnt distinct weight."""
+        w = self.wiring
+        first = np.zeros(w.weights)
+        for c, cell in enumerate(self.cells):
+            for p, port in enumerate(cell.ports):
+                for q in port.parameters:
+                    if q.name == name:
+                        here = (self.cell_index[w.target] == c) & (w.port == p) & w.learnt
+                        first[w.weight[here]] = q.initial
+        return first
+
     def unpack(self, theta: Any) -> dict[str, Floats]:
         """Named arrays of theta: ``w`` (one per distinct weight), and each cell parameter.
 
         A parameter per unit has one entry for each unit that has it, in unit order; a shared one
-        has one entry per cell.
+        has one entry per cell. A parameter of connections has one for each distinct weight that
+        has it.
         """
         theta = self._check_theta(theta)
         named = {"w": theta[: self.wiring.weights].copy()}
@@ -261,11 +378,11 @@ class Network:
                 "use net.connections with net.unpack(theta)['w'] instead"
             )
         matrix = np.zeros((self.units, self.units + self.inputs))
-        matrix.ravel()[flat] = theta[w.weight]
+        matrix.ravel()[flat] = w.all_weights(theta)[w.weight]
         return matrix
 
     def _entries(self) -> dict[str, Integers]:
-        found = {}
+        found = {name: at[at >= 0] for name, at in self.connection_parameters.items()}
         for name, at in self.unit_parameters.items():
             here = at[at >= 0]
             found[name] = here[np.sort(np.unique(here, return_index=True)[1])]

@@ -14,7 +14,9 @@ import numpy as np
 from derive.errors import NetworkError
 from derive.files import write_whole
 from derive.network import topology
-from derive.network.cell import Cell, ParameterDeclaration
+from derive.network.bounds import LARGEST_BITS
+from derive.network.cell import PLAIN, Cell, NetInputDeclaration, ParameterDeclaration, plain
+from derive.network.fixed import Fixed, fixed_weights
 from derive.network.identifiers import validate_identifier
 from derive.network.library import LIBRARY
 from derive.network.network import Network
@@ -23,7 +25,10 @@ from derive.network.objective import Objective, SquaredError
 VERSION = "derive/1"
 LARGEST = 64 * 1024 * 1024
 
-TOP = ("spec", "name", "cell", "cells", "network", "objective", "algorithm", "data", "training")
+TOP = (
+    "spec", "name", "cell", "cells", "populations", "inputs", "network", "connections",
+    "objective", "algorithm", "data", "training",
+)  # fmt: skip
 CELL = (
     "library", "equations", "intermediates", "net_inputs", "parameters", "output", "name", "units",
 )  # fmt: skip
@@ -42,10 +47,11 @@ def load(source: str | Path | Mapping[str, Any]) -> Network:
         With the file, the key at fault and what would be right.
     """
     if isinstance(source, Mapping):
+        _check_integers(source, "spec", LARGEST_BITS)
         return from_dict(source)
     data = read(source)
     try:
-        return from_dict(data)
+        return from_dict(data, Path(source).parent)
     except NetworkError as error:
         raise NetworkError(f"{source}: {error}") from None
 
@@ -75,7 +81,23 @@ def read(path: str | Path) -> dict[str, Any]:
         raise NetworkError(f"{path}: nested too deeply to be a spec") from None
     if not isinstance(data, dict):
         raise NetworkError(f"{path}: a spec is a table, got {type(data).__name__}")
+    _check_integers(data, path, 64)
     return data
+
+
+def _check_integers(data: Any, where: str | Path, bits: int) -> None:
+    """Refuse a whole number too long for any use, before a message has to print it."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif isinstance(value, int) and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+            raise NetworkError(
+                f"{where}: a whole number of {value.bit_length()} bits; {bits} are most"
+            )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,13 +109,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def from_dict(data: Mapping[str, Any]) -> Network:
-    """A network from the tables of a spec."""
+def from_dict(data: Mapping[str, Any], base: Path | None = None) -> Network:
+    """A network from the tables of a spec; files it names are relative to ``base``."""
+    from derive.network import populationfile
+
     check_keys(data, TOP, "spec")
     if data.get("spec") != VERSION:
         raise NetworkError(
             f"spec: expected {VERSION!r} as the format's version, got {data.get('spec')!r}"
         )
+    if "populations" in data:
+        return populationfile.network_from(data, base)
+    populationfile.refuse_without_populations(data)
     network = table(data, "network")
     check_keys(network, NETWORK, "network")
     units = topology.whole(
@@ -103,7 +130,7 @@ def from_dict(data: Mapping[str, Any]) -> Network:
         cell=_cells(data, units),
         units=units,
         inputs=network.get("inputs", 0),
-        connections=_connections(required(network, "connections", "network")),
+        connections=_connections(required(network, "connections", "network"), base),
         objective=_objective(table(data, "objective")),
         name=data.get("name", "network"),
         parameters=table(network, "parameters", {}),
@@ -168,13 +195,10 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
         raise NetworkError(f"{where}: give library = … or a table of equations")
     states = texts(table(stated, "equations"), f"{where}.equations")
     intermediates = texts(table(stated, "intermediates", {}), f"{where}.intermediates")
-    net_inputs = stated.get("net_inputs", ["s"])
-    if not isinstance(net_inputs, list) or not all(isinstance(s, str) for s in net_inputs):
-        raise NetworkError(f"{where}.net_inputs: expected a list of names, got {net_inputs!r}")
     return Cell.from_text(
         states,
         intermediates=intermediates,
-        net_inputs=tuple(net_inputs),
+        net_inputs=_net_inputs(stated.get("net_inputs", ["s"]), f"{where}.net_inputs"),
         parameters=tuple(
             _parameter(k, v, f"{where}.parameters.{k}")
             for k, v in table(stated, "parameters", {}).items()
@@ -184,6 +208,31 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
         where=f"{where}.equations",
         spec={k: v for k, v in stated.items() if k != "units"},
     )
+
+
+def _net_inputs(stated: Any, where: str) -> tuple[NetInputDeclaration, ...]:
+    """A list of names, or a table of what each hears and what its connections add."""
+    if isinstance(stated, list) and all(isinstance(s, str) for s in stated):
+        return tuple(plain(s) for s in stated)
+    if not isinstance(stated, Mapping):
+        raise NetworkError(f"{where}: expected a list of names or a table, got {stated!r}")
+    found = []
+    for name, told in stated.items():
+        here = f"{where}.{name}"
+        if not isinstance(told, Mapping):
+            raise NetworkError(f"{here}: expected a table, got {told!r}")
+        check_keys(told, ("hears", "delay", "synapse", "parameters"), here)
+        for key in ("hears", "synapse"):
+            if not isinstance(told.get(key, ""), str):
+                raise NetworkError(f"{here}.{key}: expected text, got {told[key]!r}")
+        parameters = tuple(
+            _parameter(k, v, f"{here}.parameters.{k}")
+            for k, v in table(told, "parameters", {}).items()
+        )
+        synapse = told.get("synapse", PLAIN)
+        delay = topology.whole(told.get("delay", 1), f"{here}.delay", 0, 1)
+        found.append(NetInputDeclaration(name, told.get("hears"), delay, synapse, parameters))
+    return tuple(found)
 
 
 def _parameter(name: str, value: Any, where: str) -> ParameterDeclaration:
@@ -208,11 +257,24 @@ PATTERNS = {
     "random": ("random", "seed", "delay"),
     "ring": ("ring", "delay"),
     "layers": ("layers", "recurrent", "delay"),
+    "one_to_one": ("one_to_one", "delay"),
+    "pairs": ("pairs", "delay"),
+    "csv": ("csv", "delay"),
 }
 
 
-def _connections(stated: Any) -> Any:
+def _connections(stated: Any, base: Path | None = None) -> Any:
     where = "network.connections"
+    if isinstance(stated, Mapping) and "fixed" in stated:
+        rest = {k: v for k, v in stated.items() if k != "fixed"}
+        return Fixed(_connections(rest, base), fixed_weights(stated["fixed"], f"{where}.fixed"))
+    if _names_pairs(stated):
+        from derive.network.populationfile import pattern_from
+
+        try:
+            return pattern_from(stated, base)
+        except NetworkError as error:
+            raise NetworkError(f"{where}: {error}") from None
     if isinstance(stated, str):
         if stated in ("full", "ring"):
             return topology.full() if stated == "full" else topology.ring()
@@ -243,6 +305,17 @@ def _connections(stated: Any) -> Any:
     return topology.layers(*sizes, recurrent=recurrent, delay=delay)
 
 
+def _names_pairs(stated: Any) -> bool:
+    kinds = ("one_to_one", "pairs", "csv")
+    if isinstance(stated, str):
+        return stated in kinds
+    return (
+        isinstance(stated, Mapping)
+        and sum(k in stated for k in PATTERNS) == 1
+        and any(k in stated for k in kinds)
+    )
+
+
 def _objective(stated: Mapping[str, Any]) -> Objective:
     check_keys(stated, ("J", "targets"), "objective")
     targets = required(stated, "targets", "objective")
@@ -264,24 +337,30 @@ def _algorithm(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_spec(net: Network) -> dict[str, Any]:
     """The network as a dict of the spec file's shape."""
+    from derive.network import populationfile
+
     spec: dict[str, Any] = {"spec": VERSION, "name": net.name}
-    if len(net.cells) == 1:
-        spec["cell"] = net.cells[0].to_spec()
+    connections = _listed(net) if net._pattern is None else net._pattern.to_spec()
+    if net.populations:
+        spec.update(populationfile.to_tables(net, connections))
     else:
-        spec["cells"] = {
-            name: {**cell.to_spec(), "units": np.flatnonzero(net.cell_index == i).tolist()}
-            for i, (name, cell) in enumerate(zip(net.cell_names, net.cells, strict=True))
+        if len(net.cells) == 1:
+            spec["cell"] = net.cells[0].to_spec()
+        else:
+            spec["cells"] = {
+                name: {**cell.to_spec(), "units": np.flatnonzero(net.cell_index == i).tolist()}
+                for i, (name, cell) in enumerate(zip(net.cell_names, net.cells, strict=True))
+            }
+        spec["network"] = {
+            "units": net.units,
+            "inputs": net.inputs,
+            "connections": connections,
         }
-    spec["network"] = {
-        "units": net.units,
-        "inputs": net.inputs,
-        "connections": _listed(net) if net._pattern is None else net._pattern.to_spec(),
-    }
     if net._stated_values:
-        spec["network"]["parameters"] = {
+        spec.setdefault("network", {})["parameters"] = {
             k: np.asarray(v, dtype=float).tolist() for k, v in net._stated_values.items()
         }
-    spec["objective"] = net.objective.to_spec()
+    spec["objective"] = populationfile.named(net.objective.to_spec(), net.populations)
     spec["algorithm"] = dict(net.algorithm)
     return spec
 
@@ -290,7 +369,7 @@ def _listed(net: Network) -> list[Any]:
     listed: list[Any] = []
     for c in net.connections:
         ports = net.cells[net.cell_index[c.target]].net_inputs
-        if len(ports) == 1 and c.weight is None:
+        if len(ports) == 1 and c.weight is None and c.fixed is None:
             listed.append([c.target, c.source] + ([c.delay] if c.delay != 1 else []))
             continue
         item: dict[str, Any] = {"target": c.target, "source": c.source, "delay": c.delay}
@@ -298,6 +377,8 @@ def _listed(net: Network) -> list[Any]:
             item["net_input"] = c.net_input
         if c.weight is not None:
             item["weight"] = c.weight
+        if c.fixed is not None:
+            item["fixed"] = c.fixed
         listed.append(item)
     return listed
 

@@ -26,10 +26,30 @@ class State(CellSymbol):
     __slots__ = ()
 
 
-class NetInput(CellSymbol):
-    """s(t+1): the weighted sum over the connections into a unit, for the step being computed."""
+class NetInput(sympy.Symbol):  # type: ignore[misc]
+    """s(t+1): the sum over the connections into a unit, for the step being computed."""
 
-    __slots__ = ()
+    __slots__ = ("delay", "hears", "synapse")
+
+    hears: str | None
+    delay: int
+    synapse: Any
+
+    def __new__(
+        cls, name: str, hears: str | None = None, delay: int = 1, synapse: Any = None
+    ) -> NetInput:
+        validate_identifier(name, "net input")
+        # Uncached, as parameters are: one name may be told differently in two cells.
+        self = sympy.Symbol.__xnew__(cls, name, real=True)
+        self.hears, self.delay, self.synapse = hears, delay, synapse
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[Any, ...]:
+        return (self.name, self.hears, self.delay, self.synapse), {}
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        extra = (str(self.hears), str(self.delay), str(self.synapse))
+        return (*super()._hashable_content(), *extra)
 
 
 class Intermediate(CellSymbol):
@@ -80,9 +100,38 @@ def state(name: str) -> State:
     return State(name)
 
 
-def net_input(name: str = "s") -> NetInput:
-    """A net-input symbol: Σ over connections of w·source(t − delay)."""
-    return NetInput(name)
+def net_input(
+    name: str = "s", hears: str | None = None, delay: int = 1, synapse: Any = None
+) -> NetInput:
+    """A net-input symbol: Σ over connections of w·source(t − delay).
+
+    Parameters
+    ----------
+    name : str
+        Its identifier.
+    hears : str or State, optional
+        The state of a source unit that reaches it; the source's output if not given. Input lines
+        are heard as ever.
+    delay : int
+        The delay that patterns such as ``connect.full()`` give its connections from units. 0: it
+        hears what units compute in the same step, as the candidate of a GRU hears r∘h.
+    synapse : sympy.Expr or str, optional
+        What one connection adds instead of w·x: an expression in :func:`weight`, :func:`source`,
+        parameters that each connection has of its own, and old states of the target's cell, such
+        as ``w*logistic(gamma*(x - mu))*(E - y)``.
+    """
+    return NetInput(name, None if hears is None else str(getattr(hears, "name", hears)),
+                    delay, synapse)  # fmt: skip
+
+
+def weight() -> sympy.Symbol:
+    """The weight of a connection, in a synapse's expression."""
+    return sympy.Symbol("w", real=True)
+
+
+def source() -> sympy.Symbol:
+    """What a connection carries, in a synapse's expression."""
+    return sympy.Symbol("x", real=True)
 
 
 def intermediate(name: str) -> Intermediate:

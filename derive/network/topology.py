@@ -18,6 +18,8 @@ Label = str | int | None
 MOST_UNITS = 1_000_000
 MOST_CONNECTIONS = 2**25
 MOST_DRAWS = 10**10
+LEAST_DELAY = 0
+MOST_DELAY = 2**20 - 1
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,15 @@ class Connection:
     source : int
         What it carries: 0…n−1 are units, n…n+m−1 input lines.
     delay : int
-        Steps from source to target, at least 1.
+        Steps from source to target. With 0 the target hears what the source computes in the same
+        step, which may not lead round to the target itself. An input line has delay 1 at least:
+        with 1 it is heard in the step it is given for.
     net_input : str, optional
         Which net input of the target; may be left out where the target has only one.
     weight : str or int, optional
         Connections with an equal weight id share one weight.
+    fixed : float, optional
+        The weight's value, if it is not learnt: it is then no part of theta.
     """
 
     target: int
@@ -43,22 +49,47 @@ class Connection:
     delay: int = 1
     net_input: str | None = None
     weight: str | int | None = None
+    fixed: float | None = None
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What the connections into one net input carry: which state, and how late from units."""
+
+    hears: str | None = None
+    delay: int = 1
 
 
 @dataclass(frozen=True)
 class Places:
-    """What a pattern needs to know of the network: its units, inputs, and net inputs."""
+    """What a pattern needs to know of the network: its units, inputs, and net inputs.
+
+    ``hearing`` and ``states`` are by kind of unit: ``kind[k]`` is that of unit k. They are left
+    out where every net input hears outputs one step late.
+    """
 
     units: int
     inputs: int
     ports: tuple[tuple[str, ...], ...]  # the net inputs of each unit
+    kind: Integers | None = None
+    hearing: tuple[tuple[Hearing, ...], ...] = ()
+    states: tuple[tuple[str, ...], ...] = ()
+
+    def of(self, unit: int, port: int) -> Hearing:
+        """What one net input of a unit hears."""
+        return Hearing() if self.kind is None else self.hearing[self.kind[unit]][port]
+
+    def has(self, unit: int, state: str | None) -> bool:
+        """Whether a source unit has the state that a net input hears."""
+        return state is None or self.kind is None or state in self.states[self.kind[unit]]
 
 
 @dataclass(frozen=True)
 class Wiring:
     """Connections as columns of one table, in canonical order (target, net input, source, delay).
 
-    ``port`` counts the net inputs of the target's cell; ``weight`` is the index into theta.
+    ``port`` counts the net inputs of the target's cell; ``weight`` is the index into theta, or,
+    from ``weights`` on, into the values of fixed weights.
     """
 
     target: Integers
@@ -67,6 +98,7 @@ class Wiring:
     delay: Integers
     weight: Integers
     labels: tuple[str | int | None, ...] | None  # the id each distinct weight was given, if any was
+    fixed: Any = ()  # the values of those distinct weights that are not learnt
 
     @property
     def size(self) -> int:
@@ -75,13 +107,22 @@ class Wiring:
 
     @property
     def weights(self) -> int:
-        """The number of distinct weights."""
-        return int(self.weight.max()) + 1 if self.size else 0
+        """The number of distinct weights that are learnt."""
+        return int(self.weight.max()) + 1 - len(self.fixed) if self.size else 0
 
     @property
     def longest_delay(self) -> int:
-        """The longest delay, 1 where there are no connections."""
-        return int(self.delay.max()) if self.size else 1
+        """The longest delay; 1 where there is none longer."""
+        return max(int(self.delay.max()), 1) if self.size else 1
+
+    @property
+    def learnt(self) -> Any:
+        """For each connection whether its weight is learnt."""
+        return self.weight < self.weights
+
+    def all_weights(self, theta: Any) -> Any:
+        """The value of every distinct weight, learnt ones first."""
+        return np.concatenate([np.asarray(theta)[: self.weights], self.fixed])
 
 
 class Pattern(Protocol):
@@ -199,7 +240,10 @@ class Ring:
 
 @dataclass(frozen=True)
 class Layers:
-    """Units in consecutive layers: inputs to the first, each fully to the next, and to itself."""
+    """Units in consecutive layers: inputs to the first, each fully to the next, and to itself.
+
+    With delay 0 a layer hears the one before it in the same step; itself, and inputs, with delay 1.
+    """
 
     sizes: tuple[int, ...]
     recurrent: bool = True
@@ -227,12 +271,14 @@ class Layers:
             rows.append([*before, *own, *lines])
         counts = np.array([len(r) for r in rows], dtype=np.int64)
         source = np.array([s for r in rows for s in r], dtype=np.int64)
-        return (
-            np.repeat(target, counts),
-            np.repeat(port, counts),
-            source,
-            np.full(source.size, self.delay, dtype=np.int64),
-        )
+        heard_by = np.repeat(target, counts)
+        delay = np.full(source.size, self.delay, dtype=np.int64)
+        if self.delay == 0:
+            layer_of = np.repeat(np.arange(len(self.sizes)), self.sizes)
+            from_unit = source < places.units
+            delay[~from_unit] = 1
+            delay[from_unit] = layer_of[heard_by[from_unit]] == layer_of[source[from_unit]]
+        return heard_by, np.repeat(port, counts), source, delay
 
     def to_spec(self) -> Any:
         """``{ layers = […], recurrent = … }``."""
@@ -276,7 +322,7 @@ def layers(*sizes: int, recurrent: bool = True, delay: int = 1) -> Layers:
     return Layers(
         tuple(whole(size, "connect.layers: a size", 1) for size in sizes),
         bool(recurrent),
-        whole(delay, "connect.layers: delay", 1),
+        whole(delay, "connect.layers: delay", 0),
     )
 
 
@@ -284,10 +330,12 @@ def whole(value: Any, what: str, least: int, most: int | None = None) -> int:
     """``value`` as an int of at least ``least`` (and at most ``most``), or one clear error."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise NetworkError(f"{what} must be a whole number, got {value!r}")
+    # Python refuses to print a number of very many digits.
+    shown = value if -(10**20) < value < 10**20 else "a huge number"
     if value < least:
-        raise NetworkError(f"{what} must be at least {least}, got {value}")
+        raise NetworkError(f"{what} must be at least {least}, got {shown}")
     if most is not None and value > most:
-        raise NetworkError(f"{what} must be at most {most}, got {value}")
+        raise NetworkError(f"{what} must be at most {most}, got {shown}")
     return int(value)
 
 
@@ -309,16 +357,26 @@ def wire(connections: Any, places: Places) -> Wiring:
     Raises
     ------
     NetworkError
-        For an index out of range, a delay below 1 or not whole, an unknown net input, or two
-        connections with equal (target, net input, source, delay).
+        For an index out of range, a delay below 0 or not whole, an unknown net input, a source
+        without the state that is to be heard, or two connections with equal (target, net input,
+        source, delay).
     """
     labels: list[Label] | None = None
     if hasattr(connections, "arrays"):
-        target, port, source, delay = connections.arrays(places)
+        # A pattern that shares or fixes weights gives further columns: their ids, their values.
+        target, port, source, delay, *further = connections.arrays(places)
+        there, delay = _reaching(places, target, port, source, delay)
+        ids, fixed = (*further, None, None)[:2]
+        fixed = np.full(target.size, np.nan) if fixed is None else fixed
+        target, port, source, delay, fixed = (
+            a[there] for a in (target, port, source, delay, fixed)
+        )
+        labels = None if ids is None else [ids[i] for i in np.flatnonzero(there)]
     else:
-        target, port, source, delay, labels = _listed(connections, places)
+        target, port, source, delay, labels, fixed = _listed(connections, places)
     order = np.lexsort((delay, source, port, target))
     target, port, source, delay = (a[order] for a in (target, port, source, delay))
+    fixed = fixed[order]
     key = np.stack([target, port, source, delay])
     same = np.flatnonzero((key[:, 1:] == key[:, :-1]).all(axis=0))
     if same.size:
@@ -328,25 +386,76 @@ def wire(connections: Any, places: Places) -> Wiring:
             f"{places.ports[target[i]][port[i]]!r} of unit {target[i]} with delay {delay[i]}; "
             "keep one, or give them different delays"
         )
-    if labels is None:
-        weight = np.arange(target.size, dtype=np.int64)
-        return Wiring(target, port, source, delay, weight, None)
+    own = [None] * target.size if labels is None else [labels[int(i)] for i in order]
+    weight, names, values = _weights(own, fixed)
+    return Wiring(target, port, source, delay, weight, None if labels is None else names, values)
+
+
+def _weights(labels: list[Label], fixed: Any) -> tuple[Integers, tuple[Label, ...], Any]:
+    """Number the distinct weights, learnt ones first; with the fixed ones' values."""
+    learnt = np.isnan(fixed)
+    if all(label is None for label in labels):
+        weight = np.empty(learnt.size, dtype=np.int64)
+        first = int(learnt.sum())
+        weight[learnt] = np.arange(first)
+        weight[~learnt] = np.arange(first, learnt.size)
+        return weight, (None,) * learnt.size, fixed[~learnt]
     numbers: dict[tuple[str, Label], int] = {}
-    weight = np.empty(target.size, dtype=np.int64)
+    weight = np.empty(learnt.size, dtype=np.int64)
     names: list[Label] = []
-    for place, i in enumerate(order):
-        label = labels[int(i)]
-        # An own weight has no id: its key is the place, which no id can equal.
-        number = numbers.setdefault(("own", place) if label is None else ("id", label), len(names))
-        if number == len(names):
-            names.append(label)
-        weight[place] = number
-    return Wiring(target, port, source, delay, weight, tuple(names))
+    values: list[float] = []
+    for chosen in (True, False):
+        for place in np.flatnonzero(learnt == chosen).tolist():
+            label = labels[place]
+            # An own weight has no id: its key is the place, which no id can equal.
+            key = ("own", place) if label is None else ("id", label)
+            number = numbers.setdefault(key, len(names))
+            if number == len(names):
+                names.append(label)
+                values.append(float(fixed[place]))
+            if values[number] != fixed[place] and not (chosen and np.isnan(values[number])):
+                raise NetworkError(
+                    f"connections: weight id {label!r} is learnt in one place and fixed in "
+                    "another, or fixed at two values; give them different ids"
+                )
+            weight[place] = number
+    return weight, tuple(names), np.array([v for v in values if not np.isnan(v)])
+
+
+def _reaching(
+    places: Places, target: Integers, port: Integers, source: Integers, delay: Integers
+) -> tuple[Any, Integers]:
+    """Which of a pattern's connections there are, and their delays, as their net inputs hear.
+
+    One that hears a state hears the units that have it; one that hears in the same step hears
+    units with delay 0. Where all hear outputs one step late nothing changes.
+    """
+    there = np.ones(target.size, dtype=bool)
+    if delay.size and delay.min() < 1 and (source[delay < 1] >= places.units).any():
+        raise NetworkError(
+            "connections: the pattern hears input lines with delay 0; they have delay 1 at least, "
+            "with which they are heard in the step that they are given for"
+        )
+    if places.kind is None:
+        return there, delay
+    delay = delay.copy()
+    from_unit = source < places.units
+    kind = places.kind[target]
+    for c, hearing in enumerate(places.hearing):
+        for p, h in enumerate(hearing):
+            into = from_unit & (kind == c) & (port == p)
+            if h.delay == 0:
+                delay[into & (delay == 1)] = 0
+            if h.hears is not None:
+                without = [i for i, states in enumerate(places.states) if h.hears not in states]
+                sources = places.kind[np.minimum(source, places.units - 1)]
+                there &= ~(into & np.isin(sources, without))
+    return there, delay
 
 
 def _listed(
     connections: Iterable[Any], places: Places
-) -> tuple[Integers, Integers, Integers, Integers, list[Label] | None]:
+) -> tuple[Integers, Integers, Integers, Integers, list[Label] | None, Any]:
     if isinstance(connections, (str, bytes)) or not isinstance(connections, Iterable):
         raise NetworkError(
             f"connections: expected a pattern such as derive.connect.full() or a list, "
@@ -354,10 +463,12 @@ def _listed(
         )
     rows: list[tuple[int, int, int, int]] = []
     labels: list[Label] = []
+    fixed: list[float] = []
     for i, item in enumerate(connections):
         c = as_connection(item, f"connections[{i}]")
         rows.append(_checked(c, places, f"connections[{i}]"))
         labels.append(c.weight)
+        fixed.append(np.nan if c.fixed is None else finite(c.fixed, f"connections[{i}]: fixed"))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     return (
         table[0],
@@ -365,6 +476,7 @@ def _listed(
         table[2],
         table[3],
         None if all(v is None for v in labels) else labels,
+        np.array(fixed, dtype=np.float64),
     )
 
 
@@ -373,7 +485,7 @@ def as_connection(item: Any, where: str) -> Connection:
     if isinstance(item, Connection):
         return item
     if isinstance(item, dict):
-        known = ("target", "source", "delay", "net_input", "weight")
+        known = ("target", "source", "delay", "net_input", "weight", "fixed")
         extra = sorted(set(item) - set(known))
         if extra or not {"target", "source"} <= set(item):
             culprit = f"unknown key {extra[0]!r}" if extra else "target or source is missing"
@@ -403,22 +515,39 @@ def _checked(c: Connection, places: Places, where: str) -> tuple[int, int, int, 
                 else ", and there are no input lines"
             )
         )
-    delay = whole(c.delay, f"{where}: delay", 1)
-    if delay >= 2**20:
-        raise NetworkError(f"{where}: delay {delay} is not below {2**20}")
     if isinstance(c.weight, bool) or not isinstance(c.weight, (str, int, type(None))):
         raise NetworkError(f"{where}: weight id {c.weight!r} is not a name or whole number")
-    ports = places.ports[target]
+    port = _port(c.net_input, places.ports[target], target, where)
+    hearing = places.of(target, port)
+    from_unit = source < places.units
+    if from_unit and not places.has(source, hearing.hears):
+        raise NetworkError(
+            f"{where}: unit {source} has no state {hearing.hears!r}, which net input "
+            f"{places.ports[target][port]!r} of unit {target} hears"
+        )
+    if c.delay == 0 and not from_unit and not isinstance(c.delay, bool):
+        raise NetworkError(
+            f"{where}: an input line has delay 1 at least; with 1 it is heard in the step that it "
+            "is given for"
+        )
+    delay = whole(c.delay, f"{where}: delay", 0)
+    if delay >= 2**20:
+        raise NetworkError(f"{where}: delay {delay} is not below {2**20}")
+    return target, port, source, delay
+
+
+def _port(name: Any, ports: tuple[str, ...], target: int, where: str) -> int:
+    """Which of a unit's net inputs is meant."""
     if not ports:
         raise NetworkError(f"{where}: unit {target} has no net input to connect to")
-    if c.net_input is None:
+    if name is None:
         if len(ports) > 1:
             raise NetworkError(
                 f"{where}: unit {target} has net inputs {', '.join(ports)}; say which"
             )
-        return target, 0, source, delay
-    if c.net_input not in ports:
+        return 0
+    if name not in ports:
         raise NetworkError(
-            f"{where}: unit {target} has no net input {c.net_input!r}; it has {', '.join(ports)}"
+            f"{where}: unit {target} has no net input {name!r}; it has {', '.join(ports)}"
         )
-    return target, ports.index(c.net_input), source, delay
+    return ports.index(name)

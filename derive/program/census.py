@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from derive.network.network import Network
+from derive.program.layout import Layout, lay_out
 from derive.program.structure import Structure
 
 MEANINGS = {
@@ -22,6 +23,7 @@ MEANINGS = {
     "S": "net inputs of all units",
     "D": "longest delay",
     "n_T": "units with targets",
+    "n_H": "states that are heard and are no outputs",
     "w_U": "connections from units",
     "w_I": "connections from input lines",
     "w_A": "connections, each with its weight",
@@ -40,7 +42,11 @@ MEANINGS = {
     "p_w": "sensitivities by weights, counted once a connection",
     "r": "squares of the sensitivities by one parameter, summed over parameters",
 }
-"""Each name and what it counts; ``n[cell]`` is the part of n that has that cell."""
+"""Each name and what it counts; ``n[cell]`` is the part of n that has that cell.
+
+Where a cell's units wait for others at different times, or compute in parts, ``n[cell.0]`` are
+those of the first; where connections are of several kinds, ``w_A[0]`` are those of the first.
+"""
 
 
 def census(net: Network, structure: Structure | None = None) -> dict[str, int]:
@@ -67,7 +73,24 @@ def census(net: Network, structure: Structure | None = None) -> dict[str, int]:
     }
     for number, name in enumerate(net.cell_names):
         found[f"n[{name}]"] = int((net.cell_index == number).sum())
+    layout = lay_out(net) if structure is None else structure.layout
+    found |= _in_parts(layout)
     return found if structure is None else found | _sensitivities(structure)
+
+
+def _in_parts(layout: Layout) -> dict[str, int]:
+    """The numbers of each group of units and each kind of connection, where there are several."""
+    found = {f"n[{layout.group_name(g)}]": g.size for g in layout.groups}
+    heard = int(layout.tables["heard"].size)
+    if heard:
+        found["n_H"] = heard
+    for kind in layout.kinds if len(layout.kinds) > 1 else ():
+        from_units = int((layout.net.wiring.source[kind.members] < layout.n).sum())
+        later = 0 if kind.now else from_units
+        found[f"w_A{kind.of}"] = int(kind.members.size)
+        found[f"w_U{kind.of}"] = later
+        found[f"w_I{kind.of}"] = int(kind.members.size) - from_units
+    return found
 
 
 def _sensitivities(structure: Structure) -> dict[str, int]:
@@ -77,26 +100,33 @@ def _sensitivities(structure: Structure) -> dict[str, int]:
     targets = np.array(net.objective.targets, dtype=np.int64)
     width = np.array([b.parameters.size for b in structure.blocks], dtype=np.int64)
     length = np.array([carried[b.units].sum() for b in structure.blocks], dtype=np.int64)
-    block = structure.block_of[wiring.weight]
+    block = structure.block_of_connection
     counts = (block >= 0) & needed[wiring.target] & _is_heard(structure)
-    products = 0
+    products = np.zeros(wiring.size, dtype=np.int64)
     for b in structure.blocks:
         inside = np.isin(wiring.source, b.units) & np.isin(wiring.target, b.units)
-        products += b.parameters.size * int((structure.edges & inside).sum())
+        products += b.parameters.size * (structure.edges & inside)
+    passing = structure.edges & needed[wiring.target]
     found = {
         "p": structure.stored,
-        "q": products,
+        "q": int(products.sum()),
         "p_T": sum(b.parameters.size * int(np.isin(b.units, targets).sum())
                    for b in structure.blocks),
         "Q": int((carried * needed).sum()),
         "n_R": int(needed.sum()),
         "w_R": int(counts.sum()),
-        "w_P": int((structure.edges & needed[wiring.target]).sum()),
+        "w_P": int(passing.sum()),
         "p_w": int(length[block[counts]].sum()),
         "r": int((width * length**2).sum()),
     }  # fmt: skip
+    for kind in layout.kinds if len(layout.kinds) > 1 else ():
+        at = kind.members
+        found[f"q{kind.of}"] = int(products[at].sum())
+        found[f"w_R{kind.of}"] = int(counts[at].sum())
+        found[f"w_P{kind.of}"] = int(passing[at].sum())
+        found[f"p_w{kind.of}"] = int(length[block[at][counts[at]]].sum())
     for g, tangent in zip(layout.groups, structure.tangents, strict=True):
-        cell = net.cell_names[g.number]
+        cell = layout.group_name(g)
         alive = g.units[needed[g.units]]
         found[f"n_R[{cell}]"] = int(alive.size)
         found[f"p[{cell}]"] = sum(
@@ -104,7 +134,7 @@ def _sensitivities(structure: Structure) -> dict[str, int]:
             for b in structure.blocks
         )
         for p, places in g.theta.items():
-            if any((z, p) in tangent.slopes for z in g.local.new):
+            if any((z, p) in tangent.slopes for z in g.local.computed):
                 own = structure.block_of[places[needed[g.units]]]
                 found[f"p[{cell}.{p.name}]"] = int(length[own].sum())
     return found
@@ -118,7 +148,7 @@ def _is_heard(structure: Structure) -> Any:
     heard = np.zeros(layout.row_count, dtype=bool)
     for g, tangent in zip(layout.groups, structure.tangents, strict=True):
         for s, rows in g.rows.items():
-            heard[rows] = any((z, s) in tangent.slopes for z in g.local.new)
+            heard[rows] = any((z, s) in tangent.slopes for z in g.local.computed)
     return heard[first[wiring.target] + wiring.port]
 
 
@@ -150,7 +180,7 @@ def same_here(
     if values["r"] == values["Q"] * values["p"]:
         short["r"] = "Q·p"
     for g in structure.layout.groups:
-        cell = net.cell_names[g.number]
+        cell = structure.layout.group_name(g)
         units = f"n[{cell}]" if cells else "n"
         for p in g.theta:
             name = f"p[{cell}.{p.name}]"

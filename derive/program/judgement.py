@@ -38,7 +38,7 @@ def inject(layout: Layout, t: Index) -> tuple[Statement, ...]:
     term, error = judged(layout, t)
     body = (
         Assign(Ref("J"), term.expr, term.reads, accumulate=True),
-        Assign(Ref("eps", (_target(j),)), error.expr, error.reads, accumulate=True),
+        Assign(layout.eps(t, _target(j)), error.expr, error.reads, accumulate=True),
     )
     return (for_targets(layout, body),)
 
@@ -68,11 +68,12 @@ def judge_arrays(layout: Layout) -> dict[str, Array]:
     return found
 
 
-def inject_kept(layout: Layout, t: Index) -> tuple[Statement, ...]:
-    """ε_k(t) += e_k(t), as :func:`judge` kept it."""
+def inject_kept(layout: Layout, t: Index, at: Index | None = None) -> tuple[Statement, ...]:
+    """ε_k(t) += e_k(t), as :func:`judge` kept it; ε is that of time ``at``, if it is not t."""
     j = Var("j")
     kept = Ref("error", (layout.error_row(t), j))
-    add = Assign(Ref("eps", (_target(j),)), SOURCE, ((SOURCE, kept),), accumulate=True)
+    eps = layout.eps(t if at is None else at, _target(j))
+    add = Assign(eps, SOURCE, ((SOURCE, kept),), accumulate=True)
     return (for_targets(layout, (add,)),)
 
 
@@ -96,12 +97,13 @@ def forced_at(layout: Layout, t: Index, j: Index, kept: bool) -> Ref:
     return Ref("there", (layout.error_row(t), j)) if kept else _mask(layout, t, j)
 
 
-def cut(layout: Layout, t: Index, kept: bool) -> tuple[Statement, ...]:
+def cut(layout: Layout, t: Index, kept: bool, at: Index | None = None) -> tuple[Statement, ...]:
     """Nothing flows back into an output that was forced at time t: it was a constant."""
     if not layout.forced:
         return ()
     j = Var("j")
-    clear_it = cleared_where(Ref("eps", (_target(j),)), forced_at(layout, t, j, kept))
+    eps = layout.eps(t if at is None else at, _target(j))
+    clear_it = cleared_where(eps, forced_at(layout, t, j, kept))
     return (for_targets(layout, (clear_it,)),)
 
 

@@ -17,14 +17,8 @@ import numpy as np
 from sympy import Symbol
 
 from derive.calculus.adjoint import CellAdjoint, cell_adjoint
-from derive.calculus.partials import (
-    Injection,
-    LocalSystem,
-    Synapse,
-    injection,
-    local_system,
-    synapse,
-)
+from derive.calculus.partials import SLOPE, Injection, LocalSystem, injection, local_system
+from derive.calculus.parts import parts_of
 from derive.network.network import Network
 from derive.program.ir import (
     Index,
@@ -32,6 +26,7 @@ from derive.program.ir import (
     Loop,
     LoopRole,
     Plus,
+    Ref,
     Statement,
     Times,
     Var,
@@ -39,6 +34,7 @@ from derive.program.ir import (
     modulo,
     plus,
 )
+from derive.program.kinds import Kind, kinds_of, place_kinds
 
 
 @dataclass(frozen=True)
@@ -69,16 +65,19 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The units that have one cell, in order, and where their quantities live.
+    """Units that have one cell, in order, and where their quantities live.
 
-    Every table has one entry per unit of the group.
+    Where units of a cell wait for others at different times, or compute in parts, each such part
+    has a group. Every table has one entry per unit of the group.
     """
 
     number: int
+    cell: int
+    stage: int
     local: LocalSystem
     adjoint: CellAdjoint
     units: Any
-    columns: dict[Symbol, Any]  # next state → column of z, as others and the next step see it
+    columns: dict[Symbol, Any]  # what the unit computes → column of z, as it is seen afterwards
     own: dict[Symbol, Any]  # next state → column of z that holds what the unit computed
     rows: dict[Symbol, Any]  # net input → row of the connection table
     kept: dict[Symbol, Any]  # remembered quantity → column of the tape
@@ -97,7 +96,7 @@ class Layout:
 
     net: Network
     groups: tuple[Group, ...]
-    synapse: Synapse
+    kinds: tuple[Kind, ...]
     injection: Injection
     width: int  # columns of z
     tape_width: int
@@ -106,6 +105,8 @@ class Layout:
     tables: dict[str, Any]
     memory: Memory = Memory()
     forced: bool = False
+    in_parts: bool = False
+    """Whether some unit is computed in parts: its ε(t) and ε(t−1) are then both in use at once."""
 
     @property
     def n(self) -> int:
@@ -143,6 +144,15 @@ class Layout:
         ring = self.memory.errors
         return plus(t, -1) if ring is None else modulo(plus(t, -1), ring)
 
+    def eps(self, t: Index, column: Index) -> Ref:
+        """Where ε(t) of a column stands: in the place of ε(t+1), but for units in parts."""
+        return Ref("eps", (modulo(t, 2), column) if self.in_parts else (column,))
+
+    @property
+    def eps_shape(self) -> tuple[int, ...]:
+        """The extents of ε."""
+        return (2, self.width) if self.in_parts else (self.width,)
+
     def given_row(self, t: Index) -> tuple[Index, ...]:
         """The row of the caller's arrays that holds what is given for time t."""
         return () if self.memory.one_step else (plus(t, -1),)
@@ -157,13 +167,18 @@ class Layout:
         """The place of one of a group's quantities, for the group's unit ``at``."""
         return Lookup(table_name(group, kind, symbol), at)
 
-    def into(self, row: Index, body: Any) -> Loop:
-        """A loop over the connections into a net input; ``body`` makes statements of index c."""
-        return self.over("first", row, body, turns="w_A")
+    def into(self, kind: Kind, row: Index, body: Any) -> Loop:
+        """A loop over a kind's connections into a net input; ``body`` makes statements of c."""
+        return self.over(kind.table("first"), row, body, turns=f"w_A{kind.of}")
 
-    def out_of(self, column: Index, body: Any, turns: str = "w_U") -> Loop:
-        """A loop over the connections out of a source."""
-        return self.over("out_first", column, body, turns=turns)
+    def out_of(self, kind: Kind, place: Index, body: Any, turns: str = "w_U") -> Loop:
+        """A loop over a kind's connections out of a source."""
+        return self.over(kind.table("out_first"), place, body, turns=turns + kind.of)
+
+    def kinds_into(self, group: Group, net_input: Symbol) -> tuple[Kind, ...]:
+        """The kinds of connection that lead into a group's net input; one where there is none."""
+        found = [k for k in self.kinds if (group.number, net_input.name) in k.enters]
+        return tuple(found or self.kinds[:1])
 
     def own_entry(self, group: Group, state: Symbol, at: Index) -> Index:
         """The column that holds what the group's unit ``at`` itself computed for a state."""
@@ -220,12 +235,21 @@ class Layout:
         """What formulas call the number of a group's units."""
         if len(self.groups) == 1:
             return "n"
-        return f"n[{self.net.cell_names[group.number]}]"
+        return f"n[{self.group_name(group)}]"
+
+    def group_name(self, group: Group) -> str:
+        """The cell's name, and which part or stage of it where there are several."""
+        name = self.net.cell_names[group.cell]
+        same = [g for g in self.groups if g.cell == group.cell]
+        return name if len(same) == 1 else f"{name}.{same.index(group)}"
 
 
 def table_name(group: Group, kind: str, symbol: Symbol) -> str:
     """The name of a group's table, e.g. ``row_0_s``."""
     plain = symbol.name.replace("⁺", "")
+    if SLOPE in plain:
+        of, by = plain.split(SLOPE)
+        return f"{kind}of_{group.number}_{len(of)}_{of}__{by}"
     return f"{kind}_{group.number}_{plain}"
 
 
@@ -239,7 +263,6 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
     forced : bool
         Whether targets take the place of outputs (teacher forcing).
     """
-    wiring = net.wiring
     ports = np.array([len(net.cells[c].net_inputs) for c in net.cell_index], dtype=np.int64)
     first_row = np.concatenate([[0], np.cumsum(ports)])
     states = np.array([len(net.cells[c].states) for c in net.cell_index], dtype=np.int64)
@@ -248,12 +271,12 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
 
     width, tape_width = net.units + net.inputs, 0
     tables: dict[str, Any] = {}
-    groups = []
+    groups: list[Group] = []
+    places: dict[int, dict[Symbol, Any]] = {}
     for number, cell in enumerate(net.cells):
         local = local_system(cell)
-        adjoint = cell_adjoint(local)
         units = np.flatnonzero(net.cell_index == number)
-        columns = {}
+        columns = places[number] = {}
         for i, z in enumerate(local.new):
             if i == local.output:
                 columns[z] = units
@@ -261,23 +284,45 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
                 columns[z] = width + np.arange(units.size)
                 width += units.size
             state_columns[first_state[units] + i] = columns[z]
+    for number, stage, units, part in _parts(net):
+        every = np.flatnonzero(net.cell_index == number)
+        chosen = np.searchsorted(every, units)
+        columns = {z: at[chosen] for z, at in places[number].items()}
+        adjoint = cell_adjoint(part)
         kept = {}
         for v in adjoint.remembered:
             kept[v] = tape_width + np.arange(units.size)
             tape_width += units.size
         group = Group(
+            len(groups),
             number,
-            local,
+            stage,
+            part,
             adjoint,
             units,
             columns,
             dict(columns),
-            {s: first_row[units] + p for p, s in enumerate(local.net_inputs)},
+            {
+                s: first_row[units] + p
+                for p, s in enumerate(local_system(net.cells[number]).net_inputs)
+                if s in part.net_inputs
+            },
             kept,
-            {p: net.unit_parameters[p.name][units] for p in local.parameters},
-            {p: net.values[p.name][units] for p in local.fixed},
+            {p: net.unit_parameters[p.name][units] for p in part.parameters},
+            {p: net.values[p.name][units] for p in part.fixed},
         )
         groups.append(group)
+    in_parts = False
+    for group in groups:
+        for v in group.local.computed:
+            if v not in group.columns:  # handed on from part to part
+                at = width + np.arange(group.size)
+                width += group.size
+                in_parts = True
+                for other in groups:
+                    if other.cell == group.cell and np.array_equal(other.units, group.units):
+                        other.columns[v] = other.own[v] = at
+    in_parts |= len({(g.cell, int(g.units[0])) for g in groups if g.size}) < len(groups)
     own_columns = state_columns.copy()
     target_own = np.array(net.objective.targets, dtype=np.int64)
     if forced:
@@ -301,18 +346,11 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
             for symbol, values in places.items():
                 tables[table_name(group, kind, symbol)] = as_table(values)
 
-    row = first_row[wiring.target] + wiring.port
-    rows, sources = int(first_row[-1]), net.units + net.inputs
-    out = np.lexsort((wiring.delay, row, wiring.source))
+    kinds = kinds_of(net, groups)
+    column_of = _heard_columns(net, groups, own=False)
+    own_column_of = _heard_columns(net, groups, own=True)
+    place_kinds(net, kinds, first_row, column_of, own_column_of, groups, tables)
     tables.update(
-        first=as_table(_starts(row, rows)),
-        source=as_table(wiring.source),
-        delay=as_table(wiring.delay),
-        weight=as_table(wiring.weight),
-        out_first=as_table(_starts(wiring.source, sources)),
-        out_row=as_table(row[out]),
-        out_delay=as_table(wiring.delay[out]),
-        out_weight=as_table(wiring.weight[out]),
         state_column=as_table(state_columns),
         own_column=as_table(own_columns),
         target_unit=as_table(net.objective.targets),
@@ -321,20 +359,53 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
     return Layout(
         net,
         tuple(groups),
-        synapse(),
+        kinds,
         injection(net.objective),
         width,
         tape_width,
-        rows,
+        int(first_row[-1]),
         state_columns,
         tables,
         memory,
         forced,
+        in_parts,
     )
 
 
-def _starts(key: Any, count: int) -> Any:
-    return np.concatenate([[0], np.cumsum(np.bincount(key, minlength=count))])
+def _parts(net: Network) -> list[tuple[int, int, Any, LocalSystem]]:
+    """(cell, stage, units, part) of everything that is computed together, in order."""
+    found = []
+    heard = set(net.wiring.source[net.wiring.delay == 0].tolist())
+    for number, cell in enumerate(net.cells):
+        local = local_system(cell)
+        units = np.flatnonzero(net.cell_index == number)
+        first = (0,) * len(local.net_inputs)
+        alike: dict[tuple[tuple[int, ...], bool], list[int]] = {}
+        for k in units.tolist():
+            stages = net.stages.get(k, first)
+            # What depends on no net input can wait for the unit's others, if no one hears it.
+            alike.setdefault((stages, k in heard if any(stages) else True), []).append(k)
+        for (stages, at_once), members in alike.items():
+            least = 0 if at_once else min(stages, default=0)
+            by = dict(zip(local.net_inputs, stages, strict=True))
+            for stage, part in parts_of(local, by, least):
+                found.append((number, stage, np.array(members, dtype=np.int64), part))
+    # Stable: of one stage, cells stay in the order in which the network lists them.
+    return sorted(found, key=lambda part: part[1])
+
+
+def _heard_columns(net: Network, groups: list[Group], own: bool) -> dict[str, Any]:
+    """For each state that is heard by name, the column of z it has in each unit; −1: none."""
+    names = {s.hears for c in net.cells for s in c.ports if s.hears is not None}
+    found = {name: np.full(net.units, -1, dtype=np.int64) for name in sorted(names)}
+    outputs = np.arange(net.units, dtype=np.int64)
+    for g in groups:
+        columns = g.own if own else g.columns
+        outputs[g.units] = columns[g.local.new[g.local.output]]
+        for y, z in zip(g.local.old, g.local.new, strict=True):
+            if y.name in found:
+                found[y.name][g.units] = columns[z]
+    return {"": outputs, **found}
 
 
 def _uniform(widths: Any) -> int | None:

@@ -17,7 +17,8 @@ import numpy as np
 import sympy
 from sympy import Symbol
 
-from derive.calculus.partials import SOURCE, WEIGHT
+from derive.calculus.partials import SOURCE
+from derive.calculus.synapses import WEIGHT
 from derive.program.ir import (
     Array,
     Assign,
@@ -35,10 +36,14 @@ from derive.program.ir import (
     plus,
 )
 from derive.program.judgement import cleared_where, for_targets, forced_at
+from derive.program.kinds import Kind
 from derive.program.layout import Group, Layout
 from derive.program.storage import ZERO, copy, in_order, local_name, scalar
 from derive.program.structure import Structure
-from derive.program.sweep import places, source, weight
+from derive.program.sweep import accumulate, at_connection, places, reads_of
+
+BROUGHT = Ref("brought")
+"""The local variable that holds a slope along a connection."""
 
 P, SUM = Symbol("p", real=True), Symbol("Σ", real=True)
 
@@ -91,41 +96,46 @@ def rows_of(structure: Structure) -> Rows:
         "row_start": start[:-1],
         "row_column": np.array([structure.blocks[b].first for _, b in pairs], dtype=np.int64),
     }
-    output_at = np.zeros(layout.n, dtype=np.int64)
-    for g, tangent in zip(layout.groups, structure.tangents, strict=True):
-        output = g.local.old[g.local.output]
-        if output in tangent.carried:
-            output_at[g.units] = tangent.carried.index(output)
+    output_at = structure.position("")
 
-    def output_start(k: int, b: int) -> int:
+    def start_of(k: int, b: int, position: int) -> int:
         r = row_of[k, b]
-        return int(start[r] + width[r] * output_at[k])
+        return int(start[r] + width[r] * position)
 
-    first_of = layout.tables["first"]
+    row_starts = {kind.number: layout.tables[kind.table("first")] for kind in layout.kinds}
     for g in layout.groups:
         for s, net_rows in g.rows.items():
             begins = dict(zip(g.units.tolist(), net_rows.tolist(), strict=True))
-            terms: dict[str, list[int]] = {"weight": [], "delay": [], "start": []}
-            own: dict[str, list[int]] = {"connection": [], "at": []}
-            term_first, own_first = [0], [0]
-            for k, b in pairs:
-                if k in begins:
-                    block = structure.blocks[b]
-                    for c in range(first_of[begins[k]], first_of[begins[k] + 1]):
-                        index, l = int(w.weight[c]), int(w.source[c])  # noqa: E741
-                        if structure.edges[c] and (l, b) in row_of:
-                            terms["weight"].append(index)
-                            terms["delay"].append(int(w.delay[c]))
-                            terms["start"].append(output_start(l, b))
-                        if structure.block_of[index] == b:
-                            own["connection"].append(c)
-                            own["at"].append(int(structure.place[index]) - block.first)
-                term_first.append(len(terms["weight"]))
-                own_first.append(len(own["connection"]))
-            name = f"{g.number}_{s.name}"
-            tables[f"term_first_{name}"], tables[f"own_first_{name}"] = term_first, own_first
-            tables |= {f"term_{key}_{name}": v for key, v in terms.items()}
-            tables |= {f"own_{key}_{name}": v for key, v in own.items()}
+            for kind in layout.kinds_into(g, s):
+                first_of = row_starts[kind.number]
+                terms: dict[str, list[int]] = {"weight": [], "delay": [], "start": []}
+                terms["connection"] = []
+                own: dict[str, list[int]] = {"connection": []}
+                own |= {f"at{told(p)}": [] for p in kind.synapse.parameters}
+                term_first, own_first = [0], [0]
+                for k, b in pairs:
+                    if k in begins:
+                        block = structure.blocks[b]
+                        for place in range(first_of[begins[k]], first_of[begins[k] + 1]):
+                            c = int(kind.members[place])
+                            l = int(w.source[c])  # noqa: E741
+                            if structure.edges[c] and (l, b) in row_of:
+                                terms["weight"].append(int(w.weight[c]))
+                                terms["delay"].append(int(w.delay[c]))
+                                terms["start"].append(start_of(l, b, structure.heard_at[c]))
+                                terms["connection"].append(place)
+                            if structure.block_of_connection[c] == b:
+                                own["connection"].append(place)
+                                for p in kind.synapse.parameters:
+                                    index = place_in_theta(layout, c, p)
+                                    at = int(structure.place[index]) - block.first
+                                    own[f"at{told(p)}"].append(at)
+                    term_first.append(len(terms["weight"]))
+                    own_first.append(len(own["connection"]))
+                name = f"{g.number}_{s.name}{kind.mark}"
+                tables[f"term_first_{name}"], tables[f"own_first_{name}"] = term_first, own_first
+                tables |= {f"term_{key}_{name}": v for key, v in terms.items()}
+                tables |= {f"own_{key}_{name}": v for key, v in own.items()}
         for p, where in g.theta.items():
             at, own_first = [], [0]
             index_of = dict(zip(g.units.tolist(), where.tolist(), strict=True))
@@ -141,10 +151,21 @@ def rows_of(structure: Structure) -> Rows:
         at += [row_of[k, b] for b in range(len(structure.blocks)) if (k, b) in row_of]
         first_target.append(len(at))
     tables["target_first"], tables["target_row"] = first_target, at
-    tables["target_start"] = [output_start(*pairs[r]) for r in at]
+    tables["target_start"] = [start_of(*pairs[r], int(output_at[pairs[r][0]])) for r in at]
     tables["order"] = structure.order
     layout.tables.update({name: as_table(values) for name, values in tables.items()})
     return Rows(structure, int(start[-1]), int(width.max(initial=0)), len(pairs))
+
+
+def told(p: Symbol) -> str:
+    """Tells the parameters of a synapse apart in names of tables; a weight needs no mark."""
+    return "" if p == WEIGHT else f"_{p.name}"
+
+
+def place_in_theta(layout: Layout, c: int, p: Symbol) -> int:
+    """The place in theta of a parameter of connection c, whose weight is learnt."""
+    weight = int(layout.net.wiring.weight[c])
+    return weight if p == WEIGHT else int(layout.net.connection_parameters[p.name][weight])
 
 
 def sensitivity_arrays(rows: Rows) -> dict[str, Array]:
@@ -153,14 +174,18 @@ def sensitivity_arrays(rows: Rows) -> dict[str, Array]:
     found = {
         "p": Array("p", (rows.slots, rows.size), role, True, "sensitivities ∂y/∂θ"),
     }
+    found[BROUGHT.array] = Array(BROUGHT.array, (), "scalar", True)
     for g in rows.layout.groups:
         for s in g.local.net_inputs:
             name = _sum(g, s)
             found[name] = Array(name, (rows.widest,), "work", True, f"sensitivity of {s.name}")
-    for tangent in rows.structure.tangents:
-        for e in tangent.equations:
-            found[local_name(e.symbol)] = Array(local_name(e.symbol), (), "scalar", True)
-    return found
+    return found | slope_locals(rows.structure)
+
+
+def slope_locals(structure: Structure) -> dict[str, Array]:
+    """The local variables of slopes."""
+    names = (local_name(e.symbol) for t in structure.tangents for e in t.equations)
+    return {name: Array(name, (), "scalar", True) for name in names}
 
 
 def _sum(g: Group, s: Symbol) -> str:
@@ -170,8 +195,8 @@ def _sum(g: Group, s: Symbol) -> str:
 def carry(rows: Rows, t: Index) -> tuple[Statement, ...]:
     """The sensitivities of time t from those before it."""
     body: list[Statement] = []
-    for g, tangent in zip(rows.layout.groups, rows.structure.tangents, strict=True):
-        if tangent.carried:
+    for g, row in zip(rows.layout.groups, rows.structure.rows, strict=True):
+        if any(v in row for v in g.local.computed):
             body += rows.layout.for_units(g, lambda k, g=g: _unit(rows, g, k, t))
     return tuple(body)
 
@@ -179,7 +204,7 @@ def carry(rows: Rows, t: Index) -> tuple[Statement, ...]:
 def _unit(rows: Rows, g: Group, k: Index, t: Index) -> list[Statement]:
     layout, tangent = rows.layout, rows.structure.tangents[g.number]
     body = slopes(layout, g, tangent.equations, k, t)
-    unit = layout.entry(g, "column", g.local.new[g.local.output], k)
+    unit = layout.entry(g, "column", g.local.new[g.local.output], k)  # an output's is its unit's
     body.append(layout.over("row_first", unit, lambda r: _row(rows, g, k, r, t), "r", "units"))
     return body
 
@@ -197,34 +222,37 @@ def slopes(layout: Layout, g: Group, equations: Any, k: Index, t: Index) -> list
 
 def _row(rows: Rows, g: Group, k: Index, r: Index, t: Index) -> list[Statement]:
     layout, tangent, local = rows.layout, rows.structure.tangents[g.number], g.local
-    heard = [s for s in local.net_inputs if any((z, s) in tangent.slopes for z in local.new)]
+    row = rows.structure.rows[g.number]
+    heard = [s for s in local.net_inputs if any((z, s) in tangent.slopes for z in local.computed)]
     body: list[Statement] = []
     for s in heard:
         body += _net_input(rows, g, s, r, t)
     new = dict(zip(local.old, local.new, strict=True))
     updates: list[Statement] = []
-    for i, y in enumerate(tangent.carried):
+    computed = [(i, z) for i, z in enumerate(row) if z in local.computed]
+    for i, z in computed:
         terms, reads = [], []
         for s in heard:
-            if slope := tangent.slope(new[y], s):
+            if slope := tangent.slope(z, s):
                 sum_s = Symbol(f"Σ_{s.name}", real=True)
                 terms.append(slope * sum_s)
                 reads += [(slope, scalar(slope)), (sum_s, Ref(_sum(g, s), (Var("i"),)))]
-        for before, v in enumerate(tangent.carried):
-            if slope := tangent.slope(new[y], v):
+        for v in (*tangent.carried, *local.links):
+            if slope := tangent.slope(z, v):
                 p_v = Symbol(f"p_{v.name}", real=True)
                 terms.append(slope * p_v)
-                there = rows.entry(plus(t, -1), plus(rows.of(r, before), Var("i")))
+                at, when = row.index(new.get(v, v)), t if v in local.links else plus(t, -1)
+                there = rows.entry(when, plus(rows.of(r, at), Var("i")))
                 reads += [(slope, scalar(slope)), (p_v, there)]
         here = rows.entry(t, plus(rows.of(r, i), Var("i")))
         updates.append(Assign(here, sympy.Add(*terms), tuple(dict(reads).items())))
     of_group = layout.count_of(g).removeprefix("n")
-    kept = f"p{of_group}" + (f"/{len(updates)}" if len(updates) > 1 else "")
+    kept = f"p{of_group}" + (f"/{len(row)}" if len(row) > 1 else "")
     body.append(across(rows, r, tuple(updates), kept))
     for p in local.parameters:
         name = f"{g.number}_{p.name}"
-        for i, y in enumerate(tangent.carried):
-            if slope := tangent.slope(new[y], p):
+        for i, z in computed:
+            if slope := tangent.slope(z, p):
 
                 def add(
                     q: Index, i: int = i, slope: Symbol = slope, name: str = name
@@ -238,35 +266,57 @@ def _row(rows: Rows, g: Group, k: Index, r: Index, t: Index) -> list[Statement]:
 
 def _net_input(rows: Rows, g: Group, s: Symbol, r: Index, t: Index) -> list[Statement]:
     """The sensitivities of a net input: what its sources carry, then its own weights' part."""
-    layout, synapse = rows.layout, rows.layout.synapse
-    name, into = f"{g.number}_{s.name}", _sum(g, s)
+    into = _sum(g, s)
+    body: list[Statement] = [across(rows, r, (Assign(Ref(into, (Var("i"),)), ZERO),), "")]
+    kinds = rows.layout.kinds_into(g, s)
+    body += [_carried(rows, kind, f"{g.number}_{s.name}{kind.mark}", into, r, t) for kind in kinds]
+    return body + [
+        _own(rows, kind, f"{g.number}_{s.name}{kind.mark}", into, r, t)
+        for kind in kinds
+        if kind.learnt
+    ]
+
+
+def _carried(rows: Rows, kind: Kind, name: str, into: str, r: Index, t: Index) -> Loop:
+    """What a kind's connections bring from their sources: ∂(contribution)/∂x·p_source."""
+    layout, expr = rows.layout, kind.synapse.by_source
+
+    def term(q: Index) -> list[Statement]:
+        back = 0 if kind.now else Times(Lookup(f"term_delay_{name}", q), -1)
+        start = Lookup(f"term_start_{name}", q)
+        p = rows.entry(plus(t, back, rows.slots), plus(start, Var("i")))
+        if expr == WEIGHT and kind.learnt:
+            reads: dict[Symbol, Operand] = {
+                WEIGHT: Ref("theta", (Lookup(f"term_weight_{name}", q),)), P: p
+            }  # fmt: skip
+            add = Assign(Ref(into, (Var("i"),)), expr * P, reads_of(expr * P, reads), True)
+            return [across(rows, r, (add,), f"q{kind.of}")]
+        # A slope that is no constant is found once, not once for each sensitivity.
+        place = at_connection(layout, kind, Lookup(f"term_connection_{name}", q), t)
+        shared, (found,) = kind.synapse.shared(expr)
+        body: list[Statement] = []
+        for e in shared:
+            body.append(Assign(scalar(e.symbol), e.expr, reads_of(e.expr, place)))
+            place[e.symbol] = scalar(e.symbol)
+        body.append(Assign(BROUGHT, found, reads_of(found, place)))
+        add = Assign(Ref(into, (Var("i"),)), SUM * P, ((P, p), (SUM, BROUGHT)), True)
+        return [*body, across(rows, r, (add,), f"q{kind.of}")]
+
+    return layout.over(f"term_first_{name}", r, term, "q")
+
+
+def _own(rows: Rows, kind: Kind, name: str, into: str, r: Index, t: Index) -> Loop:
+    """1{θ = w_c}·∂(contribution)/∂w, and so for a connection's other parameters."""
 
     def own(q: Index) -> list[Statement]:
         c = Lookup(f"own_connection_{name}", q)
-        reads: dict[Symbol, Operand] = {WEIGHT: weight(c), SOURCE: source(layout, c, t)}
-        target = Ref(into, (Lookup(f"own_at_{name}", q),))
-        expr = synapse.by_weight
-        return [Assign(target, expr, tuple((v, reads[v]) for v in in_order(expr)), True)]
-
-    def term(q: Index) -> list[Statement]:
-        then = plus(t, Times(Lookup(f"term_delay_{name}", q), -1), rows.slots)
-        start = Lookup(f"term_start_{name}", q)
-        expr = synapse.by_source * P
-        reads: dict[Symbol, Operand] = {
-            WEIGHT: Ref("theta", (Lookup(f"term_weight_{name}", q),)),
-            P: rows.entry(then, plus(start, Var("i"))),
+        targets = {
+            Ref(into, (Lookup(f"own_at{told(p)}_{name}", q),)): kind.synapse.partials[p]
+            for p in kind.synapse.parameters
         }
-        add = Assign(
-            Ref(into, (Var("i"),)), expr, tuple((v, reads[v]) for v in in_order(expr)), True
-        )
-        return [across(rows, r, (add,), "q")]
+        return accumulate(rows.layout, kind, c, t, targets)
 
-    clear = across(rows, r, (Assign(Ref(into, (Var("i"),)), ZERO),), "")
-    return [
-        clear,
-        layout.over(f"term_first_{name}", r, term, "q"),
-        layout.over(f"own_first_{name}", r, own, "q", turns="w_R"),
-    ]
+    return rows.layout.over(f"own_first_{name}", r, own, "q", turns=f"w_R{kind.of}")
 
 
 def across(rows: Rows, r: Index, body: tuple[Statement, ...], turns: str) -> Loop:

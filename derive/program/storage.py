@@ -5,14 +5,16 @@ from __future__ import annotations
 import sympy
 from sympy import Symbol
 
-from derive.calculus.partials import SOURCE
-from derive.calculus.tangent import SLOPE
+from derive.calculus.adjoint import LOWER
+from derive.calculus.partials import SLOPE, SOURCE, is_costly
+from derive.calculus.synapses import SHARED, shared_symbol
 from derive.program.ir import Array, Assign, Index, Loop, Ref, Role, Statement, Var, plus
+from derive.program.kinds import FIXED
 from derive.program.layout import Layout
 
 ZERO = sympy.S.Zero
 
-PREFIXES = {"⁺": "new_", "⁺̄": "eps_", "̄": "bar_"}
+PREFIXES = {"⁺": "new_", "⁺̄": "eps_", "̄" + LOWER: "sum_", "̄": "bar_", SHARED: "syn_"}
 
 
 def local_name(symbol: Symbol) -> str:
@@ -25,7 +27,7 @@ def local_name(symbol: Symbol) -> str:
         of, by = symbol.name.split(SLOPE)
         # Two underscores at the joints and lengths in front: no two pairs of names meet.
         return f"d{len(of)}_{of.replace('⁺', '_new')}__{by}"
-    for mark in ("⁺̄", "⁺", "̄"):
+    for mark in ("⁺̄", "⁺", "̄" + LOWER, "̄", SHARED):
         if symbol.name.endswith(mark):
             return f"{PREFIXES[mark]}{symbol.name.removesuffix(mark)}"
     return f"u_{symbol.name}"
@@ -96,7 +98,13 @@ def theta_labels(layout: Layout) -> tuple[str, ...]:
     for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
         parts = ["w", str(c.target), *([c.net_input or ""] if ports[c.target] > 1 else [])]
         parts += [str(c.source), *([f"d{c.delay}"] if c.delay != 1 else [])]
+        if i >= net.wiring.weights:
+            continue
         labels.setdefault(i, "_".join(parts))
+        for name, at in net.connection_parameters.items():
+            if at[i] >= 0:
+                # Marked by a letter that no weight's label begins with.
+                labels.setdefault(int(at[i]), "_".join([f"c_{name}_", *parts[1:]]))
     for p in net.parameters:
         if p.unit is not None:
             # A double underscore: no weight's label has one, whatever the parameter is called.
@@ -112,6 +120,9 @@ def constants(layout: Layout) -> dict[str, Array]:
             if values.size and (values != values[0]).any():
                 name = f"fixed_{g.number}_{p.name}"
                 found[name] = Array(name, (g.size,), "const", meaning=p.name, values=values)
+    fixed = layout.net.wiring.fixed
+    if len(fixed):
+        found[FIXED] = Array(FIXED, (len(fixed),), "const", meaning="fixed weights", values=fixed)
     return found
 
 
@@ -123,10 +134,15 @@ def locals_of(layout: Layout) -> dict[str, Array]:
     """The local variables of all cells."""
     found = {SUM.array: Array(SUM.array, (), "scalar", True)}
     for g in layout.groups:
-        symbols = (*g.local.net_inputs, *(e.symbol for e in g.local.equations))
+        symbols = (*g.local.net_inputs, *g.local.gains, *(e.symbol for e in g.local.equations))
         symbols += (*g.adjoint.eps, *(e.symbol for e in g.adjoint.equations))
         for s in symbols:
             found[local_name(s)] = Array(local_name(s), (), "scalar", True)
+    for kind in layout.kinds:
+        count = sum(is_costly(e) for e in sympy.preorder_traversal(kind.synapse.expr))
+        for i in range(4 * count + 4):
+            name = local_name(shared_symbol(i))
+            found[name] = Array(name, (), "scalar", True)
     return found
 
 
@@ -143,7 +159,7 @@ def in_order(expr: sympy.Expr) -> list[Symbol]:
 def backward_arrays(layout: Layout) -> dict[str, Array]:
     """ε for every column that can have one, and δ for as many steps as the longest delay."""
     return {
-        "eps": Array("eps", (layout.width,), "work", True, "ordered derivative by z(t)"),
+        "eps": Array("eps", layout.eps_shape, "work", True, "ordered derivative by z(t)"),
         "delta": Array(
             "delta", (layout.longest, layout.row_count), "work", True, "ordered derivative by s(t)"
         ),

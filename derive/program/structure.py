@@ -17,8 +17,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from sympy import Symbol
 
-from derive.calculus.tangent import CellTangent, cell_tangent
+from derive.calculus.partials import local_system
+from derive.calculus.tangent import CellTangent, cell_tangent, part_tangent
 from derive.program.layout import Layout
 
 MOST_TERMS = 4_000_000
@@ -51,6 +53,8 @@ class Structure:
     layout: Layout
     tangents: tuple[CellTangent, ...]
     """One per group of the layout."""
+    rows: tuple[tuple[Symbol, ...], ...]
+    """For each group what its units have sensitivities of: states, then what parts hand on."""
     edges: Any
     """For each connection whether sensitivities pass along it."""
     needed: Any
@@ -82,9 +86,26 @@ class Structure:
     def carried(self) -> Any:
         """For each unit how many of its states have sensitivities."""
         count = np.zeros(self.layout.n, dtype=np.int64)
-        for group, tangent in zip(self.layout.groups, self.tangents, strict=True):
-            count[group.units] = len(tangent.carried)
+        for group, row in zip(self.layout.groups, self.rows, strict=True):
+            count[group.units] = len(row)
         return count
+
+    @cached_property
+    def block_of_connection(self) -> Any:
+        """For each connection the block of its weight; −1 where it is fixed or does not count."""
+        w = self.layout.net.wiring
+        found = np.full(w.size, -1, dtype=np.int64)
+        found[w.learnt] = self.block_of[w.weight[w.learnt]]
+        return found
+
+    def position(self, name: str) -> Any:
+        """For each unit where a state stands in its row; −1 if nowhere. Empty: the output."""
+        return _positions(self.layout, self.rows, name)
+
+    @cached_property
+    def heard_at(self) -> Any:
+        """For each connection where what it carries stands in its source's row; −1: nowhere."""
+        return _heard_at(self.layout, self.rows)
 
     @cached_property
     def stored(self) -> int:
@@ -124,18 +145,17 @@ def structure(layout: Layout, groups: Sequence[Sequence[int]] | None = None) -> 
         group, so nothing passes along a connection between two.
     """
     net, w = layout.net, layout.net.wiring
-    tangents = tuple(cell_tangent(g.local) for g in layout.groups)
+    tangents, rows = _tangents(layout)
     hears = np.zeros(layout.row_count, dtype=bool)
     carried = np.zeros(net.units, dtype=bool)
-    for g, tangent in zip(layout.groups, tangents, strict=True):
-        carried[g.units] = bool(tangent.carried)
-        for s, rows in g.rows.items():
-            hears[rows] = any((z, s) in tangent.slopes for z in g.local.new)
+    for g, tangent, row in zip(layout.groups, tangents, rows, strict=True):
+        carried[g.units] = bool(row)
+        for s, at in g.rows.items():
+            hears[at] = any((z, s) in tangent.slopes for z in g.local.computed)
     port_row = _rows_of(layout)
     entered = hears[port_row]
     from_unit = w.source < net.units
-    edges = entered & from_unit & carried[w.target]
-    edges[from_unit] &= carried[w.source[from_unit]]
+    edges = entered & from_unit & carried[w.target] & (_heard_at(layout, rows) >= 0)
     if groups is not None:
         member = np.empty(net.units, dtype=np.int64)
         for number, group in enumerate(groups):
@@ -148,15 +168,18 @@ def structure(layout: Layout, groups: Sequence[Sequence[int]] | None = None) -> 
     for source, targets in enumerate(ahead):
         for target in targets:
             back[target].add(source)
-    needed = _closure([1 << k for k in net.objective.targets if carried[k]], back)
+    judged = _positions(layout, rows, "") >= 0
+    needed = _closure([1 << k for k in net.objective.targets if judged[k]], back)
     reach = _reach(ahead)
     starts: dict[int, int] = {}
-    for c in np.flatnonzero(entered & carried[w.target]).tolist():
-        index = int(w.weight[c])
-        starts[index] = starts.get(index, 0) | reach[int(w.target[c])]
+    for c in np.flatnonzero(entered & carried[w.target] & w.learnt).tolist():
+        weight = int(w.weight[c])
+        further = (int(at[weight]) for at in net.connection_parameters.values())
+        for index in (weight, *(i for i in further if i >= 0)):
+            starts[index] = starts.get(index, 0) | reach[int(w.target[c])]
     for g, tangent in zip(layout.groups, tangents, strict=True):
         for p, places in g.theta.items():
-            if any((z, p) in tangent.slopes for z in g.local.new):
+            if any((z, p) in tangent.slopes for z in g.local.computed):
                 for k, index in zip(g.units.tolist(), places.tolist(), strict=True):
                     starts[index] = starts.get(index, 0) | reach[k]
     classes: dict[int, list[int]] = {}
@@ -170,8 +193,56 @@ def structure(layout: Layout, groups: Sequence[Sequence[int]] | None = None) -> 
         blocks.append(Block(first, np.array(parameters, dtype=np.int64), _members(units)))
         first += len(parameters)
     return Structure(
-        layout, tangents, edges, np.isin(np.arange(net.units), _members(needed)), tuple(blocks)
-    )
+        layout, tangents, rows, edges, np.isin(np.arange(net.units), _members(needed)),
+        tuple(blocks),
+    )  # fmt: skip
+
+
+def _tangents(
+    layout: Layout,
+) -> tuple[tuple[CellTangent, ...], tuple[tuple[Symbol, ...], ...]]:
+    """The slopes of each group, and what its units have sensitivities of."""
+    net = layout.net
+    heard = frozenset(s.hears for c in net.cells for s in c.ports if s.hears is not None)
+    whole = [cell_tangent(local_system(cell), heard) for cell in net.cells]
+    tangents = tuple(
+        whole[g.cell] if g.local is local_system(net.cells[g.cell])
+        else part_tangent(g.local, whole[g.cell].carried)
+        for g in layout.groups
+    )  # fmt: skip
+    handed: dict[tuple[int, int], list[Symbol]] = {}
+    for g in layout.groups:
+        new = set(g.local.new)
+        handed.setdefault((g.cell, int(g.units[0])), []).extend(
+            v for v in g.local.computed if v not in new
+        )
+    rows = []
+    for g in layout.groups:
+        carried = whole[g.cell].carried
+        states = [z for y, z in zip(g.local.old, g.local.new, strict=True) if y in carried]
+        rows.append(tuple(states + handed[g.cell, int(g.units[0])]) if states else ())
+    return tangents, tuple(rows)
+
+
+def _positions(layout: Layout, rows: tuple[tuple[Symbol, ...], ...], name: str) -> Any:
+    found = np.full(layout.n, -1, dtype=np.int64)
+    for g, row in zip(layout.groups, rows, strict=True):
+        output = g.local.old[g.local.output].name
+        for y, z in zip(g.local.old, g.local.new, strict=True):
+            if y.name == (name or output) and z in row:
+                found[g.units] = row.index(z)
+    return found
+
+
+def _heard_at(layout: Layout, rows: tuple[tuple[Symbol, ...], ...]) -> Any:
+    net, w = layout.net, layout.net.wiring
+    found = np.full(w.size, -1, dtype=np.int64)
+    of_target = net.cell_index[w.target]
+    for c, cell in enumerate(net.cells):
+        for p, port in enumerate(cell.ports):
+            here = (of_target == c) & (w.port == p) & (w.source < net.units)
+            found[here] = _positions(layout, rows, port.hears or "")[w.source[here]]
+    return found
 
 
 def _rows_of(layout: Layout) -> Any:

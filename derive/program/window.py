@@ -33,7 +33,7 @@ def recipe(net: Network, memory: Memory, depth: int | None, newest: int, forced:
 def clear(layout: Layout) -> tuple[Statement, ...]:
     """Nothing has been carried back yet."""
     return (
-        storage.clear("eps", (layout.width,)),
+        storage.clear("eps", layout.eps_shape),
         storage.clear("delta", (layout.longest, layout.row_count)),
     )
 
@@ -44,9 +44,9 @@ def back_over(layout: Layout, start: Index, begun: Index, end: Index) -> tuple[S
     injected = (
         *judgement.cut(layout, t, kept=True),
         *judgement.inject_kept(layout, t),
-        *_step_back(layout, t),
+        *_step_back(layout, t, end),
     )
-    further = (*judgement.cut(layout, t, kept=True), *_step_back(layout, t))
+    further = (*judgement.cut(layout, t, kept=True), *_step_back(layout, t, end))
     newest = (
         Note("ε, δ and the gradient's terms of the newest steps, whose errors count"),
         Loop("u", plus(begun, 1), plus(end, 1), injected, "time", backward=True, turns="newest"),
@@ -60,8 +60,8 @@ def back_over(layout: Layout, start: Index, begun: Index, end: Index) -> tuple[S
     )
 
 
-def _step_back(layout: Layout, t: Index) -> tuple[Statement, ...]:
+def _step_back(layout: Layout, t: Index, end: Index) -> tuple[Statement, ...]:
     return (
         *sweep.through_units(layout, t),
-        *sweep.across_connections(layout, plus(t, -1), 0, layout.n, "eps"),
+        *sweep.across_connections(layout, plus(t, -1), 0, layout.n, "eps", last=end),
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from derive.network.cell import Cell
 from derive.network.network import Network
+from derive.network.topology import Connection
 from derive.verify.forms import WHOLE, Form
-from derive.verify.unrolling import output_columns, step_equations, unit_places
+from derive.verify.unrolling import output_columns, step_equations, synapses, unit_places
 
 Rows = list[list[bool]]
 
@@ -100,24 +102,46 @@ def _reached(
 
     rows: Rows = [list(row) for row in past] or [[False] * len(net.states)]
     seen = [as_seen(row, t) for t, row in enumerate(rows)]
+    ports = [{s.name: s for s in cell.ports} for cell in net.cells]
+    looks = [_looks(cell) for cell in net.cells]
+
+    def carries(c: Connection, t: int, row: list[bool]) -> bool:
+        """Whether what a connection brings to time t is reached; the row of t is being found."""
+        time = t - c.delay
+        if time < 0 or c.source >= net.units:
+            return False
+        state = ports[net.cell_index[c.target]][c.net_input or ""].hears
+        at = outputs[c.source] if state is None else column[c.source, state]
+        return (row[at] if time == t else seen[time][at]) or heard(c.target, c.source, time)
+
     for t in range(len(rows), steps + 1):
-        entered: set[tuple[int, str]] = set()
-        for c in net.connections:
-            time = t - c.delay
-            if time < 0:
-                continue
-            from_unit = c.source < net.units
-            carried = from_unit and (
-                seen[time][outputs[c.source]] or heard(c.target, c.source, time)
-            )
-            if learnt or carried:
-                entered.add((c.target, c.net_input or ""))
         row = [False] * len(net.states)
-        for k in range(net.units):
-            known = {name for port, name in entered if port == k} | moved[k]
-            known |= {v for v in net.cells[net.cell_index[k]].states if seen[t - 1][column[k, v]]}
-            for name, needs in symbols[k].items():
-                row[column[k, name]] = bool(needs & known)
+        while True:  # until what is heard in the same step has come round
+            entered: set[tuple[int, str]] = set()
+            for c in net.connections:
+                learns = learnt and c.fixed is None and t - c.delay >= 0
+                own = looks[net.cell_index[c.target]].get(c.net_input or "", ())
+                looked = any(seen[t - 1][column[c.target, y]] for y in own)
+                if learns or looked or carries(c, t, row):
+                    entered.add((c.target, c.net_input or ""))
+            found = [False] * len(net.states)
+            for k in range(net.units):
+                known = {name for port, name in entered if port == k} | moved[k]
+                states = net.cells[net.cell_index[k]].states
+                known |= {v for v in states if seen[t - 1][column[k, v]]}
+                for name, needs in symbols[k].items():
+                    found[column[k, name]] = bool(needs & known)
+            if found == row:
+                break
+            row = found
         rows.append(row)
         seen.append(as_seen(row, t))
     return rows, seen
+
+
+def _looks(cell: Cell) -> dict[str, tuple[str, ...]]:
+    """For each net input the old states that its connections look at."""
+    return {
+        name: tuple(y for y in cell.states if y in {v.name for v in expr.free_symbols})
+        for name, expr in synapses(cell).items()
+    }

@@ -14,9 +14,10 @@ import numpy as np
 import sympy
 from sympy import Symbol
 
+from derive.network.cell import PLAIN
 from derive.network.network import Network
 from derive.program.interpret import compiled, numpy_arithmetic
-from derive.verify.unrolling import output_columns, step_equations
+from derive.verify.unrolling import output_columns, step_equations, synapses
 
 Probe = Callable[[int, Any], None]
 """Called at each step with each cell and the values of its symbols over its units."""
@@ -57,22 +58,29 @@ class Stated:
         theta, x, y0 = (v.astype(kind) for v in (theta, x, y0))
         net, T, w = self.net, len(x), self.net.wiring
         columns = np.array(output_columns(net))
-        y = np.zeros((T + 1, len(net.states)), kind)
-        signals = np.zeros((T + 1, net.units + net.inputs), kind)  # row t: those of time t
+        N = len(net.states)
+        y = np.zeros((T + 1, N), kind)
+        signals = np.zeros((T + 1, N + net.inputs), kind)  # row t: states and inputs of time t
         y[0] = before = y0
+        weights = np.concatenate([theta[: w.weights], w.fixed])
         for t in range(1, T + 1):
-            signals[t - 1, : net.units] = before[columns]
-            signals[t - 1, net.units :] = x[t - 1]
+            signals[t - 1, :N] = before
+            signals[t - 1, N:] = x[t - 1]
             s = np.zeros(self.first[-1], kind)
-            there = t - w.delay >= 0
-            carried = np.where(there, signals[np.maximum(t - w.delay, 0), w.source], 0.0)
-            np.add.at(s, self.first[w.target] + w.port, theta[w.weight] * carried)
-            for number, cell in enumerate(self.cells):
-                values = cell.values(theta, before, s)
-                for at, function in zip(cell.columns, cell.functions, strict=True):
-                    y[t, at] = function(values)
-                if probe is not None:
-                    probe(number, values)
+            for stage in range(self.stages):
+                here = self.stage_of == stage
+                then = t - w.delay[here]
+                place = self.heard[here]
+                carried = np.where(then >= 0, signals[np.maximum(then, 0), place], 0.0)
+                into = self.first[w.target[here]] + w.port[here]
+                np.add.at(s, into, self._added(here, carried, weights, theta, before))
+                for number, cell in enumerate(self.cells):
+                    values = cell.values(theta, before, s)
+                    for at, function in zip(cell.columns, cell.functions, strict=True):
+                        y[t, at] = function(values)
+                    if probe is not None and stage == self.stages - 1:
+                        probe(number, values)
+                signals[t, :N] = y[t]
             before = y[t]
             if forced is not None:
                 target, mask = forced
@@ -80,6 +88,85 @@ class Stated:
                 before = y[t].copy()
                 before[at] = np.where(mask[t - 1] != 0, target[t - 1], before[at])
         return y
+
+    @cached_property
+    def heard(self) -> Any:
+        """For each connection the place of what it carries, among states and then inputs."""
+        net, outputs = self.net, output_columns(self.net)
+        column = {place: i for i, place in enumerate(net.states)}
+        found = []
+        for c in net.connections:
+            cell = net.cells[net.cell_index[c.target]]
+            state = cell.ports[cell.net_inputs.index(c.net_input or "")].hears
+            if c.source >= net.units:
+                found.append(len(net.states) + c.source - net.units)
+            else:
+                found.append(outputs[c.source] if state is None else column[c.source, state])
+        return np.array(found, dtype=np.int64)
+
+    @cached_property
+    def stage_of(self) -> Any:
+        """For each connection when, within a step, what it carries is there."""
+        w, stages = self.net.wiring, self.net.stages
+        pairs = zip(w.target.tolist(), w.port.tolist(), strict=True)
+        return np.array([stages[k][p] if k in stages else 0 for k, p in pairs], dtype=np.int64)
+
+    @property
+    def stages(self) -> int:
+        """How often within a step something waits for what others compute in it."""
+        return max((s for each in self.net.stages.values() for s in each), default=0) + 1
+
+    @cached_property
+    def synapses(self) -> list[tuple[Any, Any, tuple[Any, ...], tuple[Any, ...]]]:
+        """For each net input that is no Σ w·x: which connections, what they add, its arguments.
+
+        Arguments are the columns of states looked at, and the places of further parameters in
+        theta, or their values.
+        """
+        net, w, found = self.net, self.net.wiring, []
+        column = {place: i for i, place in enumerate(net.states)}
+        for number, cell in enumerate(net.cells):
+            told = synapses(cell)
+            for p, port in enumerate(cell.ports):
+                here = np.flatnonzero((net.cell_index[w.target] == number) & (w.port == p))
+                if port.synapse == PLAIN or not here.size:
+                    continue
+                names = [s for s in cell.states if Symbol(s, real=True) in
+                         told[port.name].free_symbols]  # fmt: skip
+                symbols = ["w", "x", *names, *(q.name for q in port.parameters)]
+                function = compiled(
+                    told[port.name],
+                    tuple(Symbol(v, real=True) for v in symbols),
+                    numpy_arithmetic(np.float64),
+                )
+                looked = tuple(np.array([column[int(k), v] for k in w.target[here]]) for v in names)
+                own = tuple(
+                    (self._places(q.name, w.weight[here]), q.initial) for q in port.parameters
+                )
+                found.append((here, function, looked, own))
+        return found
+
+    def _places(self, name: str, weight: Any) -> Any:
+        """Places in theta of a parameter of connections; −1 where it is not learnt."""
+        at = self.net.connection_parameters[name]
+        learnt = weight < self.net.wiring.weights
+        return np.where(learnt, at[np.where(learnt, weight, 0)] if at.size else -1, -1)
+
+    def _added(self, here: Any, carried: Any, weights: Any, theta: Any, before: Any) -> Any:
+        """What each connection of a stage adds to its net input."""
+        w = self.net.wiring
+        added = weights[w.weight[here]] * carried
+        at = np.cumsum(here) - 1
+        for members, function, looked, own in self.synapses:
+            chosen = here[members]
+            places = at[members[chosen]]
+            if not places.size:
+                continue
+            values = [weights[w.weight[members[chosen]]], carried[places]]
+            values += [before[c[chosen]] for c in looked]
+            values += [np.where(p[chosen] < 0, initial, theta[p[chosen]]) for p, initial in own]
+            added[places] = function(tuple(values))
+        return added
 
 
 def stated_forward(net: Network, theta: Any, x: Any, y0: Any) -> Any:

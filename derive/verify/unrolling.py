@@ -14,7 +14,9 @@ import sympy
 from sympy import Expr, Symbol
 
 from derive.functions import Defined, relu, step
+from derive.network.cell import Cell
 from derive.network.network import Network
+from derive.network.topology import Connection
 
 
 @dataclass(frozen=True)
@@ -186,35 +188,54 @@ def unrolled(
     y = [[sympy.sympify(v) for v in row] for row in past or [data["y0"]]]
     seen = [as_seen(row, t) for t, row in enumerate(y)]
 
-    def signal(k: int, source: int, time: int) -> Expr:
+    into: dict[tuple[int, str], list[tuple[Connection, dict[Symbol, Expr]]]] = {}
+    for c, i in zip(net.connections, weights, strict=True):
+        into.setdefault((c.target, c.net_input or ""), []).append(
+            (c, _of_connection(net, c, i, theta))
+        )
+    added = [synapses(cell) for cell in net.cells]
+    ports = [{s.name: s for s in cell.ports} for cell in net.cells]
+
+    def signal(c: Connection, t: int, row: dict[int, Expr]) -> Expr:
+        """What a connection carries to time t, of which the row is being computed."""
+        time = t - c.delay
         if time < 0:
             return sympy.S.Zero
-        if source >= net.units:
-            return x[time][source - net.units]
-        instead = None if heard is None else heard(k, source, time)
-        return seen[time][outputs[source]] if instead is None else instead
+        if c.source >= net.units:
+            return x[time][c.source - net.units]
+        instead = None if heard is None else heard(c.target, c.source, time)
+        if instead is not None:
+            return instead
+        state = ports[net.cell_index[c.target]][c.net_input or ""].hears
+        at = outputs[c.source] if state is None else column[c.source, state]
+        return state_at(c.source, at, t, row) if time == t else seen[time][at]
 
-    for t in range(len(y), steps + 1):
-        s: dict[tuple[int, str], Expr] = {}
-        for c, i in zip(net.connections, weights, strict=True):
-            at = (c.target, c.net_input or "")
-            carried = signal(c.target, c.source, t - c.delay)
-            s[at] = s.get(at, sympy.S.Zero) + theta[i] * carried
-        row: list[Expr] = [sympy.S.Zero] * len(column)
-        for k in range(net.units):
-            cell = net.cells[net.cell_index[k]]
+    def state_at(k: int, at: int, t: int, row: dict[int, Expr]) -> Expr:
+        """A state at time t, computed with what it needs where that is not done yet."""
+        if at not in row:
+            number = net.cell_index[k]
+            cell, name = net.cells[number], net.states[at][1]
             here: dict[Symbol, Expr] = {}
             for v in cell.equations.states:
                 here[v] = seen[t - 1][column[k, v.name]]
             for v in cell.equations.net_inputs:
-                here[v] = s.get((k, v.name), sympy.S.Zero)
+                if v in equations[k][name].free_symbols:
+                    here[v] = sympy.Add(*(
+                        added[number][v.name].xreplace({**own, **here, SOURCE: signal(c, t, row)})
+                        for c, own in into.get((k, v.name), ())
+                    ))  # fmt: skip
             for v in cell.equations.parameters:
                 place = places[k][v.name]
                 here[v] = theta[place] if isinstance(place, int) else sympy.Rational(place)
-            for name, expr in equations[k].items():
-                row[column[k, name]] = expr.xreplace(here)
-        y.append(row)
-        seen.append(as_seen(row, t))
+            row[at] = equations[k][name].xreplace(here)
+        return row[at]
+
+    for t in range(len(y), steps + 1):
+        row: dict[int, Expr] = {}
+        for at, (k, _) in enumerate(net.states):
+            state_at(k, at, t, row)
+        y.append([row[at] for at in range(len(net.states))])
+        seen.append(as_seen(y[t], t))
     d, out = Symbol("d", real=True), Symbol("y", real=True)
     summand = stated(net.objective.expression)
     terms = [
@@ -226,6 +247,30 @@ def unrolled(
         for t in range(1, steps + 1)
     ]
     return Unrolled(y, seen, terms)
+
+
+SOURCE = Symbol("x", real=True)
+
+
+def synapses(cell: Cell) -> dict[str, Expr]:
+    """What one connection adds to each net input of a cell, in w, x and whatever is stated."""
+    told = {s.name: stated(e) for s, e in cell.equations.synapses.items()}
+    plain = Symbol("w", real=True) * SOURCE
+    return {name: told.get(name, plain) for name in cell.net_inputs}
+
+
+def _of_connection(net: Network, c: Connection, weight: int, theta: Any) -> dict[Symbol, Expr]:
+    """The weight and the other parameters of a connection, by their symbols."""
+    fixed = weight >= net.wiring.weights
+    port = next(
+        s for s in net.cells[net.cell_index[c.target]].ports if s.name == (c.net_input or s.name)
+    )
+    own = {Symbol("w", real=True): sympy.Rational(c.fixed) if fixed else theta[weight]}
+    for p in port.parameters:
+        place = None if fixed else net.connection_parameters[p.name][weight]
+        value = sympy.Rational(p.initial) if place is None else theta[int(place)]
+        own[Symbol(p.name, real=True)] = value
+    return own
 
 
 def output_columns(net: Network) -> list[int]:

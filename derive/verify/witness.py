@@ -97,7 +97,10 @@ def _terms(net: Network, least: int) -> int:
         for eq in (c.equations for c in net.cells)
     ]
     own = sum(remember[c] for c in net.cell_index)
-    return int(net.wiring.size + 2 * own) * (max(least, net.wiring.longest_delay + 2) - 2)
+    # Where three net inputs and more meet in a unit their sums are multiplied with one another.
+    heavy = np.array([1 + (len(c.net_inputs) > 2) for c in net.cells])
+    entering = int(heavy[net.cell_index[net.wiring.target]].sum())
+    return int(entering + 2 * own) * (max(least, net.wiring.longest_delay + 2) - 2)
 
 
 def short_forms(algorithm: Mapping[str, Any]) -> list[Short]:

@@ -19,7 +19,7 @@ from derive.network.topology import Connection
 from derive.program.algorithms import programs
 from derive.verify.faults import FAULTS, plant
 from tests.bridges.unrolled import autodiff
-from tests.strategies import data, networks
+from tests.strategies import conductance, data, networks, reset_gated
 
 CELLS: dict[str, Cell] = {
     **{name: make() for name, make in LIBRARY.items()},
@@ -28,6 +28,8 @@ CELLS: dict[str, Cell] = {
     "lstm, peepholes": lstm(peepholes=True),
     "lru, tied, skip": lru("tanh", tied=True, skip=True),
     "s4d, skip": s4d("tanh", skip=True),
+    "heard in the same step": reset_gated(),
+    "synapses": conductance(),
 }
 WRT = ("theta", "x", "y0")
 EPOCHWISE = {"name": "epochwise"}
@@ -40,16 +42,17 @@ EXACT: tuple[dict[str, Any], ...] = (
 
 
 def one_net(cell: Cell | list[Cell], seed: int) -> derive.Network:
-    """Delays of 1 to 3, each connection there or not, some weights shared, three units or so."""
+    """Delays of up to 3, each connection there or not, some weights shared, three units or so."""
     generator = np.random.default_rng(seed)
     cells = cell if isinstance(cell, list) else [cell] * (2 + seed % 2)
     n, m = len(cells), 2
     connections = [
-        Connection(k, source, delay, s, "shared" if generator.random() < 0.2 else None)
+        Connection(k, source, delay, s.name, "shared" if generator.random() < 0.2 else None)
         for k, c in enumerate(cells)
-        for s in c.net_inputs
+        for s in c.ports
         for source in range(n + m)
-        for delay in (1, 2, 3)
+        for delay in range(0 if source < k else 1, 4)
+        if source >= n or s.hears is None or s.hears in cells[source].states
         if generator.random() < 1.5 / (n + m)
     ]
     targets = sorted({n - 1, int(generator.integers(n))})
@@ -84,12 +87,13 @@ def test_every_cell_has_the_gradient_of_autodiff(name: str, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def zoo() -> derive.Network:
-    """One unit of every cell."""
-    return one_net(list(CELLS.values()), 4)
+    """A unit of each kind: gates, potentials, complex memories, parts within a step."""
+    kinds = ("lstm, peepholes", "gru", "ctrnn", "lru", "heard in the same step")
+    return one_net([CELLS[k] for k in kinds], 4)
 
 
 @pytest.mark.parametrize(("schedule", "batch"), [("tables", 5), ("unrolled", 0)])
-def test_the_compiled_kernel_has_the_gradient_of_autodiff_for_every_cell(
+def test_the_compiled_kernel_has_the_gradient_of_autodiff(
     zoo: derive.Network, schedule: str, batch: int
 ) -> None:
     kernel = derive.compile(zoo, batch=bool(batch), schedule=schedule)
@@ -101,7 +105,7 @@ def test_the_compiled_kernel_has_the_gradient_of_autodiff_for_every_cell(
 
 @pytest.mark.parametrize("forced", [False, True], ids=["free", "forced"])
 def test_every_exact_algorithm_has_the_gradient_of_autodiff(forced: bool) -> None:
-    net = one_net([CELLS[k] for k in ("lstm, peepholes", "gru", "ctrnn", "lru", "adaptive")], 4)
+    net = one_net([CELLS[k] for k in ("lstm, peepholes", "gru", "synapses", "lru", "adaptive")], 4)
     values = data(net, T=6, seed=5)
     expected = autodiff(net, values, forced)
     for algorithm in EXACT:
@@ -123,18 +127,22 @@ def test_a_random_network_has_the_gradient_of_autodiff(
 def test_every_planted_fault_is_seen() -> None:
     """Those that ``derive verify`` plants, where they have a place in this network."""
     net = one_net([CELLS["lstm"], CELLS["gru"], CELLS["lru"]], 1)
-    values = data(net, T=6, seed=2)
+    values = data(net, T=6, seed=3)  # the targets of the last step are missing
     expected = autodiff(net, values)
 
     def distance(of: Any) -> float:
         kernel = Interpreted(net, of, "float64", False)
-        return worst(kernel.gradient(*values, wrt=WRT), expected)
+        try:
+            return worst(kernel.gradient(*values, wrt=WRT), expected)
+        except IndexError:  # a shifted index may leave its array
+            return float("inf")
 
     right = programs(net, EPOCHWISE)
     planted = {fault: plant(right, fault, net) for fault in FAULTS}
     distances = {fault: distance(wrong) for fault, wrong in planted.items() if wrong is not None}
     assert distance(right) < 1e-12
-    assert len(distances) > 5 and min(distances.values()) > 1e-6, distances
+    unseen = {fault for fault, far in distances.items() if far < 1e-6}
+    assert len(distances) > 8 and not unseen
 
 
 def test_float64_ends_with_the_test() -> None:

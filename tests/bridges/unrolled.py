@@ -1,8 +1,8 @@
 """A network unrolled in JAX from its stated equations: autodiff's word on gradients.
 
 It shares nothing with the calculus or with Programs: the cells' equations go through SymPy's
-``lambdify``, the connections become one dense matrix for each delay and net input, and JAX
-differentiates the scan over time. Any cell, delay, shared weight, mask and batch.
+``lambdify``, connections are gathered and scattered by their indices, and JAX differentiates the
+scan over time. Any cell, synapse, delay, shared or fixed weight, mask and batch.
 """
 
 from __future__ import annotations
@@ -48,28 +48,29 @@ def unrolled(net: Network, forced: bool = False) -> Callable[..., Any]:
     d, y = sympy.symbols("d y", real=True)
     term = sympy.lambdify([d, y], net.objective.expression, JAX)
     targets = output[list(net.objective.targets)]
+    added = _connections(net, output)
+    parts = 1 + max((stage for stages in net.stages.values() for stage in stages), default=0)
 
     def objective(theta: Any, x: Any, target: Any, mask: Any, y0: Any) -> Any:
-        weights = _matrices(net, theta)
-        nothing = jnp.zeros((net.units + net.inputs, *x.shape[2:]))
+        nothing = jnp.zeros((len(net.states) + net.inputs, *x.shape[2:]))
 
         def step(carried: Any, given: Any) -> Any:
-            state, past = carried  # past[D] is what was heard D steps ago, zero before time 0
+            state, past = carried  # past[D] is what was there D steps ago, zero before time 0
             x_t, wanted, there = given
-            past = [None, jnp.concatenate([state[output], x_t]), *past[1:]]
-            sums = sum(
-                (jnp.einsum("pks,s...->pk...", matrix, past[delay])
-                 for delay, matrix in weights.items()),
-                start=jnp.zeros((most_ports(net), net.units, *x.shape[2:])),
-            )  # fmt: skip
+            past = [None, jnp.concatenate([state, x_t]), *past[1:]]
             new = jnp.zeros_like(state)
-            for advanced in advance:
-                new = advanced(theta, state, sums, new)
+            for _ in range(parts):  # until what is heard in the same step has come round
+                past[0] = jnp.concatenate([new, jnp.zeros_like(x_t)])
+                sums = jnp.zeros((most_ports(net), net.units, *x.shape[2:]))
+                for add in added:
+                    sums = add(theta, state, past, sums)
+                for advanced in advance:
+                    new = advanced(theta, state, sums, new)
             wanted = jnp.where(there != 0, wanted, 0.0)
             J = jnp.sum(jnp.where(there != 0, there * term(wanted, new[targets]), 0.0))
             if forced:
                 new = new.at[targets].set(jnp.where(there != 0, wanted, new[targets]))
-            return (new, past[:-1]), J
+            return (new, [None, *past[1:-1]]), J
 
         first = (y0, [None] + [nothing] * net.wiring.longest_delay)
         return jnp.sum(jax.lax.scan(step, first, (x, target, mask))[1])
@@ -82,16 +83,62 @@ def most_ports(net: Network) -> int:
     return max([1, *(len(c.net_inputs) for c in net.cells)])
 
 
-def _matrices(net: Network, theta: Any) -> dict[int, Any]:
-    """For each delay the weights as (net input, target, source)."""
-    w = net.wiring
-    shape = (most_ports(net), net.units, net.units + net.inputs)
-    found = {}
-    for delay in np.unique(w.delay).tolist():
-        of = w.delay == delay
-        places = (w.port[of], w.target[of], w.source[of])
-        found[delay] = jnp.zeros(shape).at[places].set(theta[w.weight[of]])
+def _connections(net: Network, output: Any) -> list[Callable[..., Any]]:
+    """For each cell, net input and delay, what its connections add: w·x, or what is stated."""
+    w, places = net.wiring, {place: i for i, place in enumerate(net.states)}
+    found = []
+    for c, cell in enumerate(net.cells):
+        stated = {s.name: e for s, e in cell.equations.synapses.items()}
+        for p, port in enumerate(cell.ports):
+            names = ["w", "x", *cell.states, *(q.name for q in port.parameters)]
+            symbols = {name: sympy.Symbol(name, real=True) for name in names}
+            expr = stated.get(port.name, symbols["w"] * symbols["x"])
+            function = sympy.lambdify(list(symbols.values()), expr, JAX)
+            for delay in np.unique(w.delay).tolist():
+                of = np.flatnonzero(
+                    (net.cell_index[w.target] == c) & (w.port == p) & (w.delay == delay)
+                )
+                if of.size:
+                    sources = [
+                        len(net.states) + source - net.units
+                        if source >= net.units
+                        else places[source, port.hears]
+                        if port.hears
+                        else output[source]
+                        for source in w.source[of].tolist()
+                    ]
+                    found.append(_adding(net, cell, p, delay, of, np.array(sources), function))
     return found
+
+
+def _adding(
+    net: Network, cell: Any, p: int, delay: int, of: Any, sources: Any, function: Any
+) -> Callable[..., Any]:
+    """The connections ``of`` the wiring, which lead into net input p of units of one cell."""
+    w, places = net.wiring, {place: i for i, place in enumerate(net.states)}
+    into, weight, learnt = w.target[of], w.weight[of], w.learnt[of]
+    own = [np.array([places[k, s] for k in into.tolist()]) for s in cell.states]
+    at = [
+        np.where(learnt, net.connection_parameters[q.name][np.where(learnt, weight, 0)], 0)
+        for q in cell.ports[p].parameters
+    ]
+    first = [q.initial for q in cell.ports[p].parameters]
+
+    def add(theta: Any, state: Any, past: Any, sums: Any) -> Any:
+        def spread(values: Any) -> Any:
+            return jnp.reshape(values, (-1,) + (1,) * (state.ndim - 1))
+
+        weights = jnp.concatenate([theta[: w.weights], jnp.asarray(w.fixed, dtype=float)])
+        further = [
+            spread(jnp.where(learnt, theta[i], initial))
+            for i, initial in zip(at, first, strict=True)
+        ]
+        values = function(
+            spread(weights[weight]), past[delay][sources], *(state[i] for i in own), *further
+        )
+        return sums.at[p, into].add(values)
+
+    return add
 
 
 def _cell_step(net: Network, c: int) -> Callable[..., Any]:

@@ -144,7 +144,7 @@ def ctrnn_step(u: Any, s: Any, p: Any) -> Any:
 
 def adaptive_step(u: Any, s: Any, p: Any) -> Any:
     y, a = u["y"], u["a"]
-    rate = np.tanh(s["s"] + p["b"] - p["g"] * a)
+    rate = np.tanh(s["s"] + p["b"] - p["k"] * a)
     return {"y": y + 0.25 * (rate - y) / p["tau"], "a": a + 0.25 * (y - a) / p["tau_a"]}
 
 

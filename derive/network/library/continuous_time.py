@@ -76,7 +76,7 @@ def adaptive(
 ) -> Cell:
     """Rate unit that tires: a slow state a follows the output and is taken from the net input.
 
-        τ ẏ = −y + f(s − g·a)        τ_a ȧ = −a + y
+        τ ẏ = −y + f(s − k·a)        τ_a ȧ = −a + y
 
     Rate adaptation in the form of Benda & Herz (2003), here for a graded output y.
 
@@ -87,7 +87,7 @@ def adaptive(
     tau, tau_a : float
         Time constants of the output and of its adaptation, per unit.
     strength : float
-        g, how strongly a weighs; always trainable, per unit.
+        k, how strongly a weighs; always trainable, per unit.
     dt : float
         The Euler step Δt.
     trainable : bool
@@ -105,7 +105,7 @@ def adaptive(
     tau_a = _time_constant(tau_a, "tau_a", dt, "adaptive")
     strength = finite(strength, "adaptive: strength")
     f = activation_text(activation)
-    inner = "s + b - g*a" if bias else "s - g*a"
+    inner = "s + b - k*a" if bias else "s - k*a"
     return Cell.from_text(
         {
             "y": f"y + {_number(dt)}(-y + {applied(f, inner)})/tau",
@@ -114,7 +114,7 @@ def adaptive(
         parameters=(
             ParameterDeclaration("tau", tau, trainable),
             ParameterDeclaration("tau_a", tau_a, trainable),
-            ParameterDeclaration("g", strength),
+            ParameterDeclaration("k", strength),
             *((ParameterDeclaration("b"),) if bias else ()),
         ),
         name="adaptive",

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from derive.errors import NetworkError
-from derive.network.cell import Cell, Equations, ParameterDeclaration
+from derive.network.cell import Cell, Equations, ParameterDeclaration, plain
 from derive.network.expressions import parse, to_text
 from derive.network.topology import finite
 
@@ -98,7 +98,7 @@ def leaky(
         name="leaky",
         states=("y",),
         intermediates=(),
-        net_inputs=("s",),
+        ports=(plain("s"),),
         parameters=(tau_, *biases),
         output=None,
         equations=build,

@@ -69,17 +69,19 @@ def gradient(
         Note("δ(t), and this step's terms of the gradient"),
         *sweep.through_units(layout, t),
         Note("ε(t−1): what reaches the step before along the connections"),
-        *sweep.across_connections(layout, before, 0, layout.n, "eps"),
+        *sweep.across_connections(layout, before, 0, layout.n, "eps", last=Var("T")),
     ]
     if "x" in wrt:
-        back += sweep.across_connections(layout, before, layout.n, layout.m, "grad_x", (before,))
+        back += sweep.across_connections(
+            layout, before, layout.n, layout.m, "grad_x", (before,), last=Var("T")
+        )
     tape = layout.tape_width > 0
     ahead = (*sweep.advance(layout, t, tape), *judgement.force(layout, t))
     body: list[Statement] = [
         *sweep.begin(layout),
         Loop("t", 1, Plus(Var("T"), 1), ahead, "time"),
         storage.clear("grad_theta", (net.size,)),
-        storage.clear("eps", (layout.width,)),
+        storage.clear("eps", layout.eps_shape),
         storage.clear("delta", (layout.longest, layout.row_count)),
         storage.clear("J", ()),
     ]
@@ -88,7 +90,7 @@ def gradient(
         body.append(rows)
     body.append(Loop("t", 1, Plus(Var("T"), 1), tuple(back), "time", backward=True))
     if "y0" in wrt:
-        take = storage.copy(Ref("grad_y0", (Var("l"),)), Ref("eps", (_state_column(Var("l")),)))
+        take = storage.copy(Ref("grad_y0", (Var("l"),)), layout.eps(0, _state_column(Var("l"))))
         body.append(Loop("l", 0, len(layout.state_columns), (take,), "copy"))
     outs = ("J", *(f"grad_{name}" for name in ("theta", "x", "y0") if name in (*wrt, "theta")))
     held = storage.arrays(layout, ("theta", "x", "target", "mask", "y0", *outs), tape)

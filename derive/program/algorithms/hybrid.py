@@ -48,7 +48,7 @@ def recipe(net: Network, memory: Memory, h: int, forced: bool) -> online.Recipe:
             *clear(layout),
             *back_over(layout, start, start, end),
             Note("what came before the window: Σ ε·p at its start"),
-            *weigh_boundary(seeds, b, start),
+            *weigh_boundary(seeds, b, start, end),
         )
 
     def again(b: Index, end: Index) -> tuple[Statement, ...]:

@@ -72,7 +72,7 @@ def judge(layout: Layout) -> Program:
     body = (
         storage.clear("J", ()),
         *judgement.judge(layout, Var("t")),
-        storage.clear("eps", (layout.width,)),
+        storage.clear("eps", layout.eps_shape),
         storage.clear("before", (layout.width,)),
         storage.clear("delta", (layout.longest, layout.row_count)),
     )
@@ -84,12 +84,12 @@ def relax_back(layout: Layout) -> Program:
 
     ``u`` counts down, as time does on the way back; every step passes the signals of time t.
     """
-    u, l = Var("u"), Var("l")  # noqa: E741 - the paper's letter
-    eps, before = Ref("eps", (l,)), Ref("before", (l,))
+    t, u, l = Var("t"), Var("u"), Var("l")  # noqa: E741 - the paper's letter
+    eps, before = layout.eps(plus(u, -1), l), Ref("before", (l,))
     body: tuple[Statement, ...] = (
         *_with_error(layout),
         *_through(layout, gather=False),
-        *sweep.across_connections(layout, plus(u, -1), 0, layout.n, "eps"),
+        *sweep.across_connections(layout, plus(u, -1), 0, layout.n, "eps", last=t, rest=t),
         storage.clear("change", ()),
         Loop("l", 0, layout.width, (_larger(eps, before), storage.copy(before, eps)), "units"),
     )
@@ -110,8 +110,8 @@ def _with_error(layout: Layout) -> tuple[Statement, ...]:
     t = Var("t")
     return (
         Note("nothing flows into a forced output; then its error"),
-        *judgement.cut(layout, t, kept=True),
-        *judgement.inject_kept(layout, t),
+        *judgement.cut(layout, t, kept=True, at=Var("u")),
+        *judgement.inject_kept(layout, t, at=Var("u")),
     )
 
 
@@ -135,9 +135,7 @@ def _program(
     held |= judgement.judge_arrays(layout)
     kept = storage.backward_arrays(layout)
     kept["before"] = Array("before", (layout.width,), "work", True, "ε one step of relaxing ago")
-    held |= {
-        a.name: Array(a.name, a.shape, "state", a.batched, a.meaning) for a in kept.values()
-    }
+    held |= {a.name: Array(a.name, a.shape, "state", a.batched, a.meaning) for a in kept.values()}
     if name.startswith("relax"):
         held["change"] = Array("change", (), "out", True, "largest change")
     held |= storage.constants(layout) | storage.locals_of(layout)

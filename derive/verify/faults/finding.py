@@ -155,14 +155,19 @@ def is_sum(array: str) -> bool:
 
 def carries(s: Statement) -> bool:
     """+= w·δ or w·p: what one connection passes on of an ordered derivative or a sensitivity."""
-    if not isinstance(s, Assign) or not s.accumulate or not reads(s, "theta"):
+    if not isinstance(s, Assign) or not s.accumulate:
         return False
-    return any(reads(s, array) for array in ("delta", "delta_k", "p"))
+    if not any(reads(s, of) for of in ("theta", "fixed_weight", "brought")):
+        return False
+    at_once = s.target.array == "eps" and not reads(s, "error") and not reads(s, "target")
+    return at_once or any(reads(s, array) for array in ("delta", "delta_k", "p"))
 
 
 def advances(s: Statement) -> bool:
     """s += w·x: one connection's part of a net input on the way forward."""
-    return isinstance(s, Assign) and s.accumulate and not s.target.index and reads(s, "theta", "z")
+    if not isinstance(s, Assign) or not s.accumulate or s.target.index:
+        return False
+    return reads(s, "theta", "z") or reads(s, "fixed_weight", "z")
 
 
 def errs(s: Statement) -> bool:

@@ -21,7 +21,8 @@ def forward_term(s: Statement, around: Around) -> Body | None:
 
 def forward_delay(p: Program, net: Any) -> Program:
     """Read every source as it was one step before, whatever its delay."""
-    if (p.tables.get("delay", np.ones(1)) == 1).all():
+    delays = [v for name, v in p.tables.items() if name.startswith("delay")]
+    if all((v == 1).all() for v in delays):
         return p
     return changed(p, _undelayed)
 
@@ -31,7 +32,7 @@ def _undelayed(s: Statement, around: Around) -> Body | None:
 
 
 def _one(i: Index) -> Index | None:
-    return 1 if isinstance(i, Lookup) and i.table == "delay" else None
+    return 1 if isinstance(i, Lookup) and i.table.startswith("delay") else None
 
 
 def consistent_delay(p: Program, net: Any) -> Program:

@@ -66,7 +66,8 @@ def transpose_weight(p: Program, net: Any) -> Program:
     """Read w_kl where w_lk belongs; a connection without its opposite keeps its own."""
     weights: dict[tuple[int, int], int] = {}
     for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
-        weights.setdefault((c.target, c.source), i)
+        if c.fixed is None:
+            weights.setdefault((c.target, c.source), i)
     opposite = np.arange(net.size)
     for (k, source), i in weights.items():
         opposite[i] = weights.get((source, k), i)
@@ -172,7 +173,7 @@ def drop_carry(s: Statement, around: Around) -> Body | None:
     """Forget what a unit's own state passes to the step before, or after."""
     if not isinstance(s, Assign) or not s.reads or masked(s):
         return None
-    if backward(around) and sets(s, "eps", "zeta") and not holds(around[-1], carries):
+    if backward(around) and _passes_back(s) and not holds(around[-1], carries):
         return (replace(s, expr=sympy.S.Zero, reads=()),)
     if sets(s, "p") and reads(s, "p"):
         own = {v: 0 for v, r in s.reads if isinstance(r, Ref) and r.array == "p"}
@@ -180,6 +181,13 @@ def drop_carry(s: Statement, around: Around) -> Body | None:
         expr = s.expr.subs(own)
         return (replace(s, expr=expr, reads=tuple(r for r in kept if r[0] in expr.free_symbols)),)
     return None
+
+
+def _passes_back(s: Assign) -> bool:
+    """Whether a unit passes something to the step before, or to an earlier part of itself."""
+    if sets(s, "eps", "zeta"):
+        return True
+    return adds(s, "eps", "zeta") and not any(isinstance(r, Ref) and r.index for _, r in s.reads)
 
 
 def stale_sum(s: Statement, around: Around) -> Body | None:
