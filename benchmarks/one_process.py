@@ -54,7 +54,8 @@ def growth(connections: str) -> dict[str, Any]:
     import sympy  # noqa: F401  (its import does not grow)
 
     import derive
-    from derive.kernel import emit, settled_algorithm
+    from derive.kernel import emit
+    from derive.program.algorithms import settle
 
     units = int(connections) // 10
     net = derive.Network(
@@ -68,7 +69,7 @@ def growth(connections: str) -> dict[str, Any]:
     began = time.perf_counter()
     str(derive.differentiate(net))
     differentiated = time.perf_counter()
-    emitted = emit(net, settled_algorithm(net, None, {}))
+    emitted = emit(net, settle(net, None, {}))
     written = time.perf_counter()
     kernel = derive.compile(net, cache=False)
     compiled = time.perf_counter()

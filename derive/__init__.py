@@ -9,7 +9,7 @@ imports only from those before it:
     emit        Programs as the text of a Cython module
     build       text to a binary, and the cache of them
     kernel      what a user holds: forward, gradient, and start for online learning
-    verify, train, cli   what is done with it
+    verify, train, bridges, cli   what is done with it
 
 Names are loaded when they are first used, so that a cached kernel runs without importing SymPy.
 """
@@ -63,6 +63,7 @@ _HOME = {
     "ConvergenceError": "derive.errors",
     "StateError": "derive.errors",
     "CapacityError": "derive.errors",
+    "BridgeError": "derive.errors",
     "Online": "derive.online",
 }
 _MODULES = {"cells": "derive.network.library", "connect": "derive.network.connect"}

@@ -87,3 +87,7 @@ class StateError(DeriveError, ValueError):
 
 class CapacityError(DeriveError, RuntimeError):
     """From ``online``: the history that is kept has reached its capacity."""
+
+
+class BridgeError(DeriveError, ValueError):
+    """From ``bridges``: another library is missing, or what it has has no counterpart here."""

@@ -19,7 +19,21 @@ from hypothesis import strategies as st
 
 from derive.network import connect
 from derive.network.cell import Cell, NetInputDeclaration, ParameterDeclaration
-from derive.network.library import leaky, semilinear
+from derive.network.library import (
+    adaptive as tiring,
+)
+from derive.network.library import (
+    ctrnn,
+    gru,
+    leaky,
+    lru,
+    lstm,
+    mgu,
+    reservoir,
+    s4d,
+    second_order,
+    semilinear,
+)
 from derive.network.network import Network
 from derive.network.objective import Objective, SquaredError, Term
 from derive.network.objectives import (
@@ -145,6 +159,18 @@ SMOOTH: tuple[Callable[[], Cell], ...] = (
     gated,
     chained,
     deaf,
+    lambda: reservoir(0.25),
+    lstm,
+    lambda: lstm(forget=False, peepholes=True),
+    lambda: lstm(peepholes=True),
+    gru,
+    mgu,
+    lambda: ctrnn(dt=0.5),
+    lambda: tiring(dt=0.5, bias=True),
+    second_order,
+    lambda: lru("tanh", skip=True),
+    lambda: lru(tied=True),
+    s4d,
     reset_gated,
     conductance,
     listening,
@@ -157,6 +183,9 @@ RATIONAL: tuple[Callable[[], Cell], ...] = (
     lambda: leaky("s", tau=4.0, trainable=False),
     rational_pair,
     deaf,
+    lambda: reservoir(0.25, "s/2"),
+    lambda: tiring("s", tau=2.0, tau_a=4.0, dt=0.5),
+    lambda: second_order("s/2"),
     saturating,
 )
 CORNERED: tuple[Callable[[], Cell], ...] = (
@@ -164,7 +193,10 @@ CORNERED: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("abs(s) - s/2"),
     lambda: semilinear("where(s > 0, tanh(s), s/4)"),
     lambda: semilinear("max(s, s/10)"),
+    lambda: second_order("relu"),
 )
+# What is written out for a unit grows with its net inputs; so many of the heavy ones will do.
+HEAVY, MOST_HEAVY = 2, 2
 OBJECTIVES = ("-(d - y)**4/4", "-log(cosh(d - y))", "d*y - softplus(y)", "-(d - y)**2*(1 + y**2)")
 RATIONAL_OBJECTIVES = ("-(d - y)**4/4", "-(d - y)**2*(1 + y**2)")
 
@@ -199,6 +231,9 @@ def networks(
 
     makers = RATIONAL if rational else SMOOTH + (CORNERED if corners else ())
     cell: Any = [one_of(makers)() for _ in range(n)] if mixed else one_of(makers)()
+    if any(len(c.net_inputs) > HEAVY for c in (cell if mixed else [cell])):
+        n = min(n, MOST_HEAVY)
+        cell = cell[:n] if mixed else cell
     objectives = RATIONAL_OBJECTIVES if rational else OBJECTIVES
     targets = generator.permutation(n)[: generator.integers(1, n + 1)].tolist()
     objective: Objective = SquaredError(targets)
@@ -313,9 +348,10 @@ def data(net: Network, T: int = 5, batch: int = 0, seed: int = 0) -> Data:
     tail = (batch,) if batch else ()
     n_T = len(net.objective.targets)
     theta = generator.normal(size=net.size) * 0.8 + 0.05
-    if "tau" in net.unit_parameters:
-        at = net.unit_parameters["tau"]
-        theta[at[at >= 0]] = generator.uniform(1.5, 4.0, size=int((at >= 0).sum()))
+    for name in ("tau", "tau_a"):
+        if name in net.unit_parameters:
+            at = net.unit_parameters[name]
+            theta[at[at >= 0]] = generator.uniform(1.5, 4.0, size=int((at >= 0).sum()))
     mask = (generator.random((T, n_T, *tail)) < 0.67).astype(float)
     mask[-1] = 0 if seed % 2 else mask[-1]
     mask[0, 0] = 1

@@ -190,6 +190,8 @@ class Cell:
             key: parse(text, names, f"{where}.{key}")
             for key, text in {**intermediates, **states}.items()
         }
+        free = {key: set(read[key].names) for key in read}
+        order = in_order(tuple(intermediates), free, where)
         synapses = read_synapses(ports, tuple(states), where)
 
         def build() -> Equations:
@@ -198,17 +200,16 @@ class Cell:
             symbols = {key: sympy.Symbol(key, real=True) for key in names}
             return Equations(
                 {symbols[k]: read[k].to_sympy(symbols) for k in states},
-                {symbols[k]: read[k].to_sympy(symbols) for k in intermediates},
+                {symbols[k]: read[k].to_sympy(symbols) for k in order},
                 tuple(symbols[k] for k in heard),
                 tuple(symbols[p.name] for p in parameters),
                 {symbols[k]: to_synapse(e) for k, e in synapses.items()},
             )
 
-        free = {key: set(read[key].names) for key in read}
         return cls._lazily(
             name=name,
             states=tuple(states),
-            intermediates=in_order(tuple(intermediates), free, where),
+            intermediates=order,
             ports=ports,
             parameters=tuple(parameters),
             output=output,

@@ -176,20 +176,7 @@ def _cells(data: Mapping[str, Any], units: int) -> Cell | list[Cell]:
 def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
     """A cell from its ``[cell]`` table: from the library by name, or spelled out."""
     if "library" in stated:
-        name = stated["library"]
-        if not isinstance(name, str) or name not in LIBRARY:
-            raise NetworkError(f"{where}.library: no cell {name!r}; {near(name, LIBRARY)}")
-        import inspect
-
-        known = [k for k in inspect.signature(LIBRARY[name]).parameters]
-        check_keys(stated, ("library", "units", *known), where)
-        arguments = {k: v for k, v in stated.items() if k in known}
-        for key, kind in (("bias", bool), ("trainable", bool), ("activation", str)):
-            if key in arguments and not isinstance(arguments[key], kind):
-                raise NetworkError(
-                    f"{where}.{key}: expected {kind.__name__}, got {arguments[key]!r}"
-                )
-        return LIBRARY[name](**arguments)
+        return _from_library(stated, where)
     check_keys(stated, CELL, where)
     if ("equations" in stated) == ("rates" in stated):
         raise NetworkError(
@@ -212,8 +199,28 @@ def cell_from_dict(stated: Mapping[str, Any], where: str) -> Cell:
     for key in ("readouts", "dt", "scheme"):
         if key in stated:
             raise NetworkError(f"{where}.{key}: only beside rates; equations say the next value")
-    states = texts(table(stated, "equations"), f"{where}.equations")
+    states: dict[str, str] = texts(table(stated, "equations"), f"{where}.equations")
     return Cell.from_text(states, **declared, where=f"{where}.equations", spec=spec)
+
+
+def _from_library(stated: Mapping[str, Any], where: str) -> Cell:
+    """A cell from the library, by name."""
+    import inspect
+
+    name = stated["library"]
+    if not isinstance(name, str) or name not in LIBRARY:
+        raise NetworkError(f"{where}.library: no cell {name!r}; {near(name, LIBRARY)}")
+    declared = inspect.signature(LIBRARY[name]).parameters
+    check_keys(stated, ("library", "units", *declared), where)
+    arguments = {k: v for k, v in stated.items() if k in declared}
+    # What is stated in Python as text or as SymPy can only be text here. Numbers are the
+    # cell's own to check.
+    kinds = {"bool": bool, "str": str, "Any": str}
+    for key, value in arguments.items():
+        kind = kinds.get(str(declared[key].annotation), object)
+        if not isinstance(value, kind):
+            raise NetworkError(f"{where}.{key}: expected {kind.__name__}, got {value!r}")
+    return LIBRARY[name](**arguments)
 
 
 def _from_rates(

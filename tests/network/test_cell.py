@@ -57,6 +57,14 @@ def test_intermediates_are_put_in_order_of_need() -> None:
     )
 
 
+def test_equations_come_in_the_order_of_need_however_they_were_stated() -> None:
+    """Else an intermediate would be read before it is computed."""
+    u, q = intermediate("u"), intermediate("q")
+    text = Cell.from_text({"y": "q"}, intermediates={"q": "u", "u": "s"})
+    for cell in (text, Cell({y: q}, {q: u, u: s})):
+        assert [k.name for k in cell.equations.intermediates] == list(cell.intermediates)
+
+
 def test_a_decimal_in_text_is_an_exact_fraction() -> None:
     cell = Cell.from_text({"y": "0.1*s"})
     assert cell.equations.states[sympy.Symbol("y", real=True)].coeff(

@@ -43,8 +43,10 @@ def test_the_other_side_knows_nothing_of_calculus_or_program(module: Any) -> Non
     }
     assert {m for m in imported if m.startswith("derive.")} <= {
         "derive.functions",
+        "derive.network.cell",
         "derive.network.network",
         "derive.network.objective",
+        "derive.network.topology",
         "derive.verify.forms",
         "derive.verify.unrolling",
     }

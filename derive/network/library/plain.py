@@ -1,9 +1,8 @@
-"""Ready-made cells: each only its forward equations."""
+"""Units that squash a weighted sum, at once or with a leak; and activations by name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from derive.errors import NetworkError
@@ -32,13 +31,13 @@ def semilinear(activation: Any = "tanh", bias: bool = False) -> Cell:
         Add a trainable parameter b to the net input, one per unit, starting at 0.
     """
     f = activation_text(activation)
-    shifted, parameters = _with_bias(f, bias)
+    shifted, parameters = with_bias(f, bias)
     return Cell.from_text(
         {"y": shifted},
         parameters=parameters,
         name="semilinear",
         where="cell",
-        spec=_spec("semilinear", activation=_short(f), bias=bias or None),
+        spec=spec_of("semilinear", activation=short(f), bias=bias or None),
     )
 
 
@@ -77,7 +76,7 @@ def leaky(
     if dt > tau:
         raise NetworkError(f"leaky: dt = {dt!r} exceeds tau = {tau!r}, so that the leak overshoots")
     f = activation_text(activation)
-    shifted, biases = _with_bias(f, bias)
+    shifted, biases = with_bias(f, bias)
     unit = ContinuousCell.from_text(
         {"y": f"(-y + {shifted})/tau"},
         parameters=(ParameterDeclaration("tau", float(tau), trainable), *biases),
@@ -86,9 +85,9 @@ def leaky(
     return discretize(
         unit,
         dt,
-        spec=_spec(
+        spec=spec_of(
             "leaky",
-            activation=_short(f),
+            activation=short(f),
             tau=float(tau),
             dt=float(dt) if dt != 1 else None,
             trainable=None if trainable else False,
@@ -97,7 +96,42 @@ def leaky(
     )
 
 
-LIBRARY: dict[str, Callable[..., Cell]] = {"semilinear": semilinear, "leaky": leaky}
+def elman(activation: Any = "logistic") -> Cell:
+    """y(t+1) = f(s(t+1) + b): a hidden unit of Elman's simple recurrent network (1990).
+
+    It is :func:`semilinear` with a bias, and is saved as that. f is the logistic function there.
+    """
+    return semilinear(activation, bias=True)
+
+
+def reservoir(leak: float = 0.3, activation: Any = "tanh") -> Cell:
+    """y(t+1) = (1 − a)·y(t) + a·f(s(t+1)): a unit of an echo state network (Jaeger 2001).
+
+    The leaky form is that of Jaeger, Lukoševičius, Popovici & Siewert (2007). The leak a is fixed:
+    in a reservoir only the connections that read it out are learnt.
+
+    Parameters
+    ----------
+    leak : float
+        a, in 0 < a ≤ 1; 1 is the unit without a leak.
+    activation : str or sympy.Expr
+        As for :func:`semilinear`.
+
+    Raises
+    ------
+    NetworkError
+        When the leak is outside 0 < a ≤ 1.
+    """
+    leak = finite(leak, "reservoir: leak")
+    if not 0 < leak <= 1:
+        raise NetworkError(f"reservoir: leak must lie in 0 < a ≤ 1, got {leak!r}")
+    f = activation_text(activation)
+    return Cell.from_text(
+        {"y": f"(1 - a)*y + a*({f})"},
+        parameters=(ParameterDeclaration("a", leak, trainable=False),),
+        name="reservoir",
+        spec=spec_of("reservoir", leak=leak, activation=short(f)),
+    )
 
 
 def activation_text(activation: Any) -> str:
@@ -116,15 +150,23 @@ def activation_text(activation: Any) -> str:
     return parse(to_text(activation), ["s"], "cell.activation").text
 
 
-def _with_bias(f: str, bias: bool) -> tuple[str, tuple[ParameterDeclaration, ...]]:
+def with_bias(f: str, bias: bool) -> tuple[str, tuple[ParameterDeclaration, ...]]:
+    """f(s), or f(s + b) with the declaration of b."""
     if not bias:
         return f, ()
-    return re.sub(r"\bs\b", "(s + b)", f), (ParameterDeclaration("b"),)
+    return applied(f, "s + b"), (ParameterDeclaration("b"),)
 
 
-def _short(f: str) -> str:
+def applied(f: str, argument: str) -> str:
+    """An activation's text with ``argument`` in place of s."""
+    return re.sub(r"\bs\b", f"({argument})", f)
+
+
+def short(f: str) -> str:
+    """The name of an activation where it has one, else its text."""
     return next((name for name, text in ACTIVATIONS.items() if text == f), f)
 
 
-def _spec(library: str, **arguments: Any) -> dict[str, Any]:
+def spec_of(library: str, **arguments: Any) -> dict[str, Any]:
+    """The ``[cell]`` table of a library cell; what is None is left to its default."""
     return {"library": library, **{k: v for k, v in arguments.items() if v is not None}}
