@@ -198,7 +198,11 @@ class Kernel:
         TypeError, ValueError
             Naming the argument, its expected shape or type and the given one.
         """
-        return self.module.forward(theta, x, y0, out, **self.past(history, x))
+        if history is None:
+            return self.module.forward(theta, x, y0, out)
+        from derive.online import past
+
+        return self.module.forward(theta, x, y0, out, **past(self, history, x))
 
     def gradient(
         self,
@@ -239,27 +243,12 @@ class Kernel:
         (J, g), or a named tuple (J, theta, x, y0) with None for what was not asked
             A batch sums J and the gradient by theta over B.
         """
-        past = self.past(history, x)
-        return self.module.gradient(theta, x, target, mask, y0, wrt, out, **past)
-
-    def past(self, history: Any, x: Any) -> dict[str, Any]:
-        """A history as a keyword, where there is one; what reaches nowhere must be empty."""
         if history is None:
-            return {}
-        if self.algorithm["name"] == "settling":
-            raise ValueError("history: a settling net forgets what was before; leave it out")
-        if self.net.lookback:
-            return {"history": history}
-        import numpy as np
+            return self.module.gradient(theta, x, target, mask, y0, wrt, out)
+        from derive.online import past
 
-        width = len(self.net.states) + self.net.inputs
-        shape = (0, width, *np.shape(x)[2:])
-        if np.shape(history) != shape:
-            raise ValueError(
-                f"history: no delay of this network is longer than 1; expected {shape}, "
-                f"got {np.shape(history)}"
-            )
-        return {}
+        given = past(self, history, x)
+        return self.module.gradient(theta, x, target, mask, y0, wrt, out, **given)
 
     @property
     def compiled(self) -> bool:

@@ -271,7 +271,7 @@ class Online:
 
     def _begin(self, y0: Any, history: Any) -> None:
         """Set what is remembered; a batch's history has an axis more, as an x (T, m, B) has."""
-        self.kernel.module.start(self._memory, y0, **self.kernel.past(history, y0[np.newaxis]))
+        self.kernel.module.start(self._memory, y0, **past(self.kernel, history, y0[np.newaxis]))
 
     def _first(self, y0: Any, B: int | None) -> Any:
         kernel, states = self.kernel, len(self.kernel.net.states)
@@ -342,3 +342,27 @@ def _restored(kernel: Any, state: OnlineState) -> Online:
     online = Online(kernel, state.theta, None, state.B)
     online.state = state
     return online
+
+
+def past(kernel: Any, history: Any, x: Any) -> dict[str, Any]:
+    """A history as a keyword of a kernel's module, for inputs x (T, m[, B]); none if there is none.
+
+    Raises
+    ------
+    ValueError
+        For a settling net, or where no delay reaches before time 0 and it is not empty.
+    """
+    if history is None:
+        return {}
+    if kernel.algorithm["name"] == "settling":
+        raise ValueError("history: a settling net forgets what was before; leave it out")
+    net = kernel.net
+    if net.lookback:
+        return {"history": history}
+    shape = (0, len(net.states) + net.inputs, *np.shape(x)[2:])
+    if np.shape(history) != shape:
+        raise ValueError(
+            f"history: no delay of this network is longer than 1; expected {shape}, "
+            f"got {np.shape(history)}"
+        )
+    return {}
