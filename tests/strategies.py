@@ -28,6 +28,7 @@ from derive.network.library import (
     leaky,
     lru,
     lstm,
+    ltc,
     mgu,
     reservoir,
     s4d,
@@ -174,6 +175,11 @@ SMOOTH: tuple[Callable[[], Cell], ...] = (
     reset_gated,
     conductance,
     listening,
+    lambda: gru(reset="before"),
+    lambda: mgu(reset="before", bias=False),
+    lambda: ltc(dt=0.5),
+    lambda: ctrnn(dt=0.5, scheme="exponential"),
+    lambda: tiring(dt=0.25, scheme="heun"),
 )
 RATIONAL: tuple[Callable[[], Cell], ...] = (
     lambda: semilinear("identity", bias=True),

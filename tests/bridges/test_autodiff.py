@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 import derive
 from derive.interpreted import Interpreted
 from derive.network.cell import Cell
-from derive.network.library import LIBRARY, elman, lru, lstm, s4d
+from derive.network.library import (
+    LIBRARY,
+    adaptive,
+    ctrnn,
+    elman,
+    gru,
+    lru,
+    lstm,
+    mgu,
+    s4d,
+)
 from derive.network.topology import Connection
 from derive.program.algorithms import programs
 from derive.verify.faults import FAULTS, plant
@@ -28,6 +38,10 @@ CELLS: dict[str, Cell] = {
     "lstm, peepholes": lstm(peepholes=True),
     "lru, tied, skip": lru("tanh", tied=True, skip=True),
     "s4d, skip": s4d("tanh", skip=True),
+    "gru, before": gru(reset="before"),
+    "mgu, before": mgu(reset="before"),
+    "ctrnn, exponential": ctrnn(scheme="exponential"),
+    "adaptive, rk4": adaptive(dt=0.5, scheme="rk4"),
     "heard in the same step": reset_gated(),
     "synapses": conductance(),
 }
@@ -82,6 +96,14 @@ def test_every_cell_has_the_gradient_of_autodiff(name: str, seed: int) -> None:
     batch = 3 if seed else 0
     values = data(net, T=6, batch=batch, seed=seed)
     found = interpreted(net, bool(batch)).gradient(*values, wrt=WRT)
+    assert worst(found, autodiff(net, values)) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["gru, before", "mgu, before", "ltc", "lstm", "lru"])
+def test_a_fully_connected_net_has_the_gradient_of_autodiff(name: str) -> None:
+    net = derive.Network(CELLS[name], 3, 2, derive.connect.full(), derive.SquaredError([0, 2]))
+    values = data(net, T=5, seed=2)
+    found = interpreted(net, False).gradient(*values, wrt=WRT)
     assert worst(found, autodiff(net, values)) < 1e-12
 
 
