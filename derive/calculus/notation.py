@@ -15,10 +15,12 @@ from sympy.printing.printer import Printer
 
 from derive.calculus.indexed import (
     DELAYS,
+    DELAYS_FROM_NOW,
     GROUP,
     MEMBER,
     SIGNALS,
     UNITS,
+    OfConnection,
     Ordered,
     Slope,
     Within,
@@ -188,7 +190,7 @@ class Terminal(Printer):  # type: ignore[misc]
             other = fellow(f, index)
             if other is not None:
                 return f"{name}∈G({self._print(other)})", body / f
-        sets = {UNITS: "U", SIGNALS: "U∪I", DELAYS: "𝒟"}
+        sets = {UNITS: "U", SIGNALS: "U∪I", DELAYS: "𝒟", DELAYS_FROM_NOW: "𝒟"}
         if (low, high) in sets:
             return f"{name}∈{sets[low, high]}", body
         cell = re.fullmatch(r"n\[(.*)\] - 1", str(high))
@@ -329,9 +331,9 @@ class Terminal(Printer):  # type: ignore[misc]
 
 
 def is_weight(expr: Any) -> bool:
-    """Whether an indexed quantity is a weight."""
+    """Whether an indexed quantity is a weight, or another parameter of a connection."""
     label = str(expr.base.label)
-    return label == "w" or label.startswith("w^")
+    return isinstance(expr.base, OfConnection) or label == "w" or label.startswith("w^")
 
 
 def is_tiered(expr: Any) -> bool:

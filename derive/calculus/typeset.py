@@ -36,8 +36,10 @@ class Latex(Terminal):
         return (plain if len(plain) == 1 else rf"\mathrm{{{plain}}}") + "'" * name.count("′")
 
     def script(self, name: str, mark: str, below: str) -> str:
-        """A name with superscript and subscript."""
-        above = f"^{{({self.name(mark[1:-1])})}}" if mark else ""
+        """A name with superscript and subscript; a star joins the superscript."""
+        star = "*" * (bool(mark) and name.endswith("*"))
+        name = name.removesuffix(star)
+        above = f"^{{{star}({self.name(mark[1:-1])})}}" if mark else ""
         return f"{self.name(name)}{above}_{{{below}}}"
 
     def tiers(self, name: str, above: str, below: str) -> str:
