@@ -103,8 +103,8 @@ def _of_connections(sheet: Sheet) -> list[str]:
         if port.name in given:
             letters = ", ".join([in_terminal(port.w[at]), *own])
             indices = "(k,l,D)" if form.delayed else "(k,l)"
-            places = f"{indices} = {_listed(given[port.name])}" if port.learnt else "any k and l"
-            said.append(f"{letters}: given, and not learnt, for {places}.")
+            places = f", for {indices} = {_listed(given[port.name])}" * port.learnt
+            said.append(f"{letters}: given, and not learnt{places}.")
     return said
 
 
@@ -166,7 +166,9 @@ def _of_letters(sheet: Sheet, options: Options) -> list[str]:
         groups = [f"{{{_listed(group)}}}" for group in options.groups]
         said.append(f"G(k): the units in one group with k; the groups are {_listed(groups)}.")
     if any(step.left.has(Within) for step in sheet.steps):
-        said.append("∂°: the derivative through a unit's own equations of one step.")
+        looked_at = sheet.form.forced and any(u.local.gains for u in sheet.form.units)
+        further = ", or what connections look at of it" * looked_at
+        said.append(f"∂°: the derivative through a unit's own equations of one step{further}.")
     if any("|" in label for label in _labels(sheet)):
         said.append(
             "In parentheses, where the letter alone does not tell: above, of which state or net "

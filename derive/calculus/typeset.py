@@ -32,6 +32,8 @@ class Latex(Terminal):
             return LETTERS[name]
         if name.endswith("*"):
             return f"{self.name(name[:-1])}^{{*}}"
+        if name.startswith("∂, "):  # of what lies further back, and of which state
+            return rf"\partial ,{self.name(name[3:])}"
         plain = name.rstrip("′").replace("_", r"\_")
         return (plain if len(plain) == 1 else rf"\mathrm{{{plain}}}") + "'" * name.count("′")
 
