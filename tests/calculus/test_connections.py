@@ -277,3 +277,42 @@ def test_gradient_by_inputs_and_initial_state(net: Network, forced: bool) -> Non
         ]
         found = f(step.right, {ix.k: unit, END: STEPS})
         assert abs(found - slope("y0", (column,))) < 1e-12
+
+
+@pytest.mark.parametrize("algorithm", ["epochwise", "rtrl"])
+@pytest.mark.parametrize(
+    "name", ["gru, delayed", "leaks at once", "ltc, delayed", "a second state is read at once"]
+)
+def test_chain_rule_has_the_value_of_its_result(algorithm: str, name: str) -> None:
+    """Where delays differ, what is found has been summed over time: numbers show it is the same."""
+    net = NETS[name]
+    f = followed(net, data(net, STEPS, seed=4), algorithm)
+    f.forward(STEPS)
+    if algorithm == "epochwise":
+        f.back(1, STEPS)
+    slopes = [
+        q for q in f.d if re.match(r"d[^i]|slope_", q.name) and q.left.has(ix.Slope, ix.Within)
+    ]
+    there_and_back = {ix.k: ix.l, ix.l: ix.k, ix.tau: ix.tau2, ix.tau2: ix.tau, ix.D: ix.D2}
+    tried = 0
+    for first, last in zip(f.d.steps, f.d.steps[1:], strict=False):
+        chained = first.left == last.left and first.rule.startswith("chain rule over")
+        if not chained or first.name.startswith("gradient"):
+            continue
+        cell = last.name.partition("/")[2]
+        found: dict = {}
+        for q in slopes:
+            if q.name.partition("/")[2] in ("", cell):
+                for turned in ({}, {ix.tau: ix.tau + 1}, there_and_back):
+                    found[q.left.xreplace(turned)] = q.right.xreplace(turned)
+        raw = first.right
+        for _ in range(4):
+            raw = raw.xreplace(found)
+        times = range(1, STEPS) if last.name.startswith("eps") else range(1, STEPS + 1)
+        for time in times:
+            at = {ix.tau: time, END: STEPS}
+            for given in f.ranges(last, at):
+                value = f.value[f.key(last.left, given)]
+                assert abs(f(raw, given) - value) < 1e-12, str(first)
+                tried += 1
+    assert tried > 20
