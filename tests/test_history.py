@@ -119,3 +119,20 @@ def test_where_no_delay_reaches_back_a_history_is_empty() -> None:
     settling = derive.compile(net, algorithm="settling")
     with pytest.raises(ValueError, match="a settling net forgets what was before"):
         settling.start(d.theta, d.y0, history=np.zeros((0, 3)))
+
+
+def test_delays_from_none_to_hundreds_in_one_net() -> None:
+    links = [(0, 0, 300), (0, 3, 1), (1, 0, 0), (1, 1, 7), (2, 1, 0), (2, 0, 250), (0, 2, 1)]
+    net = derive.Network(
+        derive.cells.leaky(), 3, 1, links, derive.SquaredError([2]), name="hundreds"
+    )
+    d = data(net, 320)
+    y, J = simulate(net, d)
+    kernel = derive.compile(net)
+    np.testing.assert_allclose(kernel.forward(d.theta, d.x, d.y0), y, rtol=1e-10, atol=1e-11)
+    expected = kernel.gradient(d.theta, d.x, d.target, d.mask, d.y0)
+    assert expected[0] == pytest.approx(J, rel=1e-10)
+    for name, options in (("rtrl", {}), ("truncated", {"h": 320}), ("hybrid", {"h": 100})):
+        other = derive.compile(net, algorithm=name, **options)
+        got = other.gradient(d.theta, d.x, d.target, d.mask, d.y0)
+        np.testing.assert_allclose(got[1], expected[1], rtol=1e-9, atol=1e-10)

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import sympy
-from sympy import Expr, Indexed, Integer, Sum
+from sympy import Expr, Indexed, IndexedBase, Integer, Sum
 
 from derive.calculus import indexed as ix
 from derive.calculus.forcing import passed
+from derive.calculus.form import NetInput, Unit
 from derive.calculus.gradients import Before, one_step_back, share
 from derive.calculus.indexed import LONGEST, Ordered, k, l, q, r, r2, tau, tiered
 from derive.calculus.learned import Learned, learned
@@ -27,7 +28,7 @@ from derive.calculus.recursion import brought_back, eps_name, found_in
 from derive.calculus.sensitivities import Minded, carried, minded, start
 from derive.calculus.steps import Sheet, Step, cited
 
-EARLIER = "^(∂)"
+LATER_ONLY = "∂"
 """Marks ε of outputs further back than the window's first step, which only delays bring in."""
 LAGS = (1, LONGEST - 1)
 SEEDED = {"ε": "ζ", "δ": "δ"}
@@ -46,48 +47,64 @@ def at_the_boundary(sheet: Sheet) -> Before:
                 name = u.name(f"boundary{'' if y == u.output else f'({y.name})'}")
                 number = sheet.add(name, u.eps(y)[k, start_of], found, f"{rule} of it", u.where)
                 numbers.append(number)
-    if sheet.form.delayed:
-        numbers.append(_further_back(sheet))
+    if sheet.form.reaching_back:
+        for state in minded(sheet.form):
+            for units, hearing in state.hearing:
+                numbers.append(_further_back(sheet, state, units, hearing))
     return Before(lambda theta: _brought_in(sheet, theta), tuple(numbers))
 
 
-def _further_back(sheet: Sheet) -> int:
-    """ε of an output r steps before the window's start: what it adds to net inputs within."""
+def _further_back(sheet: Sheet, state: Minded, units: list[Unit], hearing: list[NetInput]) -> int:
+    """ε of a state r steps before the window's start: what it adds to net inputs within."""
     form, horizon = sheet.form, sheet.horizon
     at = horizon.first - 1 - r
-    raw, found = (v.xreplace({tau: at}) for v in brought_back(sheet, k, since=horizon.first))
+    raw, found = (
+        v.xreplace({tau: at}) for v in brought_back(sheet, k, hearing, since=horizon.first)
+    )
     # What a delay D carries from there is within the window if at + D is.
-    reaching = {(ix.D, *ix.DELAYS): (ix.D, horizon.first - at, LONGEST)}
+    reaching = {(ix.D, *form.lags): (ix.D, horizon.first - at, LONGEST)}
     found = found.replace(
         lambda v: isinstance(v, Sum),
         lambda v: Sum(v.function, *(reaching.get(tuple(limit), limit) for limit in v.limits)),
     )
-    named, factor = passed(form, k, at)
-    left = ix.signal(f"ε{EARLIER}")[k, at]
-    entered = [sheet.numbers["s", s] for s in form.net_inputs]
-    used = [sheet.numbers[f"d{s}_dx"] for s in form.net_inputs]
-    if form.forced:
+    named, factor = (sympy.S.One, sympy.S.One) if state.mark else passed(form, k, at)
+    entered = [sheet.numbers["s", s.name] for s in hearing]
+    used = [sheet.numbers[f"d{s.name}_dx"] for s in hearing]
+    if form.forced and not state.mark:
         entered, used = [*entered, sheet.numbers["x"]], [*used, sheet.numbers["dx_dy"]]
-    ranges = "k∈U", "r = 1…D₁−1"
+    ranges = form.among(units, "k"), "r = 1…D₁−1"
     rule = f"chain rule over what it enters in the window: {cited(*entered)}"
-    sheet.add("boundary_earlier", left, named * raw, rule, *ranges)
+    name, left = f"boundary_earlier{state.told}", _earlier(state)[k, at]
+    if len(state.hearing) > 1:  # one for each such group of cells
+        name += f"/{form.label(units)}"
+    sheet.add(name, left, named * raw, rule, *ranges)
     rule = f"{found_in(*used)}; longer delays than r reach into the window"
-    return sheet.add("boundary_earlier", left, factor * found, rule, *ranges)
+    return sheet.add(name, left, factor * found, rule, *ranges)
+
+
+def _earlier(state: Minded) -> IndexedBase:
+    """ε of a state further back than the window's first step."""
+    return ix.signal(f"ε^({LATER_ONLY}, {state.mark})" if state.mark else f"ε^({LATER_ONLY})")
 
 
 def _brought_in(sheet: Sheet, theta: Learned) -> Expr:
     """Σ of ε·p over all that the window starts from."""
     start_of = sheet.horizon.first - 1
-    eps, earlier = ix.signal("ε"), ix.signal(f"ε{EARLIER}")
+    eps = ix.signal("ε")
     total = Sum(eps[l, start_of] * theta.p("", l, start_of), (l, *ix.UNITS))
     for u in sheet.form.units:
         for y in carried(u):
             if y != u.output:
                 term = u.eps(y)[l, start_of] * theta.p(u.mark(y), l, start_of)
                 total += Sum(term, (l, *u.domain))
-    if sheet.form.delayed:
+    if sheet.form.reaching_back:
         at = start_of - r
-        total += Sum(earlier[l, at] * theta.p("", l, at), (l, *ix.UNITS), (r, *LAGS))
+        for state in minded(sheet.form):
+            heard = [u for units, _ in state.hearing for u in units]
+            if heard:
+                domain = sheet.form.domain(heard)
+                term = _earlier(state)[l, at] * theta.p(state.mark, l, at)
+                total += Sum(term, (l, *domain), (r, *LAGS))
     return total
 
 
@@ -108,7 +125,8 @@ def sweeps(sheet: Sheet, before: Before) -> None:
 
 def _sweep(sheet: Sheet, before: Before, state: Minded) -> None:
     form, horizon, of, where = sheet.form, sheet.horizon, state.mark, state.among("q")
-    lag, ending = (r2, ["r′ = 0…D₁−1", "r′ < h"]) if form.delayed and not of else (0, [])
+    further = form.reaching_back and bool(state.hearing)
+    lag, ending = (r2, ["r′ = 0…D₁−1", "r′ < h"]) if further else (0, [])
     sweep = replace(horizon, last=horizon.last - lag)
     spans = {horizon.backward: sweep.backward}
     spans |= {horizon.recursion(v): sweep.recursion(v) for v in (Integer(0), Integer(1))}
@@ -126,6 +144,9 @@ def _sweep(sheet: Sheet, before: Before, state: Minded) -> None:
             seed = state.signal[q, sweep.last].diff(by[k, sweep.last])
             rule = "nothing follows from the last step but itself"
             name = u.name(f"{eps_name(u, y)}_last")
+            if form.hearing_at_once(u, y):
+                rule += f", and what hears it in the same step, as ({sheet.numbers[name]})"
+                seed += sheet.right(name).xreplace({horizon.last: sweep.last})
             add(name, u.eps(y)[k, sweep.last], seed, rule, [u.where])
     for step in _results(sheet):
         rule = f"as ({step.number}), where no error is injected"

@@ -220,7 +220,8 @@ def _weighted(form: Form, weights: IndexedBase, unit: Symbol, over: Symbol) -> S
 def _state(sheet: Sheet) -> None:
     """The sums, rates and readouts, the objective, and H."""
     form = sheet.form
-    for name, (s, w, _) in form.net_inputs.items():
+    for name, port in form.net_inputs.items():
+        s, w = port.s, port.w
         rule = "stated: the sum over the connections into k"
         right = _weighted(form, w, k, l)
         sheet.numbers["s", name] = sheet.add(name, s[k, t], right, rule, "k∈U")
@@ -251,7 +252,8 @@ def _state(sheet: Sheet) -> None:
 def _connections(sheet: Sheet) -> None:
     """∂s/∂x and ∂s/∂w."""
     form = sheet.form
-    for name, (s, w, _) in form.net_inputs.items():
+    for name, port in form.net_inputs.items():
+        s, w = port.s, port.w
         stated = sheet.numbers["s", name]
         for key, raw, left in (
             (f"d{name}_dx", _weighted(form, w, l, j).diff(ix.x[k, t]), Slope(s[l, t], ix.x[k, t])),
@@ -326,7 +328,8 @@ def _everything(sheet: Sheet, u: Flow, y: Symbol, name: str, left: Expr, *ranges
 def _brought_back(sheet: Sheet) -> tuple[Expr, Expr]:
     """Σ over the net inputs that an output enters of δ·∂s/∂x: by name, and with the partial in."""
     raw, found = [], []
-    for name, (s, _, delta) in sheet.form.net_inputs.items():
+    for name, port in sheet.form.net_inputs.items():
+        s, delta = port.s, port.delta
         raw.append(Sum(delta[l, t] * Slope(s[l, t], ix.x[k, t]), (l, *ix.UNITS)))
         found.append(Sum(delta[l, t] * sheet.right(f"d{name}_dx"), (l, *ix.UNITS)))
     return sympy.Add(*raw), sympy.Add(*found)
@@ -338,12 +341,13 @@ def _gradient(sheet: Sheet, theta: Learned) -> None:
     rule = "with these costates nothing but H depends on it"
     sheet.add(name, left, Integral(Ordered(H, theta.by), SPAN), rule, *theta.ranges)
     if theta.net_input is not None:
-        s, _, delta = sheet.form.net_inputs[theta.net_input]
-        slope = sheet.right(f"d{theta.net_input}_dw")
+        port = sheet.form.net_inputs[theta.net_input]
+        s, delta = port.s, port.delta
+        slope = sheet.right(f"d{port.name}_dw")
         raw = Sum(delta[k, t] * Slope(s[k, t], theta.by), (k, *ix.UNITS))
         found = collapse(Sum(delta[k, t] * slope, (k, *ix.UNITS)), k)
-        entered = cited(sheet.numbers["s", theta.net_input])
-        last = found_in(sheet.numbers[f"d{theta.net_input}_dw"])
+        entered = cited(sheet.numbers["s", port.name])
+        last = found_in(sheet.numbers[f"d{port.name}_dw"])
     else:
         u, p = theta.unit, theta.symbol
         assert u is not None and p is not None

@@ -12,6 +12,7 @@ one linear equation in ε for all θ, again a fixed point, which is relaxed to a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sympy
 from sympy import Expr, Indexed, Sum, Symbol
@@ -45,7 +46,8 @@ def at_rest(expr: Expr) -> Expr:
         if v.base in TIMELESS or is_member(v):
             settled[v] = v.base[v.indices[0]]
         elif is_tiered(v) or (len(v.indices) == 2 and not is_weight(v) and name[0] not in "εδ"):
-            settled[v] = ix.signal(f"{name}*{bar}{tiers}")[v.indices[:-1]]
+            letter, mark, above = name.partition("^")
+            settled[v] = ix.signal(f"{letter}*{mark}{above}{bar}{tiers}")[v.indices[:-1]]
     settled |= {v: v.args[0] for v in expr.atoms(ix.Pool)}
     return expr.xreplace(settled)
 
@@ -95,11 +97,12 @@ def implicit_derivatives(sheet: Sheet) -> Balances:
     for theta in learned(form):
         found = balances[theta] = []
         entering: Entering = {}
-        for name, (s, _, delta) in form.net_inputs.items():
+        for name, port in form.net_inputs.items():
             net_input(sheet, theta, name, False)
-            entering[name] = (theta.p(str(s.label), k, tau), [])
+            _slopes_at_rest(sheet)
+            entering[name] = (theta.p(str(port.s.label), k, tau), [])
             sides = _both_sides(sheet, f"p({name})_{theta.name}", sheet.numbers[f"{name}*"])
-            found.append(Balance(*sides, delta[k], ix.UNITS))
+            found.append(Balance(*sides, port.delta[k], port.domain))
         for u in form.units:
             unit_states(sheet, theta, u, slopes[u], entering, False)
             for y in carried(u):
@@ -107,6 +110,18 @@ def implicit_derivatives(sheet: Sheet) -> Balances:
                 sides = _both_sides(sheet, state_name(u, y, theta), fixed)
                 found.append(Balance(*sides, u.eps(y)[k], u.domain, u, y == u.output))
     return balances
+
+
+def _slopes_at_rest(sheet: Sheet) -> None:
+    """∂s/∂y of the states that connections look at, written at rest where it is not yet."""
+    for u in sheet.form.units:
+        for p in u.local.partials:
+            name = u.name(f"d{p.of.name}_d{p.by.name}")
+            number = sheet.numbers.get((u, p.of, p.by))
+            if p.found in u.local.gains and number and f"{name}*" not in sheet.numbers:
+                step = sheet.steps[number - 1]
+                rule = f"({number}) where nothing changes any more"
+                resting(sheet).add(f"{name}*", step.left, step.right, rule, u.where)
 
 
 def _both_sides(sheet: Sheet, name: str, fixed: int) -> tuple[int, Expr, Expr]:
@@ -153,35 +168,52 @@ def _choose(sheet: Sheet, u: Unit, balances: list[Balance], added: int) -> None:
     """δ and ε of one cell: with them the factor of each p* in what was added vanishes."""
     form = sheet.form
     own = [b for b in balances if b.unit is u]
-    heard = dict(zip(form.net_inputs, balances, strict=False))
-    wanted = [(f"delta{form.mark(v.name)}", heard[v.name]) for v in u.local.net_inputs]
-    wanted += [(eps_name(u, y), b) for y, b in zip(carried(u), own, strict=True)]
-    for name, b in wanted:
-        entered = [c for c in own if c.right.diff(b.p) != 0]
+    ports = dict(zip(form.net_inputs, balances, strict=False))
+    of_port = {v: ports[port.name] for v, port in u.of_net_input.items()}
+    wanted = [
+        (f"delta{form.mark(port.name)}", of_port[v], [c for c in own if c.right.diff(of_port[v].p)])
+        for v, port in u.of_net_input.items()
+    ]
+    by_state = dict(zip(carried(u), own, strict=True))
+    for y, b in by_state.items():
+        looking = [c for c in of_port.values() if _by_itself(c, b.p) != 0]
+        wanted.append((eps_name(u, y), b, [c for c in (*own, *looking) if _by_itself(c, b.p)]))
+    hearing = {b: form.hearing(u, y) for y, b in by_state.items()}
+    for name, b, entered in wanted:
         raw = sympy.Add(*(c.multiplier * Slope(c.p, b.p) for c in entered))
-        found = sympy.Add(*(c.multiplier * c.right.diff(b.p) for c in entered))
+        found = sympy.Add(*(c.multiplier * _by_itself(c, b.p) for c in entered))
         if b.of_output:
             raw, found = raw + ix.e[k], found + ix.e[k]
-            for c in heard.values():
-                at_l = {k: l}
-                slope = Slope(c.p.xreplace(at_l), b.p)
-                raw += Sum(c.multiplier.xreplace(at_l) * slope, (l, *ix.UNITS))
-                found += _brought_back(c, b.p)
-            entered += heard.values()
+        for port in hearing.get(b, ()):
+            c, at_l = ports[port.name], {k: l}
+            slope = Slope(c.p.xreplace(at_l), b.p)
+            raw += Sum(c.multiplier.xreplace(at_l) * slope, (l, *port.domain))
+            found += _brought_back(c, b.p, port.domain)
+            entered = [*entered, c]
         rule = f"so that ({added}) has nothing of this p left"
         sheet.add(u.name(name), b.multiplier, raw, rule, u.where)
         rule = found_in(*(c.number for c in entered)) if entered else "it reaches no state"
         sheet.add(u.name(name), b.multiplier, found, rule, u.where)
 
 
-def _brought_back(heard: Balance, p: Expr) -> Expr:
+def _by_itself(balance: Balance, p: Expr) -> Expr:
+    """The slope of what a unit's p* equals by another p* of the same unit: by no connection."""
+    terms = (v for v in sympy.Add.make_args(balance.right) if not isinstance(v, Sum))
+    return sympy.Add(*terms).diff(p)
+
+
+def _brought_back(heard: Balance, p: Expr, domain: tuple[Any, Any]) -> Expr:
     """Σ over units of δ times the slope of their net input's p* by that of unit k."""
-    slope: Expr = collapse(heard.right.xreplace({k: q}).diff(p), l)
-    over = ()
-    if isinstance(slope, Sum):  # over delays, whose letter is free again
-        slope, over = slope.function, slope.limits
-    total = Sum(heard.multiplier.xreplace({k: q}) * slope, (q, *ix.UNITS), *over)
-    return total.xreplace({q: l, ix.D2: ix.D})
+    sums = [v for v in sympy.Add.make_args(heard.right) if isinstance(v, Sum)]
+    brought = []
+    for total in sums:
+        slope: Expr = collapse(total.xreplace({k: q}).diff(p), l)
+        over = ()
+        if isinstance(slope, Sum):  # over delays, whose letter is free again
+            slope, over = slope.function, slope.limits
+        term = Sum(heard.multiplier.xreplace({k: q}) * slope, (q, *domain), *over)
+        brought.append(term.xreplace({q: l, ix.D2: ix.D}) if slope != 0 else sympy.S.Zero)
+    return sympy.Add(*brought)
 
 
 def relax(sheet: Sheet) -> None:
@@ -189,7 +221,7 @@ def relax(sheet: Sheet) -> None:
     form = sheet.form
     lag = ix.D if form.delayed else 1
     for u in form.units:
-        names = [f"delta{form.mark(v.name)}" for v in u.local.net_inputs]
+        names = [f"delta{form.mark(port.name)}" for port in u.of_net_input.values()]
         for name in (*names, *(eps_name(u, y) for y in carried(u))):
             step, of_net_input = sheet.step(u.name(name)), name in names
             later: dict[Expr, Expr] = {}
@@ -197,8 +229,9 @@ def relax(sheet: Sheet) -> None:
                 letter = str(v.base.label)[0]
                 if letter == "ε":
                     later[v] = v.base[v.indices[0], rho if of_net_input else rho - 1]
-                elif letter == "δ":
-                    later[v] = v.base[v.indices[0], rho - lag]
+                elif letter == "δ":  # of the unit itself by what is looked at, one step late
+                    waits = 1 if v.indices[0] == k else lag
+                    later[v] = v.base[v.indices[0], rho - waits]
             left, right = step.left.base[k, rho], step.right.xreplace(later)
             rule = f"({step.number}), relaxed to from 0"
             sheet.add(f"relaxed_{u.name(name)}", left, right, rule, u.where, "ρ ≥ 1")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import sympy
-from sympy import Expr, Sum, Symbol
+from sympy import Expr, Indexed, IndexedBase, Sum, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.forcing import unforced_at_start
-from derive.calculus.form import Unit
+from derive.calculus.form import Form, NetInput, Unit
 from derive.calculus.indexed import Change, Slope, collapse, i, j, k, t0, tau
 from derive.calculus.judging import by_itself, by_itself_shared
-from derive.calculus.learned import Learned, learned, learned_weights
+from derive.calculus.learned import Learned, learned
 from derive.calculus.notation import in_terminal
 from derive.calculus.recursion import brought_back, chain, eps_name, found_in, put_in, terms_of
 from derive.calculus.steps import Sheet, cited
@@ -45,8 +45,9 @@ class Share:
 def gradients(sheet: Sheet, before: Before | None = None) -> None:
     """The gradient by everything that can be asked for."""
     form = sheet.form
-    for name in form.net_inputs:
-        _gradient(sheet, learned_weights(form, name), before)
+    for theta in learned(form):
+        if theta.net_input is not None:
+            _gradient(sheet, theta, before)
     shared_weights(sheet)
     for theta in learned(form):
         if theta.net_input is None:
@@ -61,22 +62,23 @@ def gradients(sheet: Sheet, before: Before | None = None) -> None:
 def updates(sheet: Sheet) -> None:
     """A step up the gradient."""
     form, horizon = sheet.form, sheet.horizon
-    for name, (_, w, _) in form.net_inputs.items():
-        by = w[form.at(i, j)]
-        rule = f"J is maximised: a step up its gradient{horizon.update}"
-        sheet.add(f"update{form.mark(name)}", Change(by), ix.eta * Slope(horizon.of, by), rule)
+    for name, port in form.net_inputs.items():
+        if port.learnt:
+            by = port.w[form.at(i, j)]
+            rule = f"J is maximised: a step up its gradient{horizon.update}"
+            sheet.add(f"update{form.mark(name)}", Change(by), ix.eta * Slope(horizon.of, by), rule)
 
 
 def share(sheet: Sheet, theta: Learned) -> Share:
     """What each step adds to the gradient by θ: through a net input, or within a unit."""
     if theta.net_input is not None:
         name = theta.net_input
-        s, _, delta = sheet.form.net_inputs[name]
+        port, key = sheet.form.net_inputs[name], theta.enters_by
         entered = f"{cited(sheet.numbers['s', name])} for every unit and time"
-        found = sheet.numbers[f"d{name}_dw"]
+        found = sheet.numbers[key]
         rule = f"{found_in(found)}; the Kronecker delta collapses the sum"
-        raw = delta[k, tau] * Slope(s[k, tau], theta.by)
-        return Share(ix.UNITS, raw, entered, delta[k, tau] * sheet.right(f"d{name}_dw"), rule)
+        raw = port.delta[k, tau] * Slope(port.s[k, tau], theta.by)
+        return Share(port.domain, raw, entered, port.delta[k, tau] * sheet.right(key), rule)
     u, p = theta.unit, theta.symbol
     assert u is not None and p is not None
     terms = terms_of(sheet, u, p)
@@ -114,26 +116,50 @@ def _gradient(sheet: Sheet, theta: Learned, before: Before | None) -> None:
 
 
 def shared_weights(sheet: Sheet) -> None:
-    """Where connections share a weight: the sum over those that carry it."""
-    form, total = sheet.form, sheet.horizon.of
-    if form.net.wiring.weights == form.net.wiring.size:
+    """Where connections share a weight: the sum over those that carry it.
+
+    They share what else they have of their own too.
+    """
+    form, wiring = sheet.form, sheet.form.net.wiring
+    if wiring.weights == int(wiring.learnt.sum()):
         return
+    ports = [port for port in form.net_inputs.values() if port.learnt]
+    _shared(sheet, "gradient_shared", ix.signal("θ"), {port: port.w for port in ports})
+    names = dict.fromkeys(p for port in ports for p in port.further)
+    for p in names:
+        having = {port: port.further[p] for port in ports if p in port.further}
+        letter = str(next(iter(having.values())).label).partition("^")[0]
+        _shared(sheet, f"gradient_shared_{p.name}", ix.signal(letter), having)
+
+
+def _shared(
+    sheet: Sheet, name: str, theta: IndexedBase, of: Mapping[NetInput, IndexedBase]
+) -> None:
+    form, total = sheet.form, sheet.horizon.of
     at = form.at(i, j)
-    limits = [(j, *form.sources), (i, *ix.UNITS)]
-    limits += [(ix.D, *ix.DELAYS)] if form.delayed else []
-    theta = ix.signal("θ")
     carries = theta[ix.Carried(*at)].diff(theta[ix.a])
-    terms = [Sum(carries * Slope(total, w[at]), *limits) for _, w, _ in form.net_inputs.values()]
+    terms = []
+    for port, base in of.items():
+        limits = [(j, *form.sources), (i, *port.domain)]
+        limits += [(ix.D, *form.lags)] if form.delayed else []
+        terms.append(Sum(carries * Slope(total, base[at]), *limits))
     rule = "chain rule over every connection that carries the shared weight"
-    if itself := by_itself_shared(sheet):
+    if name == "gradient_shared" and (itself := by_itself_shared(sheet)):
         terms.append(itself)
         rule += ", and J itself"
-    sheet.add("gradient_shared", Slope(total, theta[ix.a]), sympy.Add(*terms), rule)
+    sheet.add(name, Slope(total, theta[ix.a]), sympy.Add(*terms), rule)
 
 
 def _inputs(sheet: Sheet) -> None:
     form, horizon = sheet.form, sheet.horizon
-    _, brought = brought_back(sheet, j)
+    _, brought = brought_back(sheet, j, form.net_inputs.values())
+    # Whatever state is heard of units: of an input line it is the input.
+    inputs = {
+        v: ix.x[v.indices]
+        for v in brought.atoms(Indexed)
+        if v.indices[0] == j and v.base in [signal.base for signal in form.heard]
+    }
+    brought = brought.xreplace(inputs)
     right = brought if form.delayed else brought.xreplace({tau: tau + 1})
     used = cited(*(sheet.numbers[f"d{s}_dx"] for s in form.net_inputs))
     rule = f"chain rule, with {used}: an input enters net inputs only"
@@ -160,4 +186,17 @@ def one_step_back(sheet: Sheet, u: Unit, y: Symbol, start: Expr) -> Expr:
     if y == u.output:
         within = horizon.injected(tau if form.delayed else tau - 1, *horizon.before)
         right = right - within + horizon.injected(start, start, start)
-    return right.xreplace({tau: at})
+    return heard_later(form, right).xreplace({tau: at})
+
+
+def heard_later(form: Form, expr: Expr) -> Expr:
+    """Sums over delays without 0: what is heard in the first step's past is no part of a step."""
+    if form.soonest:
+        return expr
+    now = (ix.D, *form.lags)
+
+    def later(total: Sum) -> Sum:
+        limits = ((ix.D, *ix.LATER) if tuple(v) == now else v for v in total.limits)
+        return Sum(total.function, *limits)
+
+    return expr.replace(lambda v: isinstance(v, Sum), later)

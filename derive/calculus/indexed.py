@@ -1,8 +1,9 @@
 """The letters of a network in index form: SymPy objects that can be differentiated.
 
 A signal carries its unit and its time as indices, ``y[k, τ]``; a weight its target, its source and,
-where delays differ, its delay, ``w[k, l, D]``; a cell parameter its unit, ``tau[k]``; a sensitivity
-the unit it is of and what it is by, ``p[k, i, j, τ]``. Sums run over index ranges 0…n−1 (the units
+where delays differ, its delay, ``w[k, l, D]``, and so does what else a connection has of its own; a
+cell parameter its unit, ``tau[k]``; a sensitivity the unit it is of and what it is by,
+``p[k, i, j, τ]``. Sums run over index ranges 0…n−1 (the units
 U) and 0…n+m−1 (units and input lines U∪I), so that SymPy can differentiate them by an indexed
 quantity and collapse them where that gives a Kronecker delta.
 """
@@ -28,6 +29,10 @@ eta = Symbol("η", positive=True)
 UNITS = (0, n - 1)
 SIGNALS = (0, n + m - 1)
 DELAYS = (1, LONGEST)
+DELAYS_FROM_NOW = (0, LONGEST)
+"""The same where some connection is heard in the same step."""
+LATER = (1, Symbol("D₁", integer=True, positive=True))
+"""The delays of those connections that are not: ``DELAYS`` again, but not all there are."""
 
 MEMBER = IndexedBase("T", integer=True)
 """T[k, t] is 1 for k ∈ T(t), else 0."""
@@ -94,6 +99,15 @@ def signal(name: str) -> IndexedBase:
 
 
 w, x, d, e = (signal(name) for name in "wxde")
+
+
+class OfConnection(IndexedBase):  # type: ignore[misc]
+    """What each connection has of its own besides its weight: indexed as a weight is."""
+
+
+def of_connection(name: str) -> IndexedBase:
+    """A real quantity that each connection has."""
+    return OfConnection(name, real=True)
 
 
 def tiered(name: str, of: str = "", by: str = "") -> IndexedBase:

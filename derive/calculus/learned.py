@@ -1,4 +1,4 @@
-"""What is learned, in index form: the weights of each net input, and each cell's parameters."""
+"""What is learned, in index form: what connections have of their own, and cells' parameters."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from sympy import Expr, Symbol
 from derive.calculus.adjoint import bar
 from derive.calculus.form import Form, Unit
 from derive.calculus.indexed import i, j, k, tiered
+from derive.calculus.synapses import WEIGHT
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
     """One kind of learned quantity θ: w_ij of a net input, or a parameter of a cell.
+
+    What each connection has besides its weight is learned as that is.
 
     Attributes
     ----------
@@ -26,9 +29,11 @@ class Learned:
     ranges : tuple of str
         What its indices run over, in words.
     net_input : str or None
-        Whose weight it is.
-    unit, symbol : Unit and Symbol, or None
+        Whose connections have it.
+    unit : Unit or None
         Whose parameter it is.
+    symbol : Symbol or None
+        What it is called in a connection's contribution, or in the cell's equations.
     """
 
     by: Expr
@@ -47,18 +52,29 @@ class Learned:
         own: Expr = self.unit.places[self.symbol].diff(self.by)
         return own
 
+    @property
+    def enters_by(self) -> str:
+        """The name of the step ∂s/∂θ, of a parameter of connections."""
+        assert self.symbol is not None
+        return f"d{self.net_input}_d{self.symbol.name}"
+
     def p(self, of: str, unit: Expr, time: Expr) -> Expr:
         """The sensitivity of one of a unit's quantities at a time; ``of`` is empty for outputs."""
         return tiered("p", of, self.mark)[(unit, *self.at, time)]
 
 
-def learned_weights(form: Form, name: str) -> Learned:
-    """The weights of one net input."""
-    _, w, _ = form.net_inputs[name]
-    mark = form.mark(name)
-    ranges = ("i∈U", "j∈U∪I" if form.net.inputs else "j∈U") + ("D∈𝒟",) * form.delayed
+def of_connections(form: Form, name: str, p: Symbol = WEIGHT) -> Learned:
+    """The weights of one net input, or another parameter of its connections."""
+    port, mark = form.net_inputs[name], form.mark(name)
+    by = mark[1:-1]
+    if p != WEIGHT:
+        letter = str(port.further[p].label).partition("^")[0]
+        by = f"{letter}, {by}" if by else letter
+    ranges = (port.among("i"), "j∈U∪I" if form.net.inputs else "j∈U") + ("D∈𝒟",) * form.delayed
     at = form.at(i, j)
-    return Learned(w[at], f"w{mark}", mark[1:-1], at, ranges, net_input=name)
+    return Learned(
+        port.parameter(p)[at], f"{p.name}{mark}", by, at, ranges, net_input=name, symbol=p
+    )
 
 
 def learned_parameter(form: Form, u: Unit, p: Symbol) -> Learned:
@@ -77,11 +93,13 @@ def learned_parameter(form: Form, u: Unit, p: Symbol) -> Learned:
 
 def learned(form: Form) -> tuple[Learned, ...]:
     """Everything that is learned: weights, then parameters that reach some state."""
-    weights = [learned_weights(form, name) for name in form.net_inputs]
+    ports = [(name, port) for name, port in form.net_inputs.items() if port.learnt]
+    weights = [of_connections(form, name) for name, _ in ports]
+    further = [of_connections(form, name, p) for name, port in ports for p in port.further]
     parameters = [
         learned_parameter(form, u, p)
         for u in form.units
         for p in u.local.parameters
         if bar(p) in u.bars
     ]
-    return (*weights, *parameters)
+    return (*weights, *further, *parameters)

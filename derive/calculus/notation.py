@@ -15,10 +15,12 @@ from sympy.printing.printer import Printer
 
 from derive.calculus.indexed import (
     DELAYS,
+    DELAYS_FROM_NOW,
     GROUP,
     MEMBER,
     SIGNALS,
     UNITS,
+    OfConnection,
     Ordered,
     Slope,
     Within,
@@ -200,7 +202,7 @@ class Terminal(Printer):  # type: ignore[misc]
         if isinstance(body, sympy.Piecewise) and (common := _common_member(body, index)):
             cases = [(value / common, condition) for value, condition in body.args]
             return f"{name}∈{self.members(common)}", sympy.Piecewise(*cases)
-        sets = {UNITS: "U", SIGNALS: "U∪I", DELAYS: "𝒟"}
+        sets = {UNITS: "U", SIGNALS: "U∪I", DELAYS: "𝒟", DELAYS_FROM_NOW: "𝒟"}
         if (low, high) in sets:
             return f"{name}∈{sets[low, high]}", body
         cell = re.fullmatch(r"n\[(.*)\] - 1", str(high))
@@ -370,9 +372,9 @@ def _common_member(cases: sympy.Piecewise, index: Symbol) -> Any:
 
 
 def is_weight(expr: Any) -> bool:
-    """Whether an indexed quantity is a weight."""
+    """Whether an indexed quantity is a weight, or another parameter of a connection."""
     label = str(expr.base.label)
-    return label == "w" or label.startswith("w^")
+    return isinstance(expr.base, OfConnection) or label == "w" or label.startswith("w^")
 
 
 def is_tiered(expr: Any) -> bool:

@@ -20,6 +20,7 @@ from derive.calculus.forcing import differentiate_forcing
 from derive.calculus.gradients import gradients, shared_weights, updates
 from derive.calculus.horizon import EPOCHWISE, REALTIME, SETTLING, WINDOW, Horizon, truncated
 from derive.calculus.indexed import h, t, tau
+from derive.calculus.learned import learned
 from derive.calculus.options import Options
 from derive.calculus.recursion import define, through_connections, through_unit
 from derive.calculus.remarks import kept_for_the_way_back, sensitivities_kept
@@ -30,6 +31,7 @@ from derive.calculus.sensitivities import (
 )
 from derive.calculus.stated import state_errors, state_forward, state_objective
 from derive.calculus.steps import Sheet
+from derive.errors import DerivationError
 
 BACK = "Kept for the way back"
 
@@ -86,6 +88,11 @@ def _hybrid(sheet: Sheet, options: Options) -> Kept:
 
 def _settling(sheet: Sheet, options: Options) -> Kept:
     """p at the fixed point, and the ε that makes it needless."""
+    if not learned(sheet.form):
+        raise DerivationError(
+            "settling: nothing of this network is learnt, so that there is no sensitivity whose "
+            "equation could be solved; leave some weight free"
+        )
     state_forward(sheet, "its slope needs")
     state_fixed_point(sheet)
     state_objective(resting(sheet))

@@ -17,10 +17,11 @@ from sympy import Expr, IndexedBase, KroneckerDelta, Sum, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.forcing import passed
-from derive.calculus.form import Form, Unit
+from derive.calculus.form import Form, Heard, NetInput, Unit
 from derive.calculus.indexed import Ordered, Slope, Within, collapse, k, l, t0, tau
 from derive.calculus.judging import by_itself
 from derive.calculus.learned import Learned, learned
+from derive.calculus.partials import Partial
 from derive.calculus.recursion import found_in, partial
 from derive.calculus.steps import Sheet, cited
 from derive.calculus.tangent import slope_symbol
@@ -46,10 +47,10 @@ def define_sensitivities(sheet: Sheet, of_net_inputs: bool = True) -> None:
             theta.p(v.mark, k, tau): (f"p{v.told}_{theta.name}", v.signal[k, tau], v.among("k"))
             for v in minded(form)
         }
-        for name, (s, _, _) in form.net_inputs.items():
+        for name, port in form.net_inputs.items():
             if of_net_inputs:
-                of = str(s.label)
-                defined[theta.p(of, k, tau)] = (f"p({name})_{theta.name}", s[k, tau], "k∈U")
+                p = theta.p(str(port.s.label), k, tau)
+                defined[p] = (f"p({name})_{theta.name}", port.s[k, tau], port.where)
         for left, (name, of_what, where) in defined.items():
             right = Ordered(of_what, theta.by)
             sheet.add(f"{name}_definition", left, right, "definition", where, *theta.ranges)
@@ -68,6 +69,18 @@ class Minded:
     signal: IndexedBase
     form: Form
     units: list[Unit]
+
+    @property
+    def hearing(self) -> list[tuple[list[Unit], list[NetInput]]]:
+        """The net inputs that hear it, and of which units: those of different cells may differ."""
+        found: dict[tuple[str, ...], tuple[list[Unit], list[NetInput]]] = {}
+        for u in self.units:
+            y = next(v for v in u.local.old if u.mark(v) == self.mark)
+            ports = self.form.hearing(u, y)
+            if ports:
+                names = tuple(port.name for port in ports)
+                found.setdefault(names, ([], ports))[0].append(u)
+        return list(found.values())
 
     @property
     def told(self) -> str:
@@ -151,35 +164,99 @@ def through_unit_forward(sheet: Sheet, u: Unit, naming: bool = True) -> Slopes:
 
 
 def net_input(sheet: Sheet, theta: Learned, name: str, grouped: bool) -> None:
-    """p of a net input: what enters it by its connections, and its own weight."""
+    """p of a net input: what enters it by its connections, and what they have of their own."""
     form = sheet.form
-    s, _, _ = form.net_inputs[name]
+    port = form.net_inputs[name]
+    raw, found = [], []
+    used = [sheet.numbers[f"d{name}_dx"]]
+    entered = [sheet.numbers["s", name]]
+    sources = sources_of(form, port.heard)
+    for source in sources:
+        by_name, put_in = _by_connections(sheet, theta, port, source, grouped)
+        raw.append(by_name)
+        found.append(put_in)
+    if form.forced and any(not source.mark for source in sources):
+        entered, used = [*entered, sheet.numbers["x"]], [*used, sheet.numbers["dx_dy"]]
+    for u, q in _looks(form, port):
+        number, by_name, put_in, forcing = _by_looking(sheet, theta, u, q)
+        raw.append(by_name)
+        found.append(put_in)
+        used += [number, *forcing]
+    if theta.net_input == name:
+        raw.append(Slope(port.s[k, tau], theta.by))
+        found.append(sheet.right(theta.enters_by))
+        used.append(sheet.numbers[theta.enters_by])
+    rule = f"chain rule over everything that enters it: {cited(*entered)}; no input depends on it"
+    key, left = f"p({name})_{theta.name}", theta.p(str(port.s.label), k, tau)
+    sheet.add(key, left, sympy.Add(*raw), rule, port.where, *theta.ranges)
+    rule, sign = found_in(*used), "="
+    if grouped:
+        rule, sign = f"{rule}; what units of other groups add is left out", "≈"
+    where = [port.where, *theta.ranges, *_within_group(theta, grouped), sheet.horizon.forward]
+    sheet.add(key, left, sympy.Add(*found), rule, *where, sign=sign)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Units of which connections carry one state; ``mark`` is empty where it is their output."""
+
+    mark: str
+    units: list[Unit]
+
+
+def sources_of(form: Form, heard: Heard) -> list[Source]:
+    """Where the sensitivities are that come in by connections."""
+    if not heard.state:
+        return [Source("", list(form.units))]
+    found: dict[str, Source] = {}
+    for u in form.units:
+        y = heard.state_of(u)
+        if y is not None and y in carried(u):
+            found.setdefault(u.mark(y), Source(u.mark(y), [])).units.append(u)
+    return list(found.values())
+
+
+def _by_connections(
+    sheet: Sheet, theta: Learned, port: NetInput, source: Source, grouped: bool
+) -> tuple[Expr, Expr]:
+    """Σ of ∂s/∂x·p over the units that connections come from: by name, and as found."""
+    form, name = sheet.form, port.name
     before = ix.tau2 if form.delayed else tau - 1
-    limits = [(l, *ix.UNITS), *([(ix.tau2, t0, tau - 1)] if form.delayed else [])]
-    named, factor = passed(form, l, before)
-    p = theta.p("", l, before)
-    raw = Sum(Slope(s[k, tau], ix.x[l, before]) * named * p, *limits)
+    heard = [(ix.tau2, t0, tau - form.soonest)] if form.delayed else []
+    limits = [(l, *form.domain(source.units)), *heard]
+    named, factor = (sympy.S.One, sympy.S.One) if source.mark else passed(form, l, before)
+    p = theta.p(source.mark, l, before)
+    raw = Sum(Slope(port.s[k, tau], port.heard.base[l, before]) * named * p, *limits)
     # Found for the source k and the target l, and for τ before τ′: here it is the other way round.
     turned = {k: l, l: k, tau: ix.tau2, ix.tau2: tau, ix.D: ix.D2} if form.delayed else {k: l, l: k}
     slope, over = sheet.right(f"d{name}_dx").xreplace(turned), ()
     if isinstance(slope, Sum):
         slope, over = slope.function, slope.limits
     together = KroneckerDelta(ix.GROUP[k], ix.GROUP[l]) if grouped else sympy.S.One
-    found = collapse(Sum(slope * factor * p * together, *limits, *over), ix.tau2)
-    used = [sheet.numbers[f"d{name}_dx"], *([sheet.numbers["dx_dy"]] if form.forced else [])]
-    if theta.net_input == name:
-        raw += Slope(s[k, tau], theta.by)
-        found += sheet.right(f"d{name}_dw")
-        used.append(sheet.numbers[f"d{name}_dw"])
-    entered = [sheet.numbers["s", name], *([sheet.numbers["x"]] if form.forced else [])]
-    rule = f"chain rule over everything that enters it: {cited(*entered)}; no input depends on it"
-    key, left = f"p({name})_{theta.name}", theta.p(str(s.label), k, tau)
-    sheet.add(key, left, raw, rule, "k∈U", *theta.ranges)
-    rule, sign = found_in(*used), "="
-    if grouped:
-        rule, sign = f"{rule}; what units of other groups add is left out", "≈"
-    where = ["k∈U", *theta.ranges, *_within_group(theta, grouped), sheet.horizon.forward]
-    sheet.add(key, left, found, rule, *where, sign=sign)
+    return raw, collapse(Sum(slope * factor * p * together, *limits, *over), ix.tau2)
+
+
+def _looks(form: Form, port: NetInput) -> list[tuple[Unit, Partial]]:
+    """The slopes of a net input by states of its own unit that its connections look at."""
+    return [
+        (u, q)
+        for u in form.units
+        for q in u.local.partials
+        if u.of_net_input.get(q.of) is port and q.by in carried(u)
+    ]
+
+
+def _by_looking(
+    sheet: Sheet, theta: Learned, u: Unit, q: Partial
+) -> tuple[int, Expr, Expr, list[int]]:
+    """∂s/∂y·p of one such state: the step of the slope, by name, as found, and more steps."""
+    number = partial(sheet, u, q)
+    named = factor = sympy.S.One
+    if q.by == u.output:
+        named, factor = passed(sheet.form, k, tau - 1)
+    p = theta.p(u.mark(q.by), k, tau - 1)
+    numbers = [sheet.numbers["dx_dy"]] if factor != 1 else []
+    return number, u.slope(q) * named * p, u.slope(q) * factor * p, numbers
 
 
 Entering = dict[str, tuple[Expr, list[int]]]
@@ -225,7 +302,8 @@ def _entering(
 ) -> tuple[Expr, Expr, list[int]] | None:
     """∂⁺v/∂θ of what enters a unit's step: by name, as found, and the steps that found it."""
     if v in u.local.net_inputs:
-        return theta.p(str(u.of_net_input[v][0].label), k, tau), *entering[v.name]
+        port = u.of_net_input[v]
+        return theta.p(str(port.s.label), k, tau), *entering[port.name]
     if v in u.local.old:
         p = theta.p(u.mark(v), k, tau - 1)
         if v not in carried(u):

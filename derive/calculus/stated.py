@@ -7,7 +7,7 @@ from sympy import Expr, Sum, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.forcing import heard
-from derive.calculus.form import UNFORCED, weighted_sum
+from derive.calculus.form import UNFORCED, Heard, Unit, weighted_sum
 from derive.calculus.indexed import J, Slope, Total, collapse, k, l, t, tau
 from derive.calculus.judging import is_plain, state_terms
 from derive.calculus.partials import DESIRED, OUTPUT, injection
@@ -20,11 +20,14 @@ def state_forward(sheet: Sheet, needing: str = "both directions need") -> None:
     ``needing`` says who else wants the quantities that were given a name.
     """
     form, forward = sheet.form, sheet.horizon.forward
-    for name, (s, w, _) in form.net_inputs.items():
-        total = weighted_sum(form, w, k, tau, l)
+    for name, port in form.net_inputs.items():
+        total = weighted_sum(form, port, k, tau, l)
         rule = "stated: the sum over the connections into k"
-        sheet.numbers["s", name] = sheet.add(name, s[k, tau], total, rule, "k∈U", forward)
+        number = sheet.add(name, port.s[k, tau], total, rule, port.where, forward)
+        sheet.numbers["s", name] = number
     for u in form.units:
+        for v, port in u.of_net_input.items():
+            sheet.numbers[u, v] = sheet.numbers["s", port.name]
         for v in u.local.equations:
             rule = "stated"
             if v.symbol in u.local.inner and v.symbol.name not in u.cell.intermediates:
@@ -37,10 +40,12 @@ def state_forward(sheet: Sheet, needing: str = "both directions need") -> None:
 
 def _state_signal(sheet: Sheet) -> None:
     form = sheet.form
-    by_output = {u.names[u.output]: u for u in form.units}
+    by_output: dict[str, list[Unit]] = {}
+    for u in form.units:
+        by_output.setdefault(u.names[u.output], []).append(u)
     gathered = form.forced and len(by_output) > 1
-    for base, u in by_output.items():
-        where = "k∈U" if len(by_output) == 1 else u.where
+    for base, units in by_output.items():
+        where = form.among(units, "k")
         output = ix.signal(base)[k, tau]
         if gathered:
             sheet.add(UNFORCED, form.output[k, tau], output, "definition: the output", where)
@@ -50,6 +55,25 @@ def _state_signal(sheet: Sheet) -> None:
     if form.forced:
         rule = "teacher forcing: an output that has a target goes on as its target"
         sheet.add("x", ix.x[k, tau], heard(form.output[k, tau], True), rule, "k∈U")
+    for signal in form.heard:
+        if signal.state:
+            _state_heard(sheet, signal)
+
+
+def _state_heard(sheet: Sheet, signal: Heard) -> None:
+    """What those hear whose connections carry a state by its name."""
+    form = sheet.form
+    alike: dict[Expr, list[Unit]] = {}
+    for u in form.units:
+        y = signal.state_of(u)
+        if y is not None:
+            is_forced = form.forced and y == u.output
+            state = (ix.x if is_forced else ix.signal(u.names[y]))[k, tau]
+            alike.setdefault(state, []).append(u)
+    for state, units in alike.items():
+        rule = f"definition: the states {signal.state} that are heard, and the inputs"
+        where = form.among(units, "k")
+        sheet.add(f"x({signal.state})", signal.base[k, tau], state, rule, where)
 
 
 def state_objective(sheet: Sheet) -> None:

@@ -34,6 +34,8 @@ class Latex(Terminal):
             return LETTERS[name]
         if name.endswith("*"):
             return f"{self.name(name[:-1])}^{{*}}"
+        if name.startswith("∂, "):  # of what lies further back, and of which state
+            return rf"\partial ,{self.name(name[3:])}"
         if DOT in name:
             return rf"\dot{{{self.name(name.replace(DOT, ''))}}}"
         base, digits = _numbered(name)
@@ -43,8 +45,10 @@ class Latex(Terminal):
         return (plain if len(plain) == 1 else rf"\mathrm{{{plain}}}") + "'" * name.count("′")
 
     def script(self, name: str, mark: str, below: str) -> str:
-        """A name with superscript and subscript."""
-        above = f"^{{({self.name(mark[1:-1])})}}" if mark else ""
+        """A name with superscript and subscript; a star joins the superscript."""
+        star = "*" * (bool(mark) and name.endswith("*"))
+        name = name.removesuffix(star)
+        above = f"^{{{star}({self.name(mark[1:-1])})}}" if mark else ""
         base, digits = _numbered(name)
         if digits:
             name, below = base, f"{digits},{below}"

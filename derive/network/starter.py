@@ -65,7 +65,7 @@ delay = 1                       # steps from source to target
 [[connections]]
 from = "hidden"
 to = "out"
-delay = 1
+delay = 0                       # the read-out is of the same step
 
 # --- what the outputs are judged by ---------------------------------------------------------
 

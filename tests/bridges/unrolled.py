@@ -16,6 +16,7 @@ import numpy as np
 import sympy
 
 from derive.network.network import Network
+from derive.network.objective import Term
 from tests.strategies import Data
 
 JAX = [{"logistic": jax.nn.sigmoid, "softplus": jax.nn.softplus, "relu": jax.nn.relu}, "jax"]
@@ -45,8 +46,7 @@ def unrolled(net: Network, forced: bool = False) -> Callable[..., Any]:
         [columns[k, net.cells[c].output] for k, c in enumerate(net.cell_index.tolist())]
     )
     advance = [_cell_step(net, c) for c in range(len(net.cells))]
-    d, y = sympy.symbols("d y", real=True)
-    term = sympy.lambdify([d, y], net.objective.expression, JAX)
+    terms = [_judged(net, term) for term in net.objective.terms]
     targets = output[list(net.objective.targets)]
     added = _connections(net, output)
     parts = 1 + max((stage for stages in net.stages.values() for stage in stages), default=0)
@@ -67,7 +67,8 @@ def unrolled(net: Network, forced: bool = False) -> Callable[..., Any]:
                 for advanced in advance:
                     new = advanced(theta, state, sums, new)
             wanted = jnp.where(there != 0, wanted, 0.0)
-            J = jnp.sum(jnp.where(there != 0, there * term(wanted, new[targets]), 0.0))
+            lanes = jnp.zeros(x.shape[2:])
+            J = sum(jnp.sum(lanes + term(new[output], wanted, there, theta)) for term in terms)
             if forced:
                 new = new.at[targets].set(jnp.where(there != 0, wanted, new[targets]))
             return (new, [None, *past[1:-1]]), J
@@ -76,6 +77,45 @@ def unrolled(net: Network, forced: bool = False) -> Callable[..., Any]:
         return jnp.sum(jax.lax.scan(step, first, (x, target, mask))[1])
 
     return objective
+
+
+def _judged(net: Network, term: Term) -> Callable[..., Any]:
+    """What one term says of one time, for outputs, targets, mask and theta."""
+    column = {k: j for j, k in enumerate(net.objective.targets)}
+    units = term.units if term.units is not None else range(net.units)
+    letters = ("d", "y", "w", *term.constants, *(p.name for p in term.pools))
+
+    def function(expr: Any) -> Any:
+        body = sympy.lambdify([sympy.Symbol(v, real=True) for v in letters], expr, JAX)
+        return lambda **known: body(*(known.get(name, 0.0) for name in letters))
+
+    summand = function(term.expression)
+    pooled = [(p, function(term.pooled(p))) for p in term.pools]
+    places = [
+        i for p in net.parameters if p.name in (term.names or ()) for i in range(p.start, p.stop)
+    ]
+
+    def value(y: Any, wanted: Any, there: Any, theta: Any) -> Any:
+        if term.over == "parameters":
+            return sum(summand(w=theta[i], **term.constants) for i in places)
+        each = [
+            {c: v[i] if isinstance(v, tuple) else v for c, v in term.constants.items()}
+            | {"y": y[k]}
+            for i, k in enumerate(units)
+        ]
+        pools: dict[str, Any] = {}
+        for pool, share in pooled:
+            shares = jnp.stack([jnp.asarray(share(**known, **pools)) for known in each])
+            pools[pool.name] = shares.max(axis=0) if pool.kind == "max" else shares.sum(axis=0)
+        if term.over == "units":
+            return sum(summand(**known, **pools) for known in each)
+        of_targets = ((known, column[k]) for known, k in zip(each, units, strict=True))
+        return sum(
+            jnp.where(there[j] != 0, there[j] * summand(**known, **pools, d=wanted[j]), 0.0)
+            for known, j in of_targets
+        )
+
+    return value
 
 
 def most_ports(net: Network) -> int:

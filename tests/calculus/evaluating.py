@@ -120,7 +120,10 @@ class Evaluator:
         return self.sizes[letter] if letter in self.sizes else self.value[(letter.name,)]
 
     def _product(self, expr: Any) -> Code:
-        """A product; a Kronecker delta or a weight that is 0 takes the others away."""
+        """A product; a Kronecker delta or a weight that is 0 takes the others away.
+
+        So does any other factor that is 0, even where nothing gives one of the rest.
+        """
 
         def effort(v: Any) -> int:
             if isinstance(v, sympy.KroneckerDelta):
@@ -133,10 +136,18 @@ class Evaluator:
 
         def product(at: Letters) -> Any:
             total: Any = 1
+            missing: KeyError | None = None
             for part in parts:
-                total = total * part(at)
-                if total == 0:
+                try:
+                    value = part(at)
+                except KeyError as error:
+                    missing = missing or error
+                    continue
+                if value == 0:
                     return 0
+                total = total * value
+            if missing:
+                raise missing
             return total
 
         return product

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import sympy
-from sympy import Symbol
+from sympy import Indexed, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.derivation import Derivation, derivation
-from derive.calculus.form import form_of
+from derive.calculus.form import NetInput, form_of
 from derive.calculus.judging import judged
 from derive.calculus.steps import Step
+from derive.network.cell import Cell
 from derive.network.network import Network
+from derive.network.topology import Connection
 from tests.calculus.evaluating import Evaluator
 from tests.strategies import Data
 
@@ -39,11 +42,12 @@ class Follower(Evaluator):
         super().__init__()
         self.net, self.data, self.d = net, values, d
         self.results: dict[str, Step] = {q.name: q for q in d}
-        self.steps = [q for q in d if q is self.results[q.name] or q.name in ("x", "ŷ")]
+        self.steps = [q for q in d if q is self.results[q.name] or is_signal(q)]
         self.end = len(values.x)
         self.longest = net.wiring.longest_delay
         self.sizes = {ix.n: net.units, ix.m: net.inputs, ix.LONGEST: self.longest, ix.t0: 0}
-        self.sizes[ix.t1] = self.end
+        self.sizes |= {ix.t1: self.end, ix.LATER[1]: self.longest}
+        self.form = form_of(net)  # for its letters
         self.group = {k: g for g, members in enumerate(groups) for k in members}
         self.delayed = bool((net.wiring.delay != 1).any())
         self._store_what_is_given()
@@ -53,11 +57,17 @@ class Follower(Evaluator):
     def _store_what_is_given(self) -> None:
         net, (theta, x, target, mask, y0) = self.net, self.data
         for c, place in zip(net.connections, net.wiring.weight.tolist(), strict=True):
-            label = "w" if len(self.ports) == 1 else f"w^({c.net_input})"
+            port = self.port(c)
             at = (c.target, c.source, c.delay) if self.delayed else (c.target, c.source)
-            self.value[label, *at] = theta[place]
+            self.value[str(port.w.label), *at] = theta[place] if c.fixed is None else c.fixed
+            declared = {q.name: q for s in self.cell(c.target).ports for q in s.parameters}
+            for q, base in port.further.items():
+                own = theta[net.connection_parameters[q.name][place]] if c.fixed is None else None
+                self.value[str(base.label), *at] = declared[q.name].initial if own is None else own
         for t, row in enumerate(x):
-            self.value |= {("x", net.units + m, t): v for m, v in enumerate(row)}
+            for signal in self.form.heard:
+                label = str(signal.base.label)
+                self.value |= {(label, net.units + m, t): v for m, v in enumerate(row)}
         for t in range(self.end):
             for place, k in enumerate(net.objective.targets):
                 self.value["d", k, t + 1] = target[t, place]
@@ -65,10 +75,11 @@ class Follower(Evaluator):
         self._store_terms()
         for (k, name), v in zip(net.states, y0, strict=True):
             self.value[self.written(name, k), k, 0] = v
-            if name == net.cells[net.cell_index[k]].output:
+            if name == self.cell(k).output:
                 self.value["x", k, 0] = self.value["ŷ", k, 0] = v
+            self.value |= {(str(s.base.label), k, 0): v for s in self.form.heard if s.state == name}
         for k in range(net.units):
-            for p in net.cells[net.cell_index[k]].parameters:
+            for p in self.cell(k).parameters:
                 at = self.place(p.name, k)
                 v = theta[at] if p.trainable else net.values[p.name][k]
                 name = self.written(p.name, k)
@@ -95,7 +106,16 @@ class Follower(Evaluator):
     @property
     def ports(self) -> list[str]:
         """The names of all net inputs."""
-        return list(dict.fromkeys(s for c in self.net.cells for s in c.net_inputs))
+        return list(self.form.net_inputs)
+
+    def cell(self, k: int) -> Cell:
+        """The cell of a unit."""
+        return self.net.cells[self.net.cell_index[k]]
+
+    def port(self, c: Connection) -> NetInput:
+        """The net input that a connection leads into."""
+        u = self.form.units[self.net.cell_index[c.target]]
+        return next(port for s, port in u.of_net_input.items() if s.name == c.net_input)
 
     def place(self, name: str, k: int) -> int:
         """Where a unit's trainable parameter is in theta."""
@@ -129,6 +149,8 @@ class Follower(Evaluator):
             return self.group[key[1]]
         if letter in ("w", "d") or letter[0] == "T":  # no such connection; no target
             return 0
+        if label in self.of_connections:  # of no connection: whatever it is, the weight is 0
+            return 0.5
         if letter == "x" and time < 0:
             return 0
         if letter in ("p", "e") and time <= 0:
@@ -144,22 +166,55 @@ class Follower(Evaluator):
     def unheard(self, key: Any) -> bool:
         """Whether a unit has no net input of that name, so that there is no weight either."""
         label = str(key[0])
-        port = label.partition("^(")[2][:-1] or label.rpartition("|")[2]
-        unit = key[-2]
-        has = self.net.cells[self.net.cell_index[unit]].net_inputs
-        return (port if "|" in label or "^" in label else self.ports[0]) not in has
+        port = label.rpartition("|")[2] if "|" in label else label.partition("^(")[2][:-1]
+        timeless = "*" in label or len(key) == 2
+        u = self.form.units[self.net.cell_index[key[-1 if timeless else -2]]]
+        return (port or self.ports[0]) not in [s.name for s in u.of_net_input.values()]
+
+    @cached_property
+    def of_connections(self) -> set[str]:
+        """The letters of what connections have besides their weights."""
+        ports = self.form.net_inputs.values()
+        return {str(base.label) for port in ports for base in port.further.values()}
 
     # --- taking steps -------------------------------------------------------------------------
 
     def take(self, step: Step, **letters: int) -> None:
         """Store what one step gives, for every index its ranges name."""
-        at = {LETTERS[name]: value for name, value in letters.items() if name in LETTERS}
-        if "end" in letters:
-            at[END] = letters["end"]
-        if "rho" in letters:
+        self.take_all([(step, letters)])
+
+    def take_all(self, steps: Iterable[tuple[Step, Mapping[str, int]]]) -> None:
+        """Store what several steps give, whichever comes first of them and of their units.
+
+        A step that reads what another has yet to give waits for it: in a net that hears within a
+        step no order of the steps alone would do.
+        """
+        waiting = [
+            (step, given)
+            for step, letters in steps
+            for given in self.ranges(step, self.letters(letters))
+        ]
+        while waiting:
+            left: list[tuple[Step, dict[Symbol, int]]] = []
+            missing: KeyError | None = None
+            for step, given in waiting:
+                try:
+                    self.value[self.key(step.left, given)] = self(step.right, given)
+                except KeyError as error:
+                    missing = error
+                    left.append((step, given))
+            if missing and len(left) == len(waiting):
+                raise missing
+            waiting = left
+
+    def letters(self, given: Mapping[str, int]) -> dict[Symbol, int]:
+        """The letters that have a value."""
+        at = {LETTERS[name]: value for name, value in given.items() if name in LETTERS}
+        if "end" in given:
+            at[END] = given["end"]
+        if "rho" in given:
             at[RELAXING] = 1
-        for given in self.ranges(step, at):
-            self.value[self.key(step.left, given)] = self(step.right, given)
+        return at
 
     def ranges(self, step: Step, at: dict[Symbol, int]) -> Iterator[dict[Symbol, int]]:
         """Every index that a step holds for, but times."""
@@ -171,7 +226,7 @@ class Follower(Evaluator):
             n, every = self.net.units, self.net.units + self.net.inputs
             head, _, cell = text.partition(" with cell ")
             domain = {"U": range(n), "U∪I": range(every), "I": range(n, every)}
-            domain["𝒟"] = range(1, self.longest + 1)
+            domain["𝒟"] = range(self.form.soonest, self.longest + 1)
             if cell:
                 among: Any = self.units(cell)
             elif "∈" in head:
@@ -179,25 +234,38 @@ class Follower(Evaluator):
             else:  # r = 1…D₁−1
                 among = range(1, self.longest)
             indices.append((letter, list(among)))
-        grouped = "k∈G(i)" in step.ranges
+        grouped, there = "k∈G(i)" in step.ranges, self.connected(step)
         for chosen in itertools.product(*(values for _, values in indices)):
             given = {**at, **dict(zip([v for v, _ in indices], chosen, strict=True))}
+            if there and (given[ix.i], given[ix.j], given.get(ix.D)) not in there:
+                continue  # of a weight that there is not
             if not grouped or self.group[given[ix.k]] == self.group[given[ix.i]]:
                 yield given
+
+    def connected(self, step: Step) -> set[tuple[Any, ...]]:
+        """Where there are connections of the net input whose weights a step is for."""
+        if not any(v.startswith("j∈") for v in step.ranges) or not isinstance(step.left, Indexed):
+            return set()
+        by = [*str(step.left.base.label).split("|"), "", ""][2]
+        name = by.rpartition(", ")[2] if len(self.ports) > 1 else self.ports[0]
+        return {
+            (c.target, c.source, c.delay if self.delayed else None)
+            for c in self.net.connections
+            if self.port(c).name == name
+        } or {()}
 
     def forward(self, last: int) -> None:
         """Every step that is taken forward, up to a time: the net itself, and sensitivities."""
         steps = [q for q in self.steps if self.is_forward(q)]
         for tau in range(1, last + 1):
-            for step in steps:
-                self.take(step, tau=tau)
+            self.take_all((step, {"tau": tau}) for step in steps)
         judging = [q for q in self.steps if q.name.startswith(("pool_", "by_pool_"))]
         for t in range(1, last + 1):
             for step in (*judging, self.results["e"]):
                 self.take(step, t=t)
 
     def is_forward(self, step: Step) -> bool:
-        return step.name in ("x", "ŷ") or step.name.startswith("slope_") or any(
+        return is_signal(step) or step.name.startswith("slope_") or any(
             re.match(r"τ (=|≥) t₀\+1", v) for v in step.ranges
         )  # fmt: skip
 
@@ -211,14 +279,11 @@ class Follower(Evaluator):
         ends = [q for q in steps if "_last" in q.name]
         before = [q for q in steps if q not in ends and self.is_before(q)]
         within = [q for q in steps if q not in ends and q not in before]
-        for step in ends:
-            self.take(step, **letters)
         for time in range(last, first - 1, -1):
-            if time < last:
-                for step in before:
-                    self.take(step, tau=time if self.delayed else time + 1, **letters)
-            for step in within:
-                self.take(step, tau=time, **letters)
+            here = time if self.delayed else time + 1
+            later = [(step, {**letters, "tau": here}) for step in before]
+            own = [(step, {**letters, "tau": time}) for step in within]
+            self.take_all([*(later if time < last else [(v, letters) for v in ends]), *own])
 
     def forget(self, indices: int) -> None:
         """What an earlier sweep found: only this one's may be read."""
@@ -248,9 +313,15 @@ class Follower(Evaluator):
         at = {LETTERS[name]: value for name, value in letters.items() if name in LETTERS}
         at[END] = letters.get("end", self.end)
         for c, place in zip(net.connections, net.wiring.weight.tolist(), strict=True):
-            name = "gradient_w" if len(self.ports) == 1 else f"gradient_w({c.net_input})"
-            here = {ix.i: c.target, ix.j: c.source, ix.D: c.delay}
-            found[place] += self(self.results[name].right, {**at, **here})
+            if c.fixed is not None:
+                continue
+            port = self.port(c)
+            here = {**at, ix.i: c.target, ix.j: c.source, ix.D: c.delay}
+            mark = self.form.mark(port.name)
+            found[place] += self(self.results[f"gradient_w{mark}"].right, here)
+            for p in port.further:
+                own = net.connection_parameters[p.name][place]
+                found[own] += self(self.results[f"gradient_{p.name}{mark}"].right, here)
         shared = self.results.get("gradient_shared")
         for term in sympy.Add.make_args(shared.right) if shared else ():
             if not term.has(ix.Carried):  # what J says of a shared weight itself
@@ -269,6 +340,11 @@ class Follower(Evaluator):
                     done.add(place)
                     found[place] += self(step.right, {**at, ix.i: k})
         return found
+
+
+def is_signal(step: Step) -> bool:
+    """Whether a step gives what is heard, of which there may be one for each cell."""
+    return step.name.rstrip("*") in ("x", "ŷ") or step.name.startswith("x(")
 
 
 END, RELAXING = Symbol("last"), Symbol("relaxing")

@@ -39,26 +39,42 @@ def run(
     outputs = [columns[k, net.cells[net.cell_index[k]].output] for k in range(net.units)]
     heard = y.copy()  # what others, and the unit itself, go on from
     J = np.zeros(len(x), dtype=complex)
+    added = [additions_of(cell) for cell in net.cells]
     for t in range(len(x)):
         theta = theta_at(t)
-        for k in range(net.units):
-            cell = net.cells[net.cell_index[k]]
-            net_inputs: dict[str, Any] = dict.fromkeys(cell.net_inputs, 0)
-            for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
-                then = t + 1 - c.delay
-                if c.target != k or then < 0:
-                    continue
-                carried = heard[then, outputs[c.source]] if c.source < net.units else None
-                carried = x[then, c.source - net.units] if carried is None else carried
-                net_inputs[c.net_input] += theta[i] * carried
-            order, bodies = functions[net.cell_index[k]]
-            known = {name: heard[t, columns[k, name]] for name in cell.states} | net_inputs
-            for p in cell.parameters:
-                at = net.unit_parameters[p.name][k] if p.trainable else None
-                known[p.name] = net.values[p.name][k] if at is None else theta[at]
-            for name, body in bodies.items():
-                v = body(*(known[n] for n in order))
-                y[t + 1, columns[k, name]] = v if keep(k) else np.real(v)
+
+        def added_by(c: Any, i: int, t: int = t, theta: Any = theta) -> Any:
+            """What a connection adds at time t + 1."""
+            cell, then = net.cells[net.cell_index[c.target]], t + 1 - c.delay
+            port, order, function = added[net.cell_index[c.target]][c.net_input]
+            carried = 0
+            if then >= 0 and c.source >= net.units:
+                carried = x[then, c.source - net.units]
+            elif then >= 0:
+                at = columns[c.source, port.hears] if port.hears else outputs[c.source]
+                carried = (heard if c.delay else y)[then, at]
+            known = {"x": carried, "w": theta[i] if c.fixed is None else c.fixed}
+            for q in port.parameters:
+                place = None if c.fixed is not None else net.connection_parameters[q.name][i]
+                known[q.name] = q.initial if place is None else theta[place]
+            known |= {name: heard[t, columns[c.target, name]] for name in cell.states}
+            return function(*(known[name] for name in order))
+
+        for _ in range(1 + len(net.states) * bool(net.stages)):  # until the step has come round
+            for k in range(net.units):
+                cell = net.cells[net.cell_index[k]]
+                net_inputs: dict[str, Any] = dict.fromkeys(cell.net_inputs, 0)
+                for c, i in zip(net.connections, net.wiring.weight.tolist(), strict=True):
+                    if c.target == k:
+                        net_inputs[c.net_input] += added_by(c, i)
+                order, bodies = functions[net.cell_index[k]]
+                known = {name: heard[t, columns[k, name]] for name in cell.states} | net_inputs
+                for p in cell.parameters:
+                    at = net.unit_parameters[p.name][k] if p.trainable else None
+                    known[p.name] = net.values[p.name][k] if at is None else theta[at]
+                for name, body in bodies.items():
+                    v = body(*(known[n] for n in order))
+                    y[t + 1, columns[k, name]] = v if keep(k) else np.real(v)
         heard[t + 1] = y[t + 1]
         for term in net.objective.terms:
             J[t] += judged(term, net, y[t + 1, outputs], target[t], mask[t], theta)
@@ -80,6 +96,19 @@ def functions_of(cell: Cell) -> tuple[list[str], dict[str, Any]]:
     return order, {k: sympy.lambdify(symbols, v, NUMPY) for k, v in bodies.items()}
 
 
+@cache
+def additions_of(cell: Cell) -> dict[str, Any]:
+    """What a connection into each net input adds: who it hears, and a function of what is named."""
+    found = {}
+    stated = {s.name: e for s, e in cell.equations.synapses.items()}
+    for port in cell.ports:
+        order = ["w", "x", *(q.name for q in port.parameters), *cell.states]
+        symbols = [sympy.Symbol(v, real=True) for v in order]
+        expr = stated.get(port.name, symbols[0] * symbols[1])
+        found[port.name] = (port, order, sympy.lambdify(symbols, expr, NUMPY))
+    return found
+
+
 def slopes(net: Network, values: Data, since: int = 0, forced: bool = False) -> Any:
     """∂J(t)/∂theta (T, size) by complex steps; weights move from step ``since`` on only."""
     found = np.zeros((len(values.x), net.size))
@@ -95,14 +124,16 @@ def slopes(net: Network, values: Data, since: int = 0, forced: bool = False) -> 
 
 
 def grouped_slopes(net: Network, values: Data, groups: Any) -> Any:
-    """The same where a weight's derivative stays within the group of its target."""
+    """The same where a derivative stays within the group of the unit whose connection it is by."""
     found = np.zeros((len(values.x), net.size))
-    for c, place in zip(net.connections, net.wiring.weight.tolist(), strict=True):
-        moved = values.theta.astype(complex)
-        moved[place] += 1j * STEP
+    for c, weight in zip(net.connections, net.wiring.weight.tolist(), strict=True):
         group = next(g for g in groups if c.target in g)
-        J = run(net, values, lambda _, moved=moved: moved, keep=lambda k, g=group: k in g)[1]
-        found[:, place] = J.imag / STEP
+        own = [int(at[weight]) for at in net.connection_parameters.values()]
+        for place in (weight, *(v for v in own if v >= 0)):
+            moved = values.theta.astype(complex)
+            moved[place] += 1j * STEP
+            J = run(net, values, lambda _, moved=moved: moved, keep=lambda k, g=group: k in g)[1]
+            found[:, place] = J.imag / STEP
     return found
 
 

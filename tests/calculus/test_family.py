@@ -24,6 +24,7 @@ from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import Objective, SquaredError
 from derive.network.topology import Connection
+from tests.calculus import connected
 from tests.calculus.following import Follower, followed, planted
 from tests.calculus.oracle import grouped_slopes, relative, run, slopes
 from tests.strategies import adaptive, chained, data, deaf, gated, networks, shared_leak
@@ -46,6 +47,11 @@ def quick() -> Cell:
     """A second state v, as the adaptive cell has one, but another cell."""
     return Cell.from_text({"y": "tanh(s)*v", "v": "v/3 + y/2 + c*s"},
                           parameters=(ParameterDeclaration("c", 0.5),), name="quick")  # fmt: skip
+
+
+def voltage() -> Cell:
+    """An output that other cells call otherwise."""
+    return Cell.from_text({"v": "v/2 + tanh(s)"}, name="voltage")
 
 
 NETS = {
@@ -73,15 +79,17 @@ NETS["two cells with a state of one name"] = Network(
     [(0, 1), (1, 0, 2), (2, 0), (1, 2), (0, 3), (1, 4), (2, 2, 2), (0, 0)],
     SquaredError([0, 1, 2]), name="alike",
 )  # fmt: skip
-every_net = pytest.mark.parametrize("net", NETS.values(), ids=NETS.keys())
-forcing = pytest.mark.parametrize("forced", [False, True], ids=["free", "forced"])
+NETS["outputs of two letters"] = net_of(
+    [semilinear("tanh"), voltage(), leaky("tanh")], [(0, 1), (1, 0, 2), (2, 0), (1, 2), (0, 3)]
+)
+NETS |= connected.NETS
+every_case = connected.every_case(NETS)
 
 
 # --- algorithms that only go back ----------------------------------------------------------------
 
 
-@every_net
-@forcing
+@every_case
 def test_epochwise_gives_the_gradient_of_the_total(net: Network, forced: bool) -> None:
     values = data(net, STEPS, seed=3)
     f = followed(net, values, "epochwise", teacher_forcing=forced)
@@ -90,8 +98,7 @@ def test_epochwise_gives_the_gradient_of_the_total(net: Network, forced: bool) -
     assert relative(f.gradient(), slopes(net, values, forced=forced).sum(axis=0)) < 1e-12
 
 
-@every_net
-@forcing
+@every_case
 def test_realtime_gives_the_gradient_of_every_step(net: Network, forced: bool) -> None:
     values = data(net, STEPS, seed=3)
     f = followed(net, values, "realtime", teacher_forcing=forced)
@@ -113,9 +120,17 @@ def truncated_gradients(f: Follower, h: int, h_prime: int) -> dict[int, object]:
     return found
 
 
-@every_net
-@forcing
-@pytest.mark.parametrize(("h", "h_prime"), [(1, 1), (3, 1), (3, 2), (4, 4)])
+WINDOWS = [(1, 1), (3, 1), (3, 2), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("net", "forced", "h", "h_prime"),
+    [
+        pytest.param(*case.values, *window, id=f"{case.id}-{window}")
+        for case in connected.cases(NETS)
+        for window in (WINDOWS if case.values[0] not in connected.NETS.values() else [(3, 2)])
+    ],
+)
 def test_truncated_leaves_out_exactly_the_steps_before_its_window(
     net: Network, forced: bool, h: int, h_prime: int
 ) -> None:
@@ -137,8 +152,7 @@ def test_truncated_differs_from_the_gradient_where_the_window_is_too_short() -> 
 # --- sensitivities -------------------------------------------------------------------------------
 
 
-@every_net
-@forcing
+@every_case
 def test_recurrent_learning_gives_the_gradient_of_every_step(net: Network, forced: bool) -> None:
     values = data(net, STEPS, seed=3)
     f = followed(net, values, "rtrl", teacher_forcing=forced)
@@ -150,7 +164,11 @@ def test_recurrent_learning_gives_the_gradient_of_every_step(net: Network, force
 GROUPS = ((0, 2), (1,))
 
 
-@pytest.mark.parametrize("name", ["tanh", "delayed", "leaky", "two states", "two net inputs"])
+@pytest.mark.parametrize(
+    "name",
+    ["tanh", "delayed", "leaky", "two states", "two net inputs", "gru", "gru, delayed", "ltc",
+     "looking, delayed", "leaks at once"],
+)  # fmt: skip
 def test_subgrouped_learning_leaves_out_exactly_what_other_groups_add(name: str) -> None:
     net = Network(
         NETS[name].cells[0], 3, 2, NETS[name].connections, SquaredError([0, 1]), name="net"
@@ -158,7 +176,7 @@ def test_subgrouped_learning_leaves_out_exactly_what_other_groups_add(name: str)
     values = data(net, STEPS, seed=3)
     f = followed(net, values, "rtrl", groups=GROUPS)
     f.forward(STEPS)
-    weights = net.wiring.weights
+    weights = net.wiring.weights * (1 + len(net.connection_parameters))
     found = np.array([f.gradient(t=last) for last in range(1, STEPS + 1)])[:, :weights]
     assert relative(found, grouped_slopes(net, values, GROUPS)[:, :weights]) < 1e-12
     assert relative(found, slopes(net, values)[:, :weights]) > 1e-3
@@ -189,7 +207,8 @@ def hybrid_windows(f: Follower, h: int) -> Iterator[tuple[int, object]]:
         yield last, f.gradient(end=last, **letters)
         for of in seeds:
             # p of outputs is needed as far back as the longest delay reaches.
-            for lag in range(min(h, f.longest)) if f.delayed and not of else [0]:
+            several = any("r′ < h" in q.ranges for q in f.steps if is_sensitivity(q, of))
+            for lag in range(min(h, f.longest)) if several else [0]:
                 end = dict(r2=lag, end=last - lag)
                 f.back(first, letter="zeta", of=of, last=last - lag, r2=lag, **letters)
                 for step in f.steps:
@@ -209,8 +228,7 @@ def is_sensitivity(step: Step, of: str) -> bool:
     return letter == "p" and (tiers[0] if tiers else "") == of
 
 
-@every_net
-@forcing
+@every_case
 @pytest.mark.parametrize("h", [1, 2, 3])
 def test_hybrid_gives_the_gradient_of_every_window(net: Network, forced: bool, h: int) -> None:
     values = data(net, STEPS, seed=3)
@@ -220,7 +238,9 @@ def test_hybrid_gives_the_gradient_of_every_window(net: Network, forced: bool, h
         assert relative(found, true[last - h : last].sum(axis=0)) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["tanh", "two states", "delayed"])
+@pytest.mark.parametrize(
+    "name", ["tanh", "two states", "delayed", "gru", "gru, delayed", "ltc, delayed"]
+)
 def test_hybrid_and_recurrent_learning_have_the_same_sensitivities(name: str) -> None:
     net = NETS[name]
     values = data(net, STEPS, seed=3)
@@ -239,13 +259,27 @@ def test_hybrid_and_recurrent_learning_have_the_same_sensitivities(name: str) ->
 @settings(max_examples=20)
 @given(networks(max_units=3, longest_delay=3))
 def test_on_any_network_all_exact_algorithms_agree(net: Network) -> None:
+    exact_algorithms_agree(net)
+
+
+@settings(max_examples=30)
+@given(connected.connected(max_units=3))
+def test_on_any_network_of_further_connections_they_agree(net: Network) -> None:
+    exact_algorithms_agree(net)
+
+
+def exact_algorithms_agree(net: Network) -> None:
+    """Recurrent learning and the hybrid give the gradient of each step, forced or not."""
     if not net.size:
         return
     values = data(net, 4, seed=1)
-    true = slopes(net, values)
-    for forced in (False, True):
+    for forced in [False, True] if connected.forcible(net) else [False]:
         true = slopes(net, values, forced=forced)
         scale = max(1.0, np.abs(true).max())
+        f = followed(net, values, "epochwise", teacher_forcing=forced)
+        f.forward(4)
+        f.back(1, 4)
+        assert np.abs(f.gradient() - true.sum(axis=0)).max() < 1e-11 * scale
         f = followed(net, values, "rtrl", teacher_forcing=forced)
         f.forward(4)
         found = np.array([f.gradient(t=last) for last in range(1, 5)])
@@ -297,6 +331,82 @@ def test_a_forgotten_delay_of_p_is_seen() -> None:
     assert wrong_recurrent_learning("delayed", lambda v: v.xreplace(late)) > 1e-3
 
 
+def without_looking(expr):
+    """No slope of a net input by what its connections look at."""
+    return expr.xreplace({v: sympy.S.Zero for v in expr.atoms(ix.Slope)})
+
+
+def without_sums_at(limits: tuple):
+    """Sums over all delays begin with others."""
+
+    def changed(expr):
+        def other(total):
+            return sympy.Sum(total.function, *(
+                (ix.D, *limits) if v[0] == ix.D else v for v in total.limits))  # fmt: skip
+
+        return expr.replace(lambda v: isinstance(v, sympy.Sum), other)
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "fault"),
+    [
+        ("gru", "eps(rh)", lambda v: sympy.S.Zero),
+        ("gru", "eps(rh)", without_sums_at(ix.LATER)),
+        ("leaks at once", "eps", without_sums_at(ix.LATER)),
+        ("leaks at once", "eps_last", lambda v: v - sympy.Add(
+            *(a for a in v.args if a.has(sympy.Sum)))),
+        ("ltc", "eps", without_looking),
+        ("ltc", "ds_dv", lambda v: -v),
+        ("ltc", "gradient_gamma", lambda v: -v),
+        ("ltc", "eps", lambda v: v.xreplace({ix.x[k, ix.tau - 1]: ix.x[ix.l, ix.tau - 1]})),
+        ("ltc", "gradient_A", lambda v: v.xreplace({ix.w[ix.i, ix.j]: ix.w[ix.j, ix.i]})),
+        ("a second state is read", "eps(v)/adaptive", lambda v: sympy.Add(
+            *(a for a in v.args if not a.has(sympy.Sum)))),
+        ("a second state is read", "gradient_w(s′)", lambda v: v.xreplace(
+            {a: ix.x[a.indices] for a in v.atoms(sympy.Indexed) if "^(v)" in str(a.base)})),
+    ],
+    ids=["nothing heard of r∘h", "r∘h heard late", "heard late", "nothing at the last step",
+         "no looking", "sign of looking", "sign", "source of another", "transposed",
+         "second state not heard", "output heard instead"],
+)  # fmt: skip
+def test_a_fault_in_what_connections_bring_back_is_seen(name: str, step: str, fault) -> None:
+    net = NETS[name]
+    values = data(net, STEPS, seed=4)
+    f = Follower(net, values, planted(derivation(net, "epochwise"), step, fault))
+    f.forward(STEPS)
+    f.back(1, STEPS)
+    assert relative(f.gradient(), slopes(net, values).sum(axis=0)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "fault"),
+    [
+        ("gru", "p(rh)_w(ar)", lambda v: sympy.S.Zero),
+        ("gru", "p(a)_w(ar)", lambda v: sympy.S.Zero),
+        ("leaks at once", "p(s)_w", lambda v: v.xreplace({a: a.base[(*a.indices[:-1], ix.tau - 1)]
+            for a in v.atoms(sympy.Indexed) if str(a.base) == "p"})),
+        ("ltc", "p(s)_mu", without_looking),
+        ("ltc", "p(s)_gamma", lambda v: v.xreplace({KroneckerDelta(ix.i, k): sympy.S.Zero})),
+    ],
+    ids=["r∘h is not learned", "nor heard", "heard late", "no looking", "no share of its own"],
+)  # fmt: skip
+def test_a_fault_in_what_connections_carry_on_is_seen(name: str, step: str, fault) -> None:
+    net = NETS[name]
+    values = data(net, STEPS, seed=3)
+    d = derivation(net, "rtrl")
+    wrong = planted(d, step, fault)
+    for other in [v for v in d.names if v.startswith("p_")]:  # what was found is put in there
+        found = d[step].right
+        if d[other].right.has(found):
+            wrong = planted(wrong, other, lambda v, found=found: v.xreplace({found: fault(found)}))
+    f = Follower(net, values, wrong)
+    f.forward(STEPS)
+    found = np.array([f.gradient(t=last) for last in range(1, STEPS + 1)])
+    assert relative(found, slopes(net, values)) > 1e-3
+
+
 def wrong_hybrid(name: str, step: str, fault) -> float:
     """How far off the worst window is after a fault."""
     net = NETS[name]
@@ -323,9 +433,16 @@ def without_boundary(expr):
         ("tanh", "zeta_last", lambda v: v * 2),
         ("delayed", "boundary_earlier", lambda v: sympy.S.Zero),
         ("two states", "boundary(v)", lambda v: sympy.S.Zero),
+        ("gru, delayed", "zeta(rh)_last[rh]", lambda v: v + 1),
+        ("gru, delayed", "boundary_earlier(rh)", lambda v: sympy.S.Zero),
+        ("leaks at once", "eps_last", lambda v: e[k, t]),
+        ("leaks at once", "zeta_last", lambda v: KroneckerDelta(k, ix.q)),
+        ("ltc, delayed", "boundary", without_looking),
     ],
     ids=["e(t−h) at the boundary", "no boundary term", "no boundary term, delayed",
-         "p forgets", "seed", "only one lag", "only the output's state"],
+         "p forgets", "seed", "only one lag", "only the output's state",
+         "seed of a heard state", "only one lag of a heard state", "nothing hears at once",
+         "nothing hears at once, swept", "what connections look at"],
 )  # fmt: skip
 def test_a_fault_at_the_boundary_is_seen(name: str, step: str, fault) -> None:
     assert wrong_hybrid(name, step, fault) > 1e-3
@@ -368,7 +485,7 @@ def test_a_derivative_that_flows_through_a_forced_output_is_seen(algorithm: str,
 
 def test_the_followed_net_computes_what_the_simulation_computes() -> None:
     for net in NETS.values():
-        for forced in (False, True):
+        for forced in [False, True] if connected.forcible(net) else [False]:
             values = data(net, STEPS, seed=3)
             f = followed(net, values, "epochwise", teacher_forcing=forced)
             f.forward(STEPS)

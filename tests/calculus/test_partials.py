@@ -17,11 +17,10 @@ from derive.calculus.partials import (
     DESIRED,
     OUTPUT,
     SOURCE,
-    WEIGHT,
     injection,
     local_system,
-    synapse,
 )
+from derive.calculus.synapses import WEIGHT, synapse
 from derive.functions import convention, logistic, softplus, step
 from derive.network.cell import Cell, ParameterDeclaration
 from derive.network.library import ACTIVATIONS, leaky, semilinear

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import sympy
@@ -12,11 +14,12 @@ from derive.network import connect
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
+from tests.calculus import connected
 from tests.calculus.following import Follower, planted
 from tests.calculus.oracle import STEP, relative, run
 from tests.strategies import Data, adaptive, chained, data, gated
 
-STEPS, SWEEPS = 150, 120
+STEPS, SWEEPS = 200, 180
 SPARSE = [(0, 1, 2), (0, 0), (1, 0, 3), (1, 3), (2, 1, 2), (2, 2, 1), (2, 4, 2), (0, 3, 3)]
 
 
@@ -36,7 +39,9 @@ NETS = {
     "chained": net_of(chained()),
     "mixed": net_of([leaky("tanh"), adaptive(), semilinear("softplus")]),
 }
-every_net = pytest.mark.parametrize("net", NETS.values(), ids=NETS.keys())
+NETS |= {name: net for name, net in connected.NETS.items() if name != "gru"}
+NETS["gru"] = Network(connected.gru(), 2, 1, connect.full(), SquaredError([0, 1]), name="gru")
+every_case = connected.every_case(NETS)
 forcing = pytest.mark.parametrize("forced", [False, True], ids=["free", "forced"])
 
 
@@ -49,7 +54,8 @@ def constant(net: Network) -> Data:
         places = net.unit_parameters.get(name, np.array([], dtype=int))
         theta[places[places >= 0]] = 0.2
     x, target = np.tile(x[0], (STEPS, 1)), np.tile(target[0], (STEPS, 1))
-    return Data(theta, x, target, np.tile([1.0, 0.0], (STEPS, 1)), y0)
+    there = np.arange(len(net.objective.targets)) % 2 == 0
+    return Data(theta, x, target, np.tile(there.astype(float), (STEPS, 1)), y0)
 
 
 class Settled(Follower):
@@ -68,13 +74,13 @@ class Settled(Follower):
         for (k, name), v in zip(net.states, self.settled, strict=True):
             self.value[self.written(name, k) + "*", k] = v
         for m in range(net.inputs):
-            self.value["x*", net.units + m] = values.x[-1, m]
+            for signal in self.form.heard:
+                label = f"x*{str(signal.base.label)[1:]}"
+                self.value[label, net.units + m] = values.x[-1, m]
         at_rest = [q for q in self.steps if q.name.endswith("*") and not is_p(q)]
         states = {self.written(name, k) + "*" for k, name in net.states}
-        others = [q for q in at_rest if str(q.left.base.label) not in states]
-        # What others hear comes first, then what is computed from it.
-        for step in sorted(others, key=lambda q: q.name != "x*"):
-            self.take(step)
+        others = [q for q in at_rest if has_slope(q.left) or str(q.left.base.label) not in states]
+        self.take_all((step, {}) for step in others)
         self.fixed = [q for q in at_rest if q not in others]
         self.take(self.results["e"])
 
@@ -94,10 +100,8 @@ class Settled(Follower):
     def relax(self) -> None:
         """ε and δ, relaxed to."""
         steps = [q for q in self.steps if q.name.startswith("relaxed_")]
-        steps.sort(key=lambda q: "delta" in q.name)
         for rho in range(1, SWEEPS + 1):
-            for step in steps:
-                self.take(step, rho=rho)
+            self.take_all((step, {"rho": rho}) for step in steps)
         for key in [v for v in self.value if v[0][0] in "εδ" and v[-1] == SWEEPS]:
             self.value[key[:-1]] = self.value[key]
 
@@ -117,14 +121,21 @@ def differences(net: Network, values: Data, forced: bool) -> tuple[np.ndarray, n
     return of_y, of_J
 
 
+@cache
+def relaxed(net: Network, forced: bool) -> tuple[Settled, Data]:
+    """A settled net with ε and δ relaxed to."""
+    f, values = settled(net, forced)
+    f.relax()
+    return f, values
+
+
 def settled(net: Network, forced: bool = False, fault: tuple = ()) -> tuple[Settled, Data]:
     values = constant(net)
     d = derivation(net, "settling", {"teacher_forcing": forced})
     return Settled(net, values, planted(d, *fault) if fault else d, forced), values
 
 
-@every_net
-@forcing
+@every_case
 def test_the_simulation_has_reached_the_stated_fixed_point(net: Network, forced: bool) -> None:
     f, _ = settled(net, forced)
     for step in f.fixed:
@@ -132,19 +143,15 @@ def test_the_simulation_has_reached_the_stated_fixed_point(net: Network, forced:
             assert abs(f(step.right, given) - f.value[f.key(step.left, given)]) < 1e-12, str(step)
 
 
-@every_net
-@forcing
+@every_case
 def test_relaxed_recurrent_backpropagation_gives_the_gradient(net: Network, forced: bool) -> None:
-    f, values = settled(net, forced)
-    f.relax()
+    f, values = relaxed(net, forced)
     assert relative(f.gradient(), differences(net, values, forced)[1]) < 1e-10
 
 
-@every_net
-@forcing
+@every_case
 def test_what_is_relaxed_to_solves_the_equations_of_epsilon_and_delta(net, forced) -> None:
-    f, _ = settled(net, forced)
-    f.relax()
+    f, _ = relaxed(net, forced)
     names = [v for v in f.results if v.startswith(("eps", "delta")) and "definition" not in v]
     assert {v.partition("(")[0].partition("/")[0] for v in names} == {"eps", "delta"}
     for name in names:
@@ -209,7 +216,7 @@ def test_implicit_derivatives_hold_at_the_fixed_point(name: str, forced: bool) -
 
 
 def has_slope(expr) -> bool:
-    return expr.has(ix.Slope)
+    return expr.has(ix.Slope, ix.Within)
 
 
 def transposed(expr):
@@ -228,8 +235,13 @@ def transposed(expr):
             *(a for a in v.args if a.has(sympy.Sum) or a.has(ix.e)))),
         ("tanh", "gradient_w", lambda v: -v),
         ("two states", "relaxed_eps(v)", lambda v: sympy.S.Zero),
+        ("gru", "relaxed_eps(rh)", lambda v: sympy.S.Zero),
+        ("ltc", "relaxed_eps", lambda v: v.xreplace(
+            {a: sympy.S.Zero for a in v.atoms(ix.Slope)})),
+        ("ltc", "gradient_mu", lambda v: 2 * v),
     ],
-    ids=["transposed", "no way back", "no carry", "sign", "second state"],
+    ids=["transposed", "no way back", "no carry", "sign", "second state", "a state that is heard",
+         "what connections look at", "what connections have"],
 )  # fmt: skip
 def test_a_fault_is_seen(name: str, step: str, fault) -> None:
     f, values = settled(NETS[name], fault=(step, fault))

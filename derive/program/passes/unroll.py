@@ -1,4 +1,7 @@
-"""Write every loop whose bounds are known out as straight-line code; time and columns stay."""
+"""Write loops whose bounds are known out as straight-line code.
+
+Time and columns stay, and copies of many rows: those of a history that long delays reach back to.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,12 @@ from derive.program.ir import (
 
 STAY = ("time", "columns")
 
+MOST_COPIES = 64
+"""Turns of a copying loop up to which it is written out."""
+
 
 def unroll(program: Program) -> Program:
-    """The program with all loops over units, connections, targets and copies written out."""
+    """The program with loops over units, connections, targets and short copies written out."""
     return program.with_body(_unrolled(program.body, program.tables))
 
 
@@ -35,6 +41,8 @@ def _unrolled(body: tuple[Statement, ...], tables: Any) -> tuple[Statement, ...]
         if not isinstance(s, Loop):
             out.append(s)
         elif s.role in STAY or not (isinstance(s.start, int) and isinstance(s.stop, int)):
+            out.append(replace(s, body=_unrolled(s.body, tables)))
+        elif s.role == "copy" and s.stop - s.start > MOST_COPIES:
             out.append(replace(s, body=_unrolled(s.body, tables)))
         else:
             steps = range(s.start, s.stop)
