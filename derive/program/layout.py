@@ -106,6 +106,8 @@ class Layout:
     tables: dict[str, Any]
     memory: Memory = Memory()
     forced: bool = False
+    moved: Any = None
+    """For each unit whether something learnt reaches it: nothing has to flow back to others."""
     in_parts: bool = False
     """Whether some unit is computed in parts: its ε(t) and ε(t−1) are then both in use at once."""
 
@@ -351,10 +353,19 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
             for symbol, values in places.items():
                 tables[table_name(group, kind, symbol)] = as_table(values)
 
+    moved = moved_by_learning(net)
+    if not moved.all():
+        for group in groups:
+            tables[f"moved_{group.number}"] = as_table(np.flatnonzero(moved[group.units]))
+        tables["moved"] = as_table(np.flatnonzero(moved))
     kinds = kinds_of(net, groups)
     column_of = _heard_columns(net, groups, own=False)
     own_column_of = _heard_columns(net, groups, own=True)
     place_kinds(net, kinds, first_row, column_of, own_column_of, groups, tables)
+    if not moved.all():
+        unit_of = {int(c): k for of in column_of.values() for k, c in enumerate(of) if c >= 0}
+        heard = [moved[unit_of[int(c)]] for c in tables["heard"]]
+        tables["heard_moved"] = as_table(np.flatnonzero(np.array(heard, dtype=bool)))
     tables.update(
         state_column=as_table(state_columns),
         own_column=as_table(own_columns),
@@ -373,8 +384,26 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
         tables,
         memory,
         forced,
+        moved,
         in_parts,
     )
+
+
+def moved_by_learning(net: Network) -> Any:
+    """For each unit whether a learnt weight or parameter reaches it, over any number of steps."""
+    w = net.wiring
+    found = np.zeros(net.units, dtype=bool)
+    found[w.target[w.learnt]] = True
+    for at in net.unit_parameters.values():
+        found |= at >= 0
+    from_unit = w.source < net.units
+    source, target = w.source[from_unit], w.target[from_unit]
+    while True:
+        further = found.copy()
+        further[target[found[source]]] = True
+        if (further == found).all():
+            return found
+        found = further
 
 
 def _parts(net: Network) -> list[tuple[int, int, Any, LocalSystem]]:

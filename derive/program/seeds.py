@@ -489,7 +489,9 @@ def weigh_boundary(seeds: Seeds, b: Index, start: Index, end: Index) -> tuple[St
     earlier = (
         Loop("row", 0, layout.row_count, (none,), "copy"),
         clear("eps", layout.eps_shape),
-        *across_connections(layout, before, 0, layout.n, "eps", last=end, turned=further),
+        *across_connections(
+            layout, before, 0, layout.n, "eps", last=end, turned=further, whole=False
+        ),
         _weigh(seeds, b, r, plus(before, further)),
     )
     return (first, Loop("r", 1, layout.longest, earlier, "copy"))

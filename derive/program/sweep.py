@@ -6,6 +6,7 @@ equations and what :mod:`derive.calculus` made of them; here they get places in 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sympy import Expr, Symbol
@@ -214,18 +215,34 @@ def slot(layout: Layout, t: Index) -> Index:
 
 
 def through_units(
-    layout: Layout, t: Index, gather: bool = True, at: Index | None = None
+    layout: Layout,
+    t: Index,
+    gather: bool = True,
+    at: Index | None = None,
+    whole: bool = True,
 ) -> tuple[Statement, ...]:
     """From ε(t) to δ(t), to the gradient's terms of time t, and to what each unit passes back.
 
     Afterwards ``eps`` holds what reaches time t−1 inside each unit. ``gather`` says whether the
-    gradient's terms are wanted; δ is kept as that of time ``at``, if it is not t.
+    gradient's terms are wanted; δ is kept as that of time ``at``, if it is not t. Where only the
+    gradient by theta is, and not the ``whole``, units that nothing learnt reaches are left out.
     """
     at = t if at is None else at
     body: list[Statement] = []
+    some = not (whole or layout.moved.all())
     for g in in_reverse(layout):
-        body += layout.for_units(g, lambda k, g=g: _unit_backward(layout, g, k, t, gather, at))
-    return tuple(body)
+        among = f"moved_{g.number}" if some else ""
+        body += layout.for_units(
+            g, lambda k, g=g: _unit_backward(layout, g, k, t, gather, at), among
+        )
+    return _unnamed(tuple(body)) if some else tuple(body)
+
+
+def _unnamed(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """The loops without their names in formulas, where they are over some of what these count."""
+    return tuple(
+        replace(s, body=_unnamed(s.body), turns="") if isinstance(s, Loop) else s for s in body
+    )
 
 
 def in_reverse(layout: Layout) -> tuple[Group, ...]:
@@ -323,6 +340,7 @@ def across_connections(
     last: Index,
     turned: int = 0,
     rest: Index | None = None,
+    whole: bool = True,
 ) -> tuple[Statement, ...]:
     """ε_l(t) += Σ over the connections c out of l of δ(t + delay_c)·∂(contribution)/∂(source).
 
@@ -337,6 +355,8 @@ def across_connections(
         Rings of ε and δ are read as if so many steps later, for times that may be negative.
     rest : index, optional
         The time whose signals are those of all times.
+    whole : bool
+        Whether ε is wanted also of units that nothing learnt reaches.
     """
     kinds = tuple(kind for kind in layout.kinds if not kind.now)
     if not layout.net.wiring.size or not kinds:
@@ -344,6 +364,15 @@ def across_connections(
     body: list[Statement] = []
     l = Var("l")  # noqa: E741 - the paper's letter
     to_eps, when = into == "eps", (last, turned, rest)
+    if not (whole or layout.moved.all()):
+        for table, first_of in (("moved", 0), ("heard_moved", layout.n + layout.m)):
+            here = Lookup(table, l)
+            column = Lookup("heard", here) if first_of else here
+            target = layout.eps(plus(t, turned), column)
+            gathered = _gathered(layout, kinds, t, plus(here, first_of), target, True, when)
+            size = int(layout.tables[table].size)
+            body += [Loop("l", 0, size, gathered, "units")] if size else []
+        return _unnamed(tuple(body))
     if count:
         target = layout.eps(plus(t, turned), l) if to_eps else Ref(into, (*at, l))
         gathered = _gathered(layout, kinds, t, plus(l, first), target, to_eps, when)

@@ -63,6 +63,6 @@ def back_over(layout: Layout, start: Index, begun: Index, end: Index) -> tuple[S
 
 def _step_back(layout: Layout, t: Index, end: Index) -> tuple[Statement, ...]:
     return (
-        *sweep.through_units(layout, t),
-        *sweep.across_connections(layout, plus(t, -1), 0, layout.n, "eps", last=end),
+        *sweep.through_units(layout, t, whole=False),
+        *sweep.across_connections(layout, plus(t, -1), 0, layout.n, "eps", last=end, whole=False),
     )

@@ -61,15 +61,15 @@ def gradient(
     """J^total and its gradient with respect to theta and, on demand, x and y0."""
     layout = layout or lay_out(net)
     t = Var("t")
-    before = plus(t, -1)
+    before, whole = plus(t, -1), wrt != ("theta",)
     back: list[Statement] = [
         *judgement.cut(layout, t, kept=False),
         Note("ε(t) += e(t), the error of this step"),
         *judgement.inject(layout, t),
         Note("δ(t), and this step's terms of the gradient"),
-        *sweep.through_units(layout, t),
+        *sweep.through_units(layout, t, whole=whole),
         Note("ε(t−1): what reaches the step before along the connections"),
-        *sweep.across_connections(layout, before, 0, layout.n, "eps", last=Var("T")),
+        *sweep.across_connections(layout, before, 0, layout.n, "eps", last=Var("T"), whole=whole),
     ]
     if "x" in wrt:
         back += sweep.across_connections(

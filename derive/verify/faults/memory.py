@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from derive.program.ir import Assign, Modulo, Program, Ref, Statement, modulo
-from derive.verify.faults.finding import Around, Body, Programs, changed, if_other, sets
+from derive.verify.faults.finding import Around, Body, Programs, changed, if_other, reads, sets
 
 
 def stale_sensitivities(programs: Programs, net: Any) -> dict[str, Program] | None:
@@ -18,15 +18,17 @@ def stale_sensitivities(programs: Programs, net: Any) -> dict[str, Program] | No
 
 def stale_history(programs: Programs, net: Any) -> dict[str, Program] | None:
     """Begin a run with the signals of the one before, where delays reach before time 0."""
-    return _not_cleared(programs, "z")
+    return _not_cleared(programs, "z", "history")
 
 
-def _not_cleared(programs: Programs, array: str) -> dict[str, Program] | None:
+def _not_cleared(programs: Programs, array: str, by: str = "") -> dict[str, Program] | None:
     if "start" not in programs:
         return None
 
     def change(s: Statement, around: Around) -> Body | None:
-        return () if sets(s, array) and isinstance(s, Assign) and not s.reads else None
+        if not isinstance(s, Assign) or not sets(s, array):
+            return None
+        return () if not s.reads or (by and reads(s, by)) else None
 
     return if_other(programs, {**programs, "start": changed(programs["start"], change)})
 
