@@ -9,6 +9,8 @@ proof        scheduled Programs on symbols − sympy.diff of the unrolled object
 expectation    the symbols, the runs, and when two expressions are equal
 references     the other side: what is differentiated, and what is constant
 unrolling      the network written out over time from what was stated
+differentials  the derivative of what is defined step by step
+normal         Programs run on polynomials of atoms
 polynomials    whether an expression is exactly zero
 witness        the small network, and the short windows, that stand for large ones
 online_runs    steps one after the other, on any arithmetic

@@ -6,7 +6,7 @@ how an expression is found equal to the expected one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,17 +21,24 @@ from derive.network.network import Network
 from derive.program.interpret import MULTIPRECISION, compiled
 from derive.verify.forms import Form, form_of
 from derive.verify.judged import StatedObjective
+from derive.verify.normal import Value
 from derive.verify.polynomials import Algebra, TooManyTerms
 from derive.verify.references import Reference
 from derive.verify.unrolling import has_corner
 
 DIGITS = 50
 
+LONGEST = 2_000
+"""A J^total with more in it, written out in theta alone, is differentiated step by step."""
+
 LEFT_BEHIND = Symbol("left_behind", real=True)
 """What the memory of an online run holds before it begins."""
 
 Point = dict[Any, Any]
 """The value of each symbol, and of every subexpression met so far."""
+
+At = Callable[[int], Any]
+"""The value of something at each of a case's points, by their number."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,12 @@ class Expectation:
             "mask": _array("mask", self.steps, n_T, nonzero=True),
             "y0": _array("y0", len(self.net.states)),
         }
+
+    @cached_property
+    def stepwise(self) -> bool:
+        """Whether the run is differentiated definition by definition, since it is long."""
+        written = Reference(self.net, self.form, self.data, self.steps, stepwise=True)
+        return written.length > LONGEST
 
     @cached_property
     def algebra(self) -> Algebra:
@@ -120,7 +133,8 @@ class Case:
     def reference(self) -> Reference:
         """The network written out, and what is differentiated."""
         of = self.of
-        return Reference(of.net, of.form, self.given, of.steps, f"_{self.number}")
+        mark = f"_{self.number}"
+        return Reference(of.net, of.form, self.given, of.steps, mark, of.stepwise)
 
     @cached_property
     def _expected(self) -> dict[str, list[Expr]]:
@@ -169,48 +183,56 @@ class Case:
                 point = {s: mpmath.mpf(v) / 64 for s, v in zip(everything, numbers, strict=True)}
                 point |= {s: mpmath.mpf(0) for s in self.masked}
                 found.append(point | {LEFT_BEHIND: mpmath.mpf(7) / 3})
-            for symbol, value in self._source.reference.meaning.items():
-                for point in found:
-                    point[symbol] = _value(value, point)
         return found
 
     def value(self, expr: Expr, point: Point) -> Any:
         """The number an expression stands for at one of the points."""
         with mpmath.workdps(DIGITS):
-            return _value(expr, point)
+            return _value(expr, point, self._source.reference.stands_for)
 
     # --- equal or not ----------------------------------------------------------------------
 
     @cached_property
     def algebra(self) -> Algebra:
         """The expectation's, with the reference's fresh symbols read as what they stand for."""
-        algebra = self.of.algebra
-        for symbol, value in self._source.reference.meaning.items():
-            try:
-                algebra.seen[symbol] = algebra.read(value)
-            except TooManyTerms:
-                algebra.large.add(symbol)
+        algebra, reference = self.of.algebra, self._source.reference
+        algebra.meanings.append(reference.stands_for)
+        if self.of.stepwise:
+            of_steps = self.of.form.period is not None
+            assert reference.free and reference.run
+            assert reference.gradients if of_steps else reference.gradient("theta")
+            for symbol, is_sum in list(reference.names.items()):
+                algebra.call(symbol, is_sum)
+            for symbol in list(reference.partials):
+                algebra.call(symbol, short=True)
         return algebra
 
-    def agree(self, value: Expr, wanted: Expr) -> bool | None:
-        """Whether two expressions are equal: True proved, False refuted, None only by numbers."""
+    def agree(self, value: Expr | Value, wanted: Expr, at: At | None = None) -> bool | None:
+        """Whether two expressions are equal: True proved, False refuted, None only by numbers.
+
+        Parameters
+        ----------
+        at : callable, optional
+            The first one's number at each point; needed where it is in normal form.
+        """
+        number = at or (lambda i: self.value(value, self.points[i]))
         # Numbers refute fast, algebra proves: in this order neither does the other's work.
-        if self._differ(value, wanted, self.points[0]):
+        if differ(number(0), self.value(wanted, self.points[0])):
             return False
         try:
-            a, b = self.algebra.read(value), self.algebra.read(wanted)
+            algebra = self.algebra
+            a = value.polynomial if isinstance(value, Value) else algebra.read(value)
+            b = algebra.read(wanted)
             if self._source is not self:
-                b = self.algebra.without(b, self.masked)
-            if self.algebra.is_zero(a, b):
+                b = algebra.without(b, self.masked)
+            if a is not None and algebra.is_zero(a, b):
                 return True
         except TooManyTerms:
             pass
-        if any(self._differ(value, wanted, point) for point in self.points[1:]):
-            return False
+        for i, point in enumerate(self.points):
+            if i and differ(number(i), self.value(wanted, point)):
+                return False
         return None
-
-    def _differ(self, a: Expr, b: Expr, point: Point) -> bool:
-        return differ(self.value(a, point), self.value(b, point))
 
 
 def differ(a: Any, b: Any) -> bool:
@@ -238,20 +260,26 @@ def _array(name: str, *shape: int, nonzero: bool | None = None) -> Any:
     return out
 
 
-def _value(e: Any, seen: dict[Any, Any]) -> Any:
+def _value(e: Any, seen: Point, stands_for: Callable[[Symbol], Expr | None]) -> Any:
     """The number an expression stands for; each subexpression is computed once."""
+
+    def of(part: Any) -> Any:
+        return _value(part, seen, stands_for)
+
     if e not in seen:
-        if isinstance(e, sympy.Piecewise):
-            chosen = next((v for v, c in e.args if _value(c, seen)), sympy.nan)
-            seen[e] = _value(chosen, seen)
+        if e.is_Symbol and (meant := stands_for(e)) is not None:
+            seen[e] = of(meant)
+        elif isinstance(e, sympy.Piecewise):
+            chosen = next((v for v, c in e.args if of(c)), sympy.nan)
+            seen[e] = of(chosen)
         elif isinstance(e, sympy.Heaviside):  # by the convention at corners, as below
-            seen[e] = mpmath.mpf(int(_value(e.args[0], seen) > 0))
+            seen[e] = mpmath.mpf(int(of(e.args[0]) > 0))
         elif isinstance(e, sympy.DiracDelta):
             seen[e] = mpmath.mpf(0)
         elif e.args:
             # One operation on values already known, so that shared parts stay shared.
             parts = tuple(Symbol(f"v{i}", real=True) for i in range(len(e.args)))
-            values = tuple(_value(v, seen) for v in e.args)
+            values = tuple(of(v) for v in e.args)
             if isinstance(e, sympy.Pow) and e.exp.is_Integer:
                 seen[e] = values[0] ** int(e.exp)
             else:

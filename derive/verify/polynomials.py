@@ -10,6 +10,7 @@ same on trees, in which a value that is used twice stands twice; here it is read
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
@@ -29,6 +30,9 @@ LOW = (1 << BITS) - 1
 
 MOST = 20_000
 """Terms of one polynomial beyond which numbers decide instead."""
+
+LONGEST_NAMED = 60
+"""Terms of a polynomial beyond which it gets no name."""
 
 WORK = 2_000_000
 """Products of terms one algebra may spend; what is left then is for numbers to decide."""
@@ -64,10 +68,12 @@ class Algebra:
     def __init__(self) -> None:
         self.atoms: dict[Any, int] = {}
         self.inverses: dict[int, tuple[int, Polynomial]] = {}  # v → L of b, what v·L is
+        self.abbreviated: dict[int, Polynomial] = {}  # v → the name of what v·L is
         self.roots: dict[int, tuple[int, Polynomial]] = {}  # r → q, b
         self.crossed: dict[int, tuple[int, Polynomial]] = {}  # v → 1/E, what v/E is
         self.gates: dict[int, int] = {}  # max(p, 0) → its flag [p > 0], which it absorbs
         self.binary: set[int] = set()
+        self.nonzero: set[int] = set()
         self.special = 0  # the bits of a monomial by which some relation may apply to it
         self.positive: dict[Any, Polynomial] = {}  # max(p, 0) → whether p > 0
         self.seen: dict[Expr, Polynomial] = {}
@@ -75,6 +81,13 @@ class Algebra:
         self.work = 0
         self.shifts: set[int] = set()  # the largest of several, as a monomial
         self.logarithms: dict[int, Polynomial] = {}  # exp(c), 1/exp(c) for these → ±c
+        self.meanings: list[Callable[[Expr], Expr | None]] = []  # what a symbol stands for
+        self.names: dict[Any, Polynomial] = {}  # key of a polynomial, in full → its name, an atom
+        self.definitions: dict[int, Polynomial] = {}  # name → the polynomial, in full
+        self.abbreviations: set[int] = set()  # names that are not used inside of functions
+        self.longest = 0  # terms of a polynomial that may have a name
+        self.called: dict[Any, Polynomial] = {}  # key of a short polynomial → it by its name
+        self.naming = False  # whether factors get names as they are read
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -89,7 +102,7 @@ class Algebra:
             except TooManyTerms:
                 self.large.add(e)
                 raise
-            self.seen[e] = found
+            found = self.seen[e] = self.known(found)
             if len(found) > MOST:
                 self.large.add(e)
                 raise TooManyTerms
@@ -101,6 +114,10 @@ class Algebra:
             return _constant(int(value) if value.denominator == 1 else value)
         if e.is_Float:
             return _constant(Fraction(float(e)))
+        if e.is_Symbol:
+            stands_for = next((v for m in self.meanings if (v := m(e)) is not None), None)
+            if stands_for is not None:
+                return self.read(stands_for)
         if e.is_Symbol or e.is_NumberSymbol:
             return self.atom(("symbol", e))
         if isinstance(e, sympy.Add):
@@ -112,35 +129,135 @@ class Algebra:
         if isinstance(e, sympy.Mul):
             product: Polynomial = {0: 1}
             for a in e.args:
-                product = self.multiply(product, self.read(a))
+                product = self.multiply(product, self._factor(a))
             return self.reduced(product)
         if isinstance(e, sympy.Pow):
-            return self._power(e)
-        if isinstance(e, sympy.exp):
-            return self._exponential(self.read(e.args[0]))
-        if isinstance(e, sympy.log):
-            return self._logarithm(self.read(e.args[0]))
+            if e.exp.is_Rational:
+                return self.rational_power(self._factor(e.base), int(e.exp.p), int(e.exp.q))
+            return self.any_power(self.read(e.base), self.read(e.exp))
         if isinstance(e, sympy.Piecewise):
             return self._piecewise(e)
-        if isinstance(e, (step, sympy.Heaviside)):
-            return self.is_positive(self.read(e.args[0]))
         if isinstance(e, sympy.DiracDelta):
             return {}  # the slope of a step, by the convention at corners
-        if isinstance(e, relu):
-            return self._gated(self.read(e.args[0]))
-        if isinstance(e, Defined):
+        if isinstance(e, Defined) and not isinstance(e, (step, relu)):
             return self.read(e.definition(e.args[0]))
-        args = [self.read(a) for a in e.args]
-        if isinstance(e, (*ODD, *EVEN)) and args[0] and args[0][max(args[0])] < 0:
-            flipped = self.atom((type(e).__name__, _key(_times(args[0], -1))))
-            return _times(flipped, -1) if isinstance(e, ODD) else flipped
+        return self.applied(type(e), [self.read(a) for a in e.args])
+
+    def applied(self, function: type, args: list[Polynomial]) -> Polynomial:
+        """A function's value; the function is none that is given by a definition in others."""
+        args = [self.written_out(a) for a in args]
+        if all(a.keys() <= {0} for a in args):
+            value = function(*(sympy.Rational(a.get(0, 0)) for a in args))
+            if not isinstance(value, function):  # tanh(0) = 0
+                return self.read(value)
+        if function is sympy.exp:
+            return self._exponential(args[0])
+        if function is sympy.log:
+            return self._logarithm(args[0])
+        if function in (step, sympy.Heaviside):
+            return self.is_positive(args[0])
+        if function is relu:
+            return self._gated(args[0])
+        if function in (*ODD, *EVEN) and args[0] and args[0][max(args[0])] < 0:
+            flipped = self.atom((function.__name__, _key(_times(args[0], -1))))
+            return _times(flipped, -1) if function in ODD else flipped
         keys = [_key(a) for a in args]
-        if isinstance(e, (sympy.Max, sympy.Min)):
+        if function in (sympy.Max, sympy.Min):
             keys.sort(key=repr)
-        found = self.atom((type(e).__name__, *keys))
-        if isinstance(e, greatest):
+        found = self.atom((function.__name__, *keys))
+        if function is greatest:
             self.shifts |= found.keys()
         return found
+
+    def _factor(self, e: Expr) -> Polynomial:
+        p = self.read(e)
+        return self.name(e, p, short=True) if self.naming and isinstance(e, sympy.Add) else p
+
+    # --- names --------------------------------------------------------------------------------
+
+    def call(self, symbol: Expr, short: bool = False) -> None:
+        """Give what a symbol stands for its name, and the sums that are factors in it theirs."""
+        self.naming = True
+        try:
+            self.seen[symbol] = self.name(symbol, self.read(symbol), short)
+        except TooManyTerms:
+            pass
+        finally:
+            self.naming = False
+
+    def name(self, what: Expr, p: Polynomial, short: bool = False) -> Polynomial:
+        """Give p a name, by which it is called wherever it comes up again.
+
+        Parameters
+        ----------
+        short : bool
+            Whether it is only an abbreviation, written out again inside of functions: their
+            arguments may be computed with it or without it.
+        """
+        if len(p) < 2 or len(p) > LONGEST_NAMED:
+            return p
+        full, _ = _primitive(self.written_out(p))
+        key = _key(full)
+        if key not in self.names:
+            name = self.names[key] = self.atom(("name", what))
+            self.definitions[_number(name)] = full
+            self.longest = max(self.longest, len(full))
+            self.called.clear()
+            if short:
+                self.abbreviations.add(_number(name))
+        return self.known(p)
+
+    def known(self, p: Polynomial) -> Polynomial:
+        """The name of p times a number, where it has one, else p."""
+        if not self.longest or len(p) > self.longest:
+            return p
+        key = _key(p)
+        if key not in self.called:
+            full, scale = _primitive(self.written_out(p))
+            name = self.names.get(_key(full))
+            found = p if name is None else _times(name, scale)
+            self.called[key] = found
+        return self.called[key]
+
+    def checked(self, p: Polynomial) -> Polynomial:
+        """p by its name where it has one; with more than MOST terms it is too large."""
+        if len(p) > MOST:
+            raise TooManyTerms
+        return self.known(p)
+
+    def written_out(self, p: Polynomial) -> Polynomial:
+        """p without abbreviations."""
+        if self.abbreviations:
+            for number in sorted(self.abbreviations & self._in(p), reverse=True):
+                p = self.without_name(p, number)
+        return p
+
+    def without_name(self, p: Polynomial, number: int) -> Polynomial:
+        """p with the definition of one name in its place."""
+        by_degree: dict[int, Polynomial] = {}
+        for m, c in p.items():
+            degree = (m >> (BITS * number)) & LOW
+            by_degree.setdefault(degree, {})[m - (degree << (BITS * number))] = c
+        total = by_degree.pop(0, {})
+        for degree, part in by_degree.items():
+            meant = self.power(self.definitions[number], degree)
+            accumulate(total, self.multiply(part, meant))
+        return self._reduced(total, {})
+
+    def _in(self, p: Polynomial) -> set[int]:
+        """The atoms of p that are names."""
+        union = 0
+        for m in p:
+            union |= m
+        return {number for number, _ in _factors(union)} & self.definitions.keys()
+
+    def _depends(self, p: Polynomial, fields: int) -> bool:
+        """Whether p has some atoms, in itself or in what names in it stand for."""
+        return any(m & fields for m in p) or any(
+            self._depends(self.definitions[n], fields) for n in self._in(p)
+        )
+
+    # --- arithmetic ---------------------------------------------------------------------------
 
     def multiply(self, a: Polynomial, b: Polynomial) -> Polynomial:
         """a·b.
@@ -171,16 +288,23 @@ class Algebra:
     def atom(self, key: Any) -> Polynomial:
         """The indeterminate of a key, made when it is first asked for."""
         number = self.atoms.setdefault(key, len(self.atoms))
+        if key[0] == "symbol" and key[1].is_nonzero:
+            self.nonzero.add(number)
         return {1 << (BITS * number): 1}
 
-    def _power(self, e: sympy.Pow) -> Polynomial:
-        if e.exp.is_Rational:
-            p, q = int(e.exp.p), int(e.exp.q)
-            base = self.read(e.base)
-            if q > 1:
-                base = self._root(base, q)
-            return self.reduced(self.power(base if p > 0 else self.inverse(base), abs(p)))
-        base, exponent = self.read(e.base), self.read(e.exp)
+    def rational_power(self, base: Polynomial, p: int, q: int) -> Polynomial:
+        """A base to the p/q."""
+        if q > 1 and base.keys() <= {0}:
+            value = sympy.Rational(base.get(0, 0)) ** sympy.Rational(p, q)
+            if not isinstance(value, sympy.Pow):  # √4 = 2
+                return self.read(value)
+        if q > 1:
+            base = self._root(self.written_out(base), q)
+        return self.reduced(self.power(base if p > 0 else self.inverse(base), abs(p)))
+
+    def any_power(self, base: Polynomial, exponent: Polynomial) -> Polynomial:
+        """A base to an exponent that is no number."""
+        base, exponent = self.written_out(base), self.written_out(exponent)
         whole: Polynomial = {m: c for m, c in exponent.items() if m == 0 and isinstance(c, int)}
         rest = add(exponent, whole, -1)
         sign = -1 if rest[max(rest)] < 0 else 1
@@ -206,10 +330,11 @@ class Algebra:
             for m, c in apart.items():
                 product = self.multiply(product, self._exponential({m: c}))
             return self.reduced(product)
+        # Of exp(u) and exp(−u) whichever comes first is the atom: 1/(1 + exp(−u)) is one term.
         content = _content(p)
-        if p[max(p)] < 0:
-            content = -content
-        part = _times(p, Fraction(content.denominator) / content / content.denominator)
+        part = _times(p, 1 / content)
+        if ("exp", content.denominator, _key(_times(part, -1))) in self.atoms:
+            content, part = -content, _times(part, -1)
         atom = self.atom(("exp", content.denominator, _key(part)))
         if apart:
             exponent = _times(part, Fraction(1, content.denominator))
@@ -269,19 +394,27 @@ class Algebra:
         if not isinstance(condition, Relational):
             return self._flag(("truth", condition))
         p = add(self.read(condition.lhs), self.read(condition.rhs), -1)
-        match condition:
-            case sympy.StrictGreaterThan():
-                return self.is_positive(p)
-            case sympy.StrictLessThan():
-                return self.is_positive(_times(p, -1))
-            case sympy.LessThan():
-                return add({0: 1}, self.is_positive(p), -1)
-            case sympy.GreaterThan():
-                return add({0: 1}, self.is_positive(_times(p, -1)), -1)
+        return self.holds(type(condition), p)
+
+    def holds(self, relation: type, p: Polynomial) -> Polynomial:
+        """1 where p stands in a relation to 0, else 0."""
+        p = self.written_out(p)
+        if relation is sympy.StrictGreaterThan:
+            return self.is_positive(p)
+        if relation is sympy.StrictLessThan:
+            return self.is_positive(_times(p, -1))
+        if relation is sympy.LessThan:
+            return add({0: 1}, self.is_positive(p), -1)
+        if relation is sympy.GreaterThan:
+            return add({0: 1}, self.is_positive(_times(p, -1)), -1)
         if p and p[max(p)] < 0:
             p = _times(p, -1)
-        equal = _constant(int(not p)) if p.keys() <= {0} else self._flag(("zero", _key(p)))
-        return equal if isinstance(condition, sympy.Eq) else add({0: 1}, equal, -1)
+        known = p.keys() <= {0} or self._is_product_of_nonzero(p)
+        equal = _constant(int(not p)) if known else self._flag(("zero", _key(p)))
+        return equal if relation is sympy.Eq else add({0: 1}, equal, -1)
+
+    def _is_product_of_nonzero(self, p: Polynomial) -> bool:
+        return len(p) == 1 and all(n in self.nonzero for n, _ in _factors(next(iter(p))))
 
     def is_positive(self, p: Polynomial) -> Polynomial:
         """1 where p > 0, else 0."""
@@ -303,6 +436,7 @@ class Algebra:
         """1/b: for a single term factor by factor, else an atom with its relation."""
         if not b:
             raise ZeroDivisionError("an expression divides by zero")
+        b = self.written_out(b)
         if len(b) == 1:
             ((m, c),) = b.items()
             value: Polynomial = {0: Fraction(1) / c}
@@ -325,7 +459,10 @@ class Algebra:
             scale = Fraction(1) / b[leading]
             relation = add({0: scale}, self.multiply(v, rest), -scale)
             self.inverses[_number(v)] = (leading, relation)
-            self.special |= LOW << (BITS * _number(v))
+            if self.naming and set(rest) == {0}:
+                of = sympy.Symbol(f"complement of {_number(v)}")
+                self.abbreviated[_number(v)] = self.name(of, relation, short=True)
+            self.special |= _last(leading)
             if set(rest) == {0} and len(_factors(leading)) == 1:
                 self._cross(v, leading, b)
         return self.reduced(_times(self.multiply(outer, v), 1 / content))
@@ -339,6 +476,7 @@ class Algebra:
         value = _times(add(X, v, -b[leading]), Fraction(1) / b[0])
         if len(X) == 1 and next(iter(X)) != leading:
             self.crossed[_number(v)] = (next(iter(X)), value)
+            self.special |= _last(next(iter(X)))
 
     def _inverse_of_atom(self, number: int) -> Polynomial:
         for v, (leading, rest) in self.inverses.items():
@@ -347,18 +485,24 @@ class Algebra:
         monomial = 1 << (BITS * number)
         v_ = self.atom(("inverse", frozenset({(monomial, 1)})))
         self.inverses.setdefault(_number(v_), (monomial, {0: 1}))
-        self.special |= LOW << (BITS * _number(v_))
+        self.special |= _last(monomial)
         return v_
 
     def without(self, p: Polynomial, symbols: list[Expr]) -> Polynomial:
         """p with some symbols set to 0."""
         fields = sum(LOW << (BITS * _number(self.read(s))) for s in symbols)
+        for number in sorted(self._in(p), reverse=True):
+            if self._depends(self.definitions[number], fields):
+                p = self.without_name(p, number)
         return {m: c for m, c in p.items() if not m & fields}
 
     # --- reducing -----------------------------------------------------------------------------
 
     def reduced(self, p: Polynomial) -> Polynomial:
         """p with every relation between its atoms used: it equals p wherever p has a value."""
+        return self._reduced(p, self.abbreviated)
+
+    def _reduced(self, p: Polynomial, relations: dict[int, Polynomial]) -> Polynomial:
         special = self.special
         if not any(m & special for m in p):
             return p
@@ -368,7 +512,7 @@ class Algebra:
             self.work += len(waiting)
             following: Polynomial = {}
             for m, c in waiting.items():
-                rewritten = self._rewritten(m) if m & special else None
+                rewritten = self._rewritten(m, relations) if m & special else None
                 if rewritten is None:
                     done = _put(done, m, c)
                 else:
@@ -379,7 +523,7 @@ class Algebra:
                 raise TooManyTerms
         return done
 
-    def _rewritten(self, m: int) -> Polynomial | None:
+    def _rewritten(self, m: int, relations: dict[int, Polynomial]) -> Polynomial | None:
         for number, exponent in _factors(m):
             unit = 1 << (BITS * number)
             if exponent > 1 and number in self.binary:
@@ -389,6 +533,7 @@ class Algebra:
                 return {m - q * unit + n: c for n, c in b.items()}
             if number in self.inverses:
                 leading, relation = self.inverses[number]
+                relation = relations.get(number, relation)
                 if _divides(leading, m - unit):
                     return {m - unit - leading + n: c for n, c in relation.items()}
                 if number in self.crossed:
@@ -404,12 +549,19 @@ class Algebra:
     def is_zero(self, a: Polynomial, b: Polynomial) -> bool:
         """Whether a − b is certainly zero.
 
-        The relations alone need not settle it (1/E and 1/(1 + E) are related through E), so what is
-        left is multiplied by the denominators, those of single atoms first.
+        What has a name is equal if it is so by name; where that is not seen names are replaced by
+        what they stand for. The relations alone need not settle it (1/E and 1/(1 + E) are related
+        through E), so what is left is multiplied by the denominators, those of single atoms first.
         """
-        if a == b:
-            return True
-        p = self.reduced(add(a, b, -1))
+        a, b = _unlike(a, b)
+        while a or b:
+            # Names on one side alone first, then all; of what was named last before what it holds.
+            in_a, in_b = self._in(a), self._in(b)
+            names = (in_a ^ in_b) or (in_a | in_b)
+            if not names:
+                break
+            a, b = _unlike(*(self.without_name(p, max(names)) for p in (a, b)))
+        p = self._reduced(add(a, b, -1), {})
         simple = [(v, L, r) for v, (L, r) in self.inverses.items() if r == {0: 1}]
         others = [(v, L, r) for v, (L, r) in self.inverses.items() if r != {0: 1}]
         for v, leading, relation in (*simple, *reversed(others)):
@@ -434,7 +586,15 @@ class Algebra:
         for m, c in p.items():
             plain = {m - (degrees[m] << (BITS * v)): c}
             accumulate(total, self.multiply(plain, powers[most - degrees[m]]))
-        return self.reduced(total)
+        return self._reduced(total, {})
+
+
+def _unlike(a: Polynomial, b: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """Two polynomials without the terms they have in common."""
+    return (
+        {m: c for m, c in a.items() if b.get(m) != c},
+        {m: c for m, c in b.items() if a.get(m) != c},
+    )
 
 
 def _put(p: Polynomial, m: int, c: Number) -> Polynomial:
@@ -480,8 +640,23 @@ def _factors(m: int) -> list[tuple[int, int]]:
     return found
 
 
+def _last(m: int) -> int:
+    """The bits of the last atom of a monomial: where they are not, the monomial is not."""
+    return LOW << (BITS * ((m.bit_length() - 1) // BITS))
+
+
 def _divides(a: int, b: int) -> bool:
     return all(((b >> (BITS * n)) & LOW) >= e for n, e in _factors(a))
+
+
+def _primitive(p: Polynomial) -> tuple[Polynomial, Number]:
+    """A polynomial with whole coefficients without a common factor, and the number to p."""
+    if not p:
+        return p, 1
+    scale = _content(p) * (-1 if p[max(p)] < 0 else 1)
+    if scale == 1:
+        return p, 1
+    return _times(p, 1 / scale), scale
 
 
 def _content(p: Polynomial) -> Fraction:

@@ -5,13 +5,17 @@ and those of online steps, run one after the other from a memory that another ru
 side is J^total written out over the steps from the cells' equations and differentiated by
 ``sympy.diff`` (:mod:`derive.verify.references`). The difference of the two must be exactly zero
 (:mod:`derive.verify.polynomials`).
+
+Where J^total is long, as it is of gated cells, it is not written out in theta alone: each state,
+net input and intermediate has a symbol, ``sympy.diff`` differentiates what each stands for, and
+these partial derivatives make up the total differential (:mod:`derive.verify.differentials`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import mpmath
@@ -32,6 +36,7 @@ from derive.verify.expectation import (
     differ,
 )
 from derive.verify.forms import Form
+from derive.verify.normal import NormalForm, Value
 from derive.verify.online_runs import ONLINE, run_online
 from derive.verify.polynomials import Algebra
 from derive.verify.report import Claim
@@ -67,17 +72,23 @@ def prove(
     """
     claims = list(corner_claims(expectation.net))
     several = len(programs) > 1
+    normal = [NormalForm(case.algebra) for case in expectation.cases]
     for name, part in functions(programs).items():
-        runs = [(case, outputs(part, case)) for case in expectation.cases]
+        runs = [
+            (case, outputs(part, case, symbols=arithmetic), Numbers(part, case))
+            for case, arithmetic in zip(expectation.cases, normal, strict=True)
+        ]
         for output in runs[0][1]:
             count, unsure = 0, 0
             wrong: list[str] = []
-            for case, out in runs:
-                found = compare(case, output, out[output])
+            for case, out, numbers in runs:
+                found = compare(case, output, out[output], numbers)
                 count += len(out[output])
                 wrong += [at + case.words for at in found.wrong]
                 unsure += found.unsure
             detail = f"{count} expressions, {expectation.steps} steps"
+            if expectation.stepwise:
+                detail += ", by total differentials"
             method = METHOD
             if unsure:
                 method = f"symbols − sympy.diff: zero to {DIGITS} digits"
@@ -141,14 +152,41 @@ def is_caught(programs: Mapping[str, Program], expectation: Expectation) -> bool
     return False
 
 
-def outputs(part: Mapping[str, Program], case: Case, point: Point | None = None) -> Values:
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What a part of the Programs gives at each point of a case, run when it is asked for."""
+
+    part: Mapping[str, Program]
+    case: Case
+
+    @cached_property
+    def _at(self) -> dict[int, Values]:
+        return {}
+
+    def at(self, point: int) -> Values:
+        """All outputs at the point of a number."""
+        if point not in self._at:
+            self._at[point] = outputs(self.part, self.case, self.case.points[point])
+        return self._at[point]
+
+
+def outputs(
+    part: Mapping[str, Program],
+    case: Case,
+    point: Point | None = None,
+    symbols: Arithmetic = SYMBOLIC,
+) -> Values:
     """Run a function, or the steps of an online run; what it gives, by the expectation's names.
 
-    On symbols, or on the numbers of one of the case's points.
+    On symbols, as SymPy's expressions or in normal form, or on the numbers of one of the case's
+    points.
     """
     data, T = case.given, case.of.steps
-    arithmetic: Arithmetic = SYMBOLIC
+    arithmetic = symbols
     left_behind: Any = LEFT_BEHIND
+    if isinstance(symbols, NormalForm):
+        data = {k: _filled(np.frompyfunc(symbols.number, 1, 1), v) for k, v in data.items()}
+        left_behind = symbols.number(LEFT_BEHIND)
     if point is not None:
         arithmetic = MULTIPRECISION
         number = np.frompyfunc(lambda v: point.get(v, mpmath.mpf(0)), 1, 1)
@@ -205,11 +243,18 @@ class Comparison:
     unsure: int
 
 
-def compare(case: Case, output: str, values: list[Expr]) -> Comparison:
-    """Compare the flat values of one output with the expectation."""
+def compare(
+    case: Case, output: str, values: list[Expr | Value], numbers: Numbers | None = None
+) -> Comparison:
+    """Compare the flat values of one output with the expectation.
+
+    ``numbers`` must be given where the values are in normal form.
+    """
     wrong, unsure = [], 0
     for i, (value, wanted) in enumerate(zip(values, case.expected(output), strict=True)):
-        match case.agree(sympy.sympify(value), wanted):
+        at = None if numbers is None else lambda n, i=i: numbers.at(n)[output][i]
+        first = value if isinstance(value, Value) else sympy.sympify(value)
+        match case.agree(first, wanted, at):
             case None:
                 unsure += 1
             case False:

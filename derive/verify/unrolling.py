@@ -46,6 +46,11 @@ class Unrolled:
         return sympy.Add(*(term for row in self.terms[first:last] for term in row))
 
 
+Name = Callable[[str, Expr, bool], Expr]
+"""From a label and an expression: what is written for it where it is used, e.g. a symbol.
+
+The label says what it is, where and when; and the last argument whether it is a net input."""
+
 Heard = Callable[[int, int, int], Expr | None]
 """From target, source and time: what the target hears instead of it, or None for the signal."""
 
@@ -138,6 +143,13 @@ def step_equations(net: Network, unit: int) -> dict[str, Expr]:
     return found
 
 
+def one_by_one(cell: Cell) -> tuple[dict[str, Expr], dict[Symbol, Expr]]:
+    """Each state's next value, and each intermediate, as stated: in terms of one another."""
+    eq = cell.equations
+    states = {y.name: stated(e) for y, e in eq.states.items()}
+    return states, {v: stated(e) for v, e in eq.intermediates.items()}
+
+
 def unit_places(net: Network, unit: int) -> dict[str, int | float]:
     """Each parameter of a unit: its place in theta, or its fixed value."""
     places: dict[str, int | float] = {}
@@ -157,6 +169,7 @@ def unrolled(
     forced: bool = False,
     past: Sequence[Sequence[Expr]] = (),
     heard: Heard | None = None,
+    name: Name | None = None,
 ) -> Unrolled:
     """Write ``steps`` steps of ``net`` out on the symbols (or numbers) of ``data``.
 
@@ -172,6 +185,8 @@ def unrolled(
         y of the first times, from 0 on, if they are given and not to be computed.
     heard : callable, optional
         What units hear of one another instead of signals.
+    name : callable, optional
+        What to write for states, net inputs and intermediates instead of all that they are.
     """
     theta, x, mask, target = (data[name] for name in ("theta", "x", "mask", "target"))
     column = {place: i for i, place in enumerate(net.states)}
@@ -198,6 +213,7 @@ def unrolled(
         )
     added = [synapses(cell) for cell in net.cells]
     ports = [{s.name: s for s in cell.ports} for cell in net.cells]
+    in_steps = {cell: one_by_one(cell) for cell in net.cells} if name else {}
 
     def signal(c: Connection, t: int, row: dict[int, Expr]) -> Expr:
         """What a connection carries to time t, of which the row is being computed."""
@@ -217,21 +233,38 @@ def unrolled(
         """A state at time t, computed with what it needs where that is not done yet."""
         if at not in row:
             number = net.cell_index[k]
-            cell, name = net.cells[number], net.states[at][1]
+            cell, of = net.cells[number], net.states[at][1]
             here: dict[Symbol, Expr] = {}
             for v in cell.equations.states:
                 here[v] = seen[t - 1][column[k, v.name]]
             for v in cell.equations.net_inputs:
-                if v in equations[k][name].free_symbols:
-                    here[v] = sympy.Add(*(
+                if v in equations[k][of].free_symbols:
+                    total = sympy.Add(*(
                         added[number][v.name].xreplace({**own, **here, SOURCE: signal(c, t, row)})
                         for c, own in into.get((k, v.name), ())
                     ))  # fmt: skip
+                    here[v] = name(f"{v}_{k}_{t}", total, True) if name else total
             for v in cell.equations.parameters:
                 place = places[k][v.name]
                 here[v] = theta[place] if isinstance(place, int) else sympy.Rational(place)
-            row[at] = equations[k][name].xreplace(here)
+            if name:
+                row[at] = name(f"{of}_{k}_{t}", by_intermediates(cell, of, f"{k}_{t}", here), False)
+            else:
+                row[at] = equations[k][of].xreplace(here)
         return row[at]
+
+    def by_intermediates(cell: Cell, of: str, where: str, here: dict[Symbol, Expr]) -> Expr:
+        """A state's next value, with a name for each intermediate it needs."""
+        assert name is not None
+        stated_states, between = in_steps[cell]
+
+        def put_in(e: Expr) -> Expr:
+            for v in sorted(e.free_symbols & between.keys(), key=str):
+                if v not in here:
+                    here[v] = name(f"{v}_{where}", put_in(between[v]), False)
+            return e.xreplace(here)
+
+        return put_in(stated_states[of])
 
     for t in range(len(y), steps + 1):
         row: dict[int, Expr] = {}

@@ -14,7 +14,7 @@ from derive.network import connect
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
-from derive.verify import references, unrolling
+from derive.verify import differentials, references, unrolling
 from derive.verify.expectation import Expectation
 from derive.verify.forms import WHOLE, Form
 from derive.verify.references import Reference
@@ -35,7 +35,7 @@ def put_in(reference: Reference) -> list[list[Expr]]:
     return [[sympy.expand(e.subs(meaning)) for e in g] for g in reference.gradients]
 
 
-@pytest.mark.parametrize("module", [unrolling, references])
+@pytest.mark.parametrize("module", [unrolling, references, differentials])
 def test_the_other_side_knows_nothing_of_calculus_or_program(module: Any) -> None:
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     imported = {
@@ -47,6 +47,7 @@ def test_the_other_side_knows_nothing_of_calculus_or_program(module: Any) -> Non
         "derive.network.network",
         "derive.network.objective",
         "derive.network.topology",
+        "derive.verify.differentials",
         "derive.verify.forms",
         "derive.verify.unrolling",
     }
