@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from derive import cli
 from derive.errors import DerivationError
 from derive.network import connect
-from derive.network.library import semilinear
+from derive.network.library import gru, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
+from derive.network.topology import Connection
 from derive.program import complexity as counting
 from derive.program import seeds, window
 from derive.program.algorithms import ALGORITHMS, Algorithm
+from derive.program.census import census
 from derive.program.complexity import AlgorithmCost, Complexity, complexity
 from derive.program.ir import Loop, Program, Statement, walk
 from derive.program.layout import Layout
@@ -81,6 +83,27 @@ def test_a_formula_at_the_networks_numbers_is_the_count(
             assert row.evaluated(function) == calls
         assert row.evaluated("kept") == row.kept
         assert row.complaints == ()
+
+
+@pytest.mark.parametrize("read_out", [False, True])
+def test_parts_and_kinds_have_names_of_their_own(read_out: bool) -> None:
+    """A unit in two parts, connections of the same step, and cells that wait at other times."""
+    cell = gru(reset="before")
+    cells = [cell, cell, semilinear("identity")] if read_out else cell
+    connections: Any = connect.full()
+    if read_out:
+        links = [
+            Connection(k, source, 0 if s.delay == 0 and source < 2 else 1, s.name)
+            for k in range(2) for s in cell.ports for source in (0, 1, 3)
+        ]  # fmt: skip
+        connections = [*links, Connection(2, 0, 0), Connection(2, 1, 0)]
+    net = Network(cells, 3, 1, connections, SquaredError([2]), name="parts")
+    found = complexity(net, 3, 2, steps=5)
+    for row in found.rows:
+        for what in COUNTED:
+            assert row.evaluated(what) == getattr(row, what)
+        assert row.evaluated("kept") == row.kept and row.complaints == ()
+    assert any(name.startswith("n[gru.1") for name in census(net))
 
 
 def annotations(net: Network, name: str, options: dict[str, Any]) -> set[str]:

@@ -159,7 +159,8 @@ def same_here(
 
     A part that is the whole (every unit reaches a target) is called as the whole is.
     """
-    cells = net.cell_names if len(net.cells) > 1 else ()
+    groups = () if structure is None else structure.layout.groups
+    cells = [structure.layout.group_name(g) for g in groups] if structure and groups[1:] else []
     short = {"D": "1"} if values["D"] == 1 else {}
     if values["N"] == values["n"]:
         short["N"] = "n"
