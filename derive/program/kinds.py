@@ -95,16 +95,20 @@ def kinds_of(net: Network, groups: Sequence[Group]) -> tuple[Kind, ...]:
     text = np.zeros(w.size, dtype=np.int64)
     for (number, p), value in texts.items():
         text[(cell_of == number) & (w.port == p)] = distinct.index(value)
-    key = np.stack([w.delay == 0, ~w.learnt, text]).astype(np.int64)
+    # One number a connection: rows of a table would take a large net a second to sort.
+    key = (2 * (w.delay == 0) + ~w.learnt) * max(len(distinct), 1) + text
     group_of = _group_of(net, groups)
     found: list[Kind] = []
-    for now, fixed, which in np.unique(key.T, axis=0).tolist() if w.size else [[0, 0, 0]]:
-        here = np.flatnonzero((key.T == [now, fixed, which]).all(axis=1))
-        at = next((at for at, v in texts.items() if v == distinct[which]), None)
+    for code in np.unique(key).tolist() if w.size else [0]:
+        here = np.flatnonzero(key == code)
+        told, which = divmod(code, max(len(distinct), 1))
+        now, fixed = divmod(told, 2)
+        at = next((at for at, v in texts.items() if distinct and v == distinct[which]), None)
         synapse = plain_synapse() if at is None else synapses[at]  # None: cells hear nothing
+        ports = np.unique(w.target[here] * group_of.shape[1] + w.port[here])
         enters = {
             (int(group_of[k, p]), net.cells[net.cell_index[k]].net_inputs[p])
-            for k, p in np.unique(np.stack([w.target[here], w.port[here]]), axis=1).T.tolist()
+            for k, p in zip(*(a.tolist() for a in divmod(ports, group_of.shape[1])), strict=True)
         }
         number = len(found)
         found.append(
@@ -152,7 +156,9 @@ def place_kinds(
         # Where ε of what is heard stands, which under forcing is not where it was computed.
         into = _columns(net, w.source[at], heard[at], column_of)
         carried = _columns(net, w.source[at], heard[at], own_column_of) if kind.now else into
-        out_place = np.array([place.get(v, v) for v in into.tolist()], dtype=np.int64)
+        out_place = into
+        if place:
+            out_place = np.array([place.get(v, v) for v in into.tolist()], dtype=np.int64)
         out = np.lexsort((w.delay[at], row[at], out_place))
         found: dict[str, Any] = {
             "first": _starts(row[at], int(first_row[-1])),
