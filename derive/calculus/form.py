@@ -55,8 +55,28 @@ class Heard:
         return next((y for y in u.local.old if self.carries(u, y)), None)
 
 
+class Labelled:
+    """What holds for the units with some cells; ``label`` names these, empty where all have it."""
+
+    label: str
+
+    @property
+    def where(self) -> str:
+        """Which units k its equations hold for."""
+        return self.among("k")
+
+    def among(self, unit: str) -> str:
+        """Which units its equations hold for, with another letter for the unit."""
+        return f"{unit} with cell {self.label}" if self.label else f"{unit}∈U"
+
+    @property
+    def domain(self) -> tuple[Any, Any]:
+        """The range of an index over the units that have it."""
+        return cell_domain(self.label) if self.label else ix.UNITS
+
+
 @dataclass(frozen=True, eq=False)
-class NetInput:
+class NetInput(Labelled):
     """One net input in index form.
 
     Attributes
@@ -94,27 +114,13 @@ class NetInput:
     learnt: bool
     at_once: bool
 
-    @property
-    def where(self) -> str:
-        """Which units k its equations hold for."""
-        return self.among("k")
-
-    def among(self, unit: str) -> str:
-        """Which units its equations hold for, with another letter for the unit."""
-        return f"{unit} with cell {self.label}" if self.label else f"{unit}∈U"
-
-    @property
-    def domain(self) -> tuple[Any, Any]:
-        """The range of an index over the units that have it."""
-        return cell_domain(self.label) if self.label else ix.UNITS
-
     def parameter(self, p: Symbol) -> IndexedBase:
         """The letter of its weights, or of another parameter of its connections."""
         return self.w if p == WEIGHT else self.further[p]
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
+class Unit(Labelled):
     """One distinct cell in index form."""
 
     label: str  # empty when all units have this cell
@@ -158,20 +164,6 @@ class Unit:
         """What the calculus found for ∂⁺J/∂v through this step, in the cell's symbols."""
         found = (q.expr for q in self.adjoint.equations if q.symbol == bar(v))
         return next(found, sympy.S.Zero)
-
-    @property
-    def where(self) -> str:
-        """Which units k the cell's equations hold for."""
-        return self.among("k")
-
-    def among(self, unit: str) -> str:
-        """Which units the cell's equations hold for, with another letter for the unit."""
-        return f"{unit} with cell {self.label}" if self.label else f"{unit}∈U"
-
-    @property
-    def domain(self) -> tuple[Any, Any]:
-        """The range of an index over the units with this cell."""
-        return cell_domain(self.label) if self.label else ix.UNITS
 
     def name(self, plain: str) -> str:
         """The name of a step of this cell."""

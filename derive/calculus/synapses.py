@@ -52,6 +52,13 @@ class Synapse:
         """The partial by what the connection carries."""
         return self.partials[SOURCE]
 
+    @property
+    def most_shared(self) -> int:
+        """As many values as its expressions can share: each is a costly part of one of them."""
+        stated = (self.expr, *self.partials.values())
+        found = (part for e in stated for part in sympy.preorder_traversal(e))
+        return len({part for part in found if is_costly(part)})
+
     def shared(self, *wanted: Expr) -> tuple[tuple[Equation, ...], tuple[Expr, ...]]:
         """Some of its expressions, with the costly values in them that stand there twice named."""
         equations: list[Equation] = []

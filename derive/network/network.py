@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -226,11 +226,8 @@ class Network:
         following = w.weights
         for name in self._of_connections:
             has = np.zeros(w.weights, dtype=bool)
-            for c, cell in enumerate(self.cells):
-                for p, port in enumerate(cell.ports):
-                    if name in [q.name for q in port.parameters]:
-                        here = (self.cell_index[w.target] == c) & (w.port == p) & w.learnt
-                        has[w.weight[here]] = True
+            for weights, _ in self._having(name):
+                has[weights] = True
             at = np.full(w.weights, -1, dtype=np.int64)
             at[has] = following + np.arange(int(has.sum()))
             following += int(has.sum())
@@ -324,15 +321,20 @@ class Network:
 
     def _first_of_connections(self, name: str) -> Floats:
         """A connection parameter's declared first value, per learnt distinct weight."""
+        first = np.zeros(self.wiring.weights)
+        for weights, initial in self._having(name):
+            first[weights] = initial
+        return first
+
+    def _having(self, name: str) -> Iterator[tuple[Integers, float]]:
+        """The learnt weights whose connections have a parameter, with its declared first value."""
         w = self.wiring
-        first = np.zeros(w.weights)
         for c, cell in enumerate(self.cells):
             for p, port in enumerate(cell.ports):
                 for q in port.parameters:
                     if q.name == name:
                         here = (self.cell_index[w.target] == c) & (w.port == p) & w.learnt
-                        first[w.weight[here]] = q.initial
-        return first
+                        yield w.weight[here], q.initial
 
     def unpack(self, theta: Any) -> dict[str, Floats]:
         """Named arrays of theta: ``w`` (one per distinct weight), and each cell parameter.

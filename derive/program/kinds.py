@@ -71,8 +71,11 @@ class Kind:
         """Where the weight, or another parameter, of its connection c stands."""
         if p != WEIGHT and not self.learnt:
             return self.values[p.name]
-        name = "weight" if p == WEIGHT else f"of_{p.name}"
-        return Ref("theta" if self.learnt else FIXED, (Lookup(self.table(side + name), c),))
+        return Ref("theta" if self.learnt else FIXED, (Lookup(self.place_table(p, side), c),))
+
+    def place_table(self, p: Symbol, side: str = "") -> str:
+        """The table of places of its connections' weights, or of another parameter of theirs."""
+        return self.table(side + ("weight" if p == WEIGHT else f"of_{p.name}"))
 
     def looked_at(self, y: Symbol, c: Index, side: str = "") -> Index:
         """The column of an old state of the target of its connection c."""

@@ -315,17 +315,15 @@ def lay_out(net: Network, memory: Memory = Memory(), forced: bool = False) -> La
             {p: net.values[p.name][units] for p in part.fixed},
         )
         groups.append(group)
-    in_parts = False
     for group in groups:
         for v in group.local.computed:
             if v not in group.columns:  # handed on from part to part
                 at = width + np.arange(group.size)
                 width += group.size
-                in_parts = True
                 for other in groups:
                     if other.cell == group.cell and np.array_equal(other.units, group.units):
                         other.columns[v] = other.own[v] = at
-    in_parts |= len({(g.cell, int(g.units[0])) for g in groups if g.size}) < len(groups)
+    in_parts = sum(g.size for g in groups) > net.units
     own_columns = state_columns.copy()
     target_own = np.array(net.objective.targets, dtype=np.int64)
     if forced:

@@ -39,7 +39,7 @@ from derive.program.ir import (
 from derive.program.judgement import cleared_where, forced_at
 from derive.program.kinds import Kind
 from derive.program.layout import Group, Layout
-from derive.program.sensitivities import BROUGHT, P, place_in_theta, slope_locals, slopes, told
+from derive.program.sensitivities import BROUGHT, P, slope_locals, slopes, told
 from derive.program.storage import ZERO, clear, copy, local_name, scalar
 from derive.program.structure import Structure
 from derive.program.sweep import (
@@ -48,6 +48,7 @@ from derive.program.sweep import (
     at_connection,
     in_reverse,
     reads_of,
+    shared_first,
     slot,
 )
 
@@ -135,10 +136,9 @@ def seeds_of(structure: Structure) -> Seeds:
         at, mark = kind.members, kind.mark
         found: dict[str, Any] = {}
         _ragged(found, "gather", row[at], np.flatnonzero(counts[at]), layout.row_count)
-        chosen = at[found["gather_connection"]]
         for p in kind.synapse.parameters if kind.learnt else ():
-            where = [place_in_theta(layout, int(c), p) for c in chosen]
-            found[f"gather_column{told(p)}"] = structure.place[np.array(where, dtype=np.int64)]
+            where = layout.tables[kind.place_table(p)][found["gather_connection"]]
+            found[f"gather_column{told(p)}"] = structure.place[where]
         if kind.now:
             _ragged(found, "now", row[at], np.flatnonzero(passing[at]), layout.row_count)
             found["now_seed"] = heard_seed[at[found["now_connection"]]]
@@ -357,11 +357,7 @@ def _slope(
     """A slope along a connection: itself where it is a number read, else found once before."""
     if expr.is_Symbol:
         return [], expr, ((expr, place[expr]),)
-    shared, (found,) = kind.synapse.shared(expr)
-    body: list[Statement] = []
-    for e in shared:
-        body.append(Assign(scalar(e.symbol), e.expr, reads_of(e.expr, place)))
-        place = {**place, e.symbol: scalar(e.symbol)}
+    body, (found,), place = shared_first(kind, (expr,), place)
     body.append(Assign(BROUGHT, found, reads_of(found, place)))
     return body, SLOPE_ALONG, ((SLOPE_ALONG, BROUGHT),)
 

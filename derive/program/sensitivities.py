@@ -41,7 +41,7 @@ from derive.program.kinds import Kind
 from derive.program.layout import Group, Layout
 from derive.program.storage import ZERO, copy, in_order, local_name, scalar
 from derive.program.structure import Structure
-from derive.program.sweep import accumulate, at_connection, places, reads_of
+from derive.program.sweep import accumulate, at_connection, places, reads_of, shared_first
 
 BROUGHT = Ref("brought")
 """The local variable that holds a slope along a connection."""
@@ -158,7 +158,7 @@ def _kind_tables(
             if structure.block_of_connection[c] == b:
                 found["own_connection"].append(place)
                 for p in kind.synapse.parameters:
-                    at = int(structure.place[place_in_theta(layout, c, p)])
+                    at = int(structure.place[layout.tables[kind.place_table(p)][place]])
                     found[f"own_at{told(p)}"].append(at - structure.blocks[b].first)
         found["term_first"].append(len(found["term_weight"]))
         found["own_first"].append(len(found["own_connection"]))
@@ -168,12 +168,6 @@ def _kind_tables(
 def told(p: Symbol) -> str:
     """Tells the parameters of a synapse apart in names of tables; a weight needs no mark."""
     return "" if p == WEIGHT else f"_{p.name}"
-
-
-def place_in_theta(layout: Layout, c: int, p: Symbol) -> int:
-    """The place in theta of a parameter of connection c, whose weight is learnt."""
-    weight = int(layout.net.wiring.weight[c])
-    return weight if p == WEIGHT else int(layout.net.connection_parameters[p.name][weight])
 
 
 def sensitivity_arrays(rows: Rows) -> dict[str, Array]:
@@ -301,11 +295,7 @@ def _carried(rows: Rows, kind: Kind, name: str, into: str, r: Index, t: Index) -
             return [across(rows, r, (add,), f"q{kind.of}")]
         # A slope that is no constant is found once, not once for each sensitivity.
         place = at_connection(layout, kind, Lookup(f"term_connection_{name}", q), t)
-        shared, (found,) = kind.synapse.shared(expr)
-        body: list[Statement] = []
-        for e in shared:
-            body.append(Assign(scalar(e.symbol), e.expr, reads_of(e.expr, place)))
-            place[e.symbol] = scalar(e.symbol)
+        body, (found,), place = shared_first(kind, (expr,), place)
         body.append(Assign(BROUGHT, found, reads_of(found, place)))
         add = Assign(Ref(into, (Var("i"),)), SUM * P, ((P, p), (SUM, BROUGHT)), True)
         return [*body, across(rows, r, (add,), f"q{kind.of}")]

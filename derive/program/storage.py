@@ -6,7 +6,7 @@ import sympy
 from sympy import Symbol
 
 from derive.calculus.adjoint import LOWER
-from derive.calculus.partials import SLOPE, SOURCE, is_costly
+from derive.calculus.partials import SLOPE, SOURCE
 from derive.calculus.synapses import SHARED, shared_symbol
 from derive.program.ir import Array, Assign, Index, Loop, Ref, Role, Statement, Var, plus
 from derive.program.kinds import FIXED
@@ -148,8 +148,7 @@ def locals_of(layout: Layout) -> dict[str, Array]:
         for s in symbols:
             found[local_name(s)] = Array(local_name(s), (), "scalar", True)
     for kind in layout.kinds:
-        count = sum(is_costly(e) for e in sympy.preorder_traversal(kind.synapse.expr))
-        for i in range(4 * count + 4):
+        for i in range(kind.synapse.most_shared):
             name = local_name(shared_symbol(i))
             found[name] = Array(name, (), "scalar", True)
     judging = layout.judging.arrays()

@@ -162,16 +162,23 @@ def accumulate(
 
 def summed(kind: Kind, into: dict[Ref, Expr], place: dict[Symbol, Operand]) -> list[Statement]:
     """Add expressions of one connection to some places, what they share computed once."""
-    shared, exprs = kind.synapse.shared(*into.values())
+    body, exprs, place = shared_first(kind, tuple(into.values()), place)
+    return body + [
+        Assign(ref, expr, reads_of(expr, place), accumulate=True)
+        for ref, expr in zip(into, exprs, strict=True)
+    ]
+
+
+def shared_first(
+    kind: Kind, wanted: tuple[Expr, ...], place: dict[Symbol, Operand]
+) -> tuple[list[Statement], tuple[Expr, ...], dict[Symbol, Operand]]:
+    """What some expressions of a connection share, computed; the rest of them, and its places."""
+    shared, exprs = kind.synapse.shared(*wanted)
     body: list[Statement] = []
     for e in shared:
         body.append(Assign(scalar(e.symbol), e.expr, reads_of(e.expr, place)))
         place = {**place, e.symbol: scalar(e.symbol)}
-    body += [
-        Assign(ref, expr, reads_of(expr, place), accumulate=True)
-        for ref, expr in zip(into, exprs, strict=True)
-    ]
-    return body
+    return body, exprs, place
 
 
 def reads_of(expr: Expr, place: dict[Symbol, Operand]) -> tuple[tuple[Symbol, Operand], ...]:
