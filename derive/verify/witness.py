@@ -330,11 +330,8 @@ def _as_heard(net: Network, units: list[int], rows: list[tuple[int, int, int]]) 
                 continue
             here = (of_target == net.cell_index[units[k]]) & (w.port == p)
             fixed = None
-            if (
-                (~w.learnt[here]).all()
-                and here.any()
-                or ((~w.learnt[here]).any() and len(found) % 2)
-            ):
+            kept = ~w.learnt[here]
+            if kept.any() and (kept.all() or len(found) % 2):
                 fixed = 0.75 if (k + source) % 2 else -0.625
             at_once = source < n and (w.delay[here] == 0).any()
             c = Connection(k, source, delay, port.name, None, fixed)
