@@ -23,6 +23,8 @@ class Claim:
     ok : bool
     detail : str
         Sizes, units, and on failure the culprit.
+    scope : str
+        For which networks and how many steps it holds.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Claim:
     limit: float | None
     ok: bool
     detail: str = ""
+    scope: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Report:
                     "limit": _plain(c.limit),
                     "ok": c.ok,
                     "detail": c.detail,
+                    "scope": c.scope,
                 }
                 for c in self.claims
             ],
