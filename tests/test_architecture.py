@@ -34,7 +34,7 @@ PIPELINE = (
     ("kernel",),
     ("timeseries", "generate", "pictures"),
     ("verify", "train", "bridges"),
-    ("claims", "gradcheck", "document"),
+    ("claims", "gradient_check", "document"),
     ("display",),
     ("demo",),
     ("cli",),
