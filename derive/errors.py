@@ -91,3 +91,7 @@ class CapacityError(DeriveError, RuntimeError):
 
 class BridgeError(DeriveError, ValueError):
     """From ``bridges``: another library is missing, or what it has has no counterpart here."""
+
+
+class ClaimError(DeriveError, ValueError):
+    """From ``claims``: a claims file, or what is asked of it, is wrong."""

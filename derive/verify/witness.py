@@ -167,6 +167,14 @@ def _small(
     return found
 
 
+def small(net: Network, units: int, inputs: int) -> Network | None:
+    """A network of so many units of all the cells; None where that is fewer than the cells."""
+    if units < len(net.cells) or units > net.units:
+        return None
+    chosen = _representatives(net, list(range(len(net.cells))), units)
+    return _of_units(net, chosen, inputs, None)[0]
+
+
 def _of_units(
     net: Network, units: list[int], m: int, groups: Groups
 ) -> tuple[Network, Groups, str]:
