@@ -52,6 +52,7 @@ _HOME = {
     "differentiate": "derive.kernel",
     "continuous_adjoint": "derive.costate",
     "verify": "derive.verify",
+    "check": "derive.claims.checking",
     "DeriveError": "derive.errors",
     "DeriveWarning": "derive.errors",
     "NetworkError": "derive.errors",
@@ -64,6 +65,7 @@ _HOME = {
     "StateError": "derive.errors",
     "CapacityError": "derive.errors",
     "BridgeError": "derive.errors",
+    "ClaimError": "derive.errors",
     "Online": "derive.online",
 }
 _MODULES = {"cells": "derive.network.library", "connect": "derive.network.connect"}

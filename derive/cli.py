@@ -1,5 +1,5 @@
-"""The command line: ``derive new | show | verify | generate | train | bench | cost | cache`` and
-``demo``.
+"""The command line: ``derive new | show | verify | check | generate | train | bench | cost``,
+``cache`` and ``demo``.
 
 Errors are one clear paragraph on standard error with exit status 2; a claim that fails is exit
 status 1.
@@ -181,6 +181,31 @@ def verify(
     else:
         show_claims(console, report)
     return 0 if report.ok else 1
+
+
+@commands.command()
+@click.argument("claims", type=click.Path(path_type=Path))
+@SPEC
+@click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON.")
+@ALGORITHM
+def check(claims: Path, spec: Path, as_json: bool, algorithm: str | None) -> int:
+    """Judge the equations of a claims file; exit status 1 when one is not as the file says."""
+    from derive.claims.claimsfile import judged, read_claims
+    from derive.display import show_judged
+
+    found = []
+    with _status(not as_json) as say:
+        for one in judged(read_claims(claims), spec, algorithm):
+            say(one.claim.name)
+            found.append(one)
+            if not as_json:
+                show_judged(console, one)
+    if as_json:
+        click.echo(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))
+    else:
+        right = sum(one.ok for one in found)
+        console.print(f"{right} of {len(found)} claims judged as expected")
+    return 0 if all(one.ok for one in found) else 1
 
 
 @contextmanager

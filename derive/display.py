@@ -50,6 +50,22 @@ def show_claims(console: Console, report: Any) -> None:
     console.print("[bold green]all claims hold[/]" if report.ok else "[bold red]a claim fails[/]")
 
 
+COLOURS = {"holds": "green", "false": "bold red", "ill-formed": "bold red", "undecided": "yellow"}
+
+
+def show_judged(console: Console, judged: Any) -> None:
+    """Print a claim with the verdict on each of its equations, and why."""
+    line = "" if judged.claim.line is None else f"line {judged.claim.line}: "
+    unexpected = "" if judged.ok else "  [bold red]not as expected[/]"
+    console.print(f"[bold]{escape(line + judged.claim.name)}[/]{unexpected}")
+    for v in judged.verdicts:
+        text = " ".join(v.text.split())
+        console.print(f"  [{COLOURS[v.verdict]}]{v.verdict}[/]  {escape(text)}")
+        for said in (v.because, v.nearest):
+            if said:
+                console.print(f"    {escape(said)}")
+
+
 def run_training(
     complaints: Console,
     spec: Path,

@@ -101,7 +101,9 @@ def definition(left: Node, right: Node) -> Definition:
     lower, args = letters
     if len({*lower, *args}) < len(lower) + len(args):
         raise IllFormed(f"a letter stands twice on {left.name}", left.span)
-    return Definition(letter_of(Ref(left.name, primes=left.primes)), tuple(lower), tuple(args), right)
+    return Definition(
+        letter_of(Ref(left.name, primes=left.primes)), tuple(lower), tuple(args), right
+    )
 
 
 def put_in(body: Node, values: Mapping[str, Node]) -> Node:

@@ -17,13 +17,12 @@ from sympy import Expr, Symbol
 
 from derive.calculus.form import Unit
 from derive.claims.context import DIRECT, Budget, Context, letter_of, put_in
+from derive.claims.letters import is_function, plain
 from derive.claims.lexer import FUNCTIONS
-from derive.claims.letters import plain
 from derive.claims.model import DIGITS, Model, Undefined
 from derive.claims.syntax import (
     Add,
     Cases,
-    Compare,
     Condition,
     Div,
     Gradient,
@@ -276,7 +275,7 @@ class Evaluator:
                 return self.number(sympy.Integer(self.letter(ref, env)))
         if name in FUNCTIONS and ref.args:
             return self.called(CALLED[name], self.value(ref.args[0], env))
-        if name == "f" and self.model_letter(0, "f") is None:
+        if is_function(ref):
             return self.activation(ref, env)
         key = self.key(ref, env)
         if key not in self._known:
@@ -349,7 +348,11 @@ class Evaluator:
         """The symbol of a unit's cell that is written with a letter."""
         u = self.model.unit(k)
         return next(
-            (v for v, written in u.names.items() if plain(written) == name and v not in u.local.new),
+            (
+                v
+                for v, written in u.names.items()
+                if plain(written) == name and v not in u.local.new
+            ),
             None,
         )
 
@@ -382,7 +385,7 @@ class Evaluator:
                 return sympy.diff(model.J(times[0]), output)
             case ("w", _):
                 return self.weight(ref, env)
-            case ("ε" | "δ"), _:
+            case (("ε" | "δ"), _):
                 return self.sensitivity(ref, env, times[0])
             case "p", _:
                 k = self.unit(ref.upper[0], env)

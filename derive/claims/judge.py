@@ -11,24 +11,20 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from derive.calculus.form import form_of
-from derive.claims.context import DIRECT, TOTAL, Budget, Context, OutOfTime
+from derive.calculus.form import Form, form_of
+from derive.claims.context import Budget, Context, OutOfTime
 from derive.claims.evaluate import Env, Evaluator, of_objective
 from derive.claims.letters import DELAY, LINE, SOURCE, TIME
 from derive.claims.model import DIGITS, Model, Undefined
 from derive.claims.models import models, proving
 from derive.claims.syntax import (
-    Chain,
-    Compare,
     Condition,
-    Group,
-    IllFormed,
     Member,
     Node,
     Ref,
     Slope,
 )
-from derive.claims.wellformed import BY_SOURCE, BY_TARGET, Letter, Uses
+from derive.claims.wellformed import BY_SOURCE, Letter
 from derive.network.network import Network
 from derive.verify.polynomials import Algebra, TooManyTerms
 
@@ -115,7 +111,7 @@ class Court:
         return proving(self.net)
 
     @cached_property
-    def form(self):  # type: ignore[no-untyped-def]
+    def form(self) -> Form:
         """The letters of the network."""
         return form_of(self.net)
 
@@ -207,8 +203,10 @@ def places(relation: Relation, evaluator: Evaluator, most: int) -> Iterator[Env]
     letters = sorted(relation.uses, key=lambda v: (relation.uses[v].kind != TIME, v))
     domains = [_domain(v, relation.uses[v], relation, evaluator) for v in letters]
     for letter in relation.context.letters_of_objective:
-        if letter not in letters and letter not in ("t0", "t1") and (
-            letter not in relation.context.values
+        if (
+            letter not in letters
+            and letter not in ("t0", "t1")
+            and (letter not in relation.context.values)
         ):
             letters.append(letter)
             domains.append(list(range(1, evaluator.model.steps + 1)))
@@ -267,7 +265,3 @@ def _is_meant(relation: Relation, evaluator: Evaluator, env: Env) -> bool:
         if not 0 < env["τ"] <= last:
             return False
     return all(evaluator.holds(c, env) for c in relation.where)
-
-
-__all__ = ["Court", "Outcome", "Refutation", "Relation", "BY_TARGET", "Chain", "Compare", "Group",
-           "TOTAL", "DIRECT", "Uses", "IllFormed"]  # fmt: skip

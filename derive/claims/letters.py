@@ -49,6 +49,15 @@ def plain(name: str) -> str:
     return GREEK.get(base, base) + "'" * primes
 
 
+def is_function(ref: Ref) -> bool:
+    """Whether f is the function of the net input, f_k(s_k(t)), and not a signal f_k(t)."""
+    return ref.name == "f" and any(
+        isinstance(part, Ref) and (part.lower or part.args is not None)
+        for arg in ref.args or ()
+        for part in arg.walk()
+    )
+
+
 @dataclass(frozen=True)
 class Letters:
     """The letters of one network, and those a claims file defines.
@@ -83,12 +92,12 @@ class Letters:
             return self.defined[name]
         if name in FUNCTIONS and not ref.lower:
             return Shape((), (), (VALUE,), f"{name}(…)")
+        if is_function(ref):
+            return Shape(OF_UNIT, (), (VALUE,), "f_k(s_k(t))")
         if (own := self._own(name)) is not None:
             return own
         if name == "y":
             return Shape(OF_UNIT, (), AT, "y_k(t)")
-        if name == "f":
-            return Shape(OF_UNIT, (), (VALUE,), "f_k(s_k(t))")
         if name == "w":
             self._check_net_input(ref)
             delay = (DELAY,) if ref.upper else ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from derive.claims.syntax import IllFormed, Span
@@ -19,9 +20,7 @@ GREEK = {
     "lambda": "λ", "epsilon": "ε", "varepsilon": "ε", "eps": "ε", "delta": "δ", "phi": "φ",
     "varphi": "φ", "vartheta": "θ", "Delta": "Δ", "omega": "ω", "sigma": "σ",
 }  # fmt: skip
-FUNCTIONS = frozenset(
-    "tanh sinh cosh exp log sqrt sin cos atan erf logistic softplus relu".split()
-)
+FUNCTIONS = frozenset("tanh sinh cosh exp log sqrt sin cos atan erf logistic softplus relu".split())
 WORDS = {
     "sum": "Σ", "Sum": "Σ", "in": "∈", "union": "∪", "partial": "∂", "nabla": "∇", "dot": "dot",
     "infty": "∞", "frac": "frac",
@@ -82,7 +81,7 @@ def tokens(text: str) -> list[Token]:
     return [t for t in found if t.kind != "space"]
 
 
-def _raw(text: str, latex: bool):  # type: ignore[no-untyped-def]
+def _raw(text: str, latex: bool) -> Iterator[Token]:
     at = 0
     while at < len(text):
         c = text[at]
@@ -131,7 +130,7 @@ def _run(text: str, at: int) -> int:
     return at
 
 
-def _letters(text: str, at: int, latex: bool):  # type: ignore[no-untyped-def]
+def _letters(text: str, at: int, latex: bool) -> Iterator[Token]:
     """The names that a run of letters is."""
     end = _run(text, at)
     run = text[at:end]

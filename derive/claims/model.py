@@ -7,7 +7,7 @@ it. Nothing of the backward equations is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -82,9 +82,10 @@ class Model:
 
     def parameter(self, k: int, name: str) -> Expr:
         """A cell parameter of a unit, learnt or not: claims are of all its values."""
-        if name in self.net.unit_parameters and (
-            place := int(self.net.unit_parameters[name][k])
-        ) >= 0:
+        if (
+            name in self.net.unit_parameters
+            and (place := int(self.net.unit_parameters[name][k])) >= 0
+        ):
             return self.theta[place]
         shared = {p.name for p in self.unit(k).cell.parameters if p.shared}
         where = "" if name in shared else f"_{k}"
@@ -190,9 +191,7 @@ class Model:
             hears = next(s.hears for s in cell.ports if s.name == name)
             terms = []
             for c, own in self._into.get((k, name), []):
-                looked_at = {
-                    Symbol(y, real=True): self.state(k, y, time - 1) for y in cell.states
-                }
+                looked_at = {Symbol(y, real=True): self.state(k, y, time - 1) for y in cell.states}
                 carried = self._carried(c, hears, time - c.delay)
                 terms.append(added.xreplace({**looked_at, **own, SOURCE: carried}))
             return sympy.Add(*terms)
@@ -270,9 +269,7 @@ class Model:
         else:
             symbols = tuple(sorted(expr.free_symbols, key=str))
             values = tuple(self.number(v) for v in symbols)
-            plain = expr.replace(
-                lambda e: isinstance(e, sympy.DiracDelta), lambda e: sympy.S.Zero
-            )
+            plain = expr.replace(lambda e: isinstance(e, sympy.DiracDelta), lambda e: sympy.S.Zero)
             with mpmath.workdps(DIGITS):
                 found = compiled(plain, symbols, MULTIPRECISION)(values)
         self.numbers[expr] = found
@@ -294,7 +291,6 @@ class Model:
         if symbol not in self.theta or self.theta.index(symbol) < self.net.wiring.weights:
             return 0.0
         return float(self.net.init(0)[self.theta.index(symbol)])
-
 
 
 def _when(time: int, steps: int) -> str:

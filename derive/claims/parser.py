@@ -1,10 +1,10 @@
 """From tokens to an equation: one grammar for text and LaTeX.
 
-    chain    expr (= expr)* [, where]*
-    expr     [−] term ((+ | −) term)*
-    term     factor ((·, / or nothing) factor)*
-    factor   atom [^ exponent]
-    atom     a number, a letter with its indices and times, (expr), a fraction, ∂/∂, Σ, ∇, 1{…}, cases
+chain    expr (= expr)* [, where]*
+expr     [−] term ((+ | −) term)*
+term     factor ((·, / or nothing) factor)*
+factor   atom [^ exponent]
+atom     a number, a letter with its indices and times, (expr), a fraction, ∂/∂, Σ, ∇, 1{…}, cases
 """
 
 from __future__ import annotations
@@ -63,6 +63,50 @@ def parsed(text: str, of_time: frozenset[str] = frozenset()) -> Chain:
         Where it cannot be read, with the place.
     """
     return _Parser(text, OF_TIME | FUNCTIONS | of_time).chain()
+
+
+def sides_of(
+    text: str, of_time: frozenset[str] = frozenset()
+) -> tuple[list[Node | IllFormed], list[str], tuple[Condition, ...]]:
+    """The sides of an equation; where one cannot be read, the fault in its place.
+
+    Raises
+    ------
+    IllFormed
+        Where not even the sides can be told apart.
+    """
+    try:
+        chain = parsed(text, of_time)
+        return list(chain.sides), list(chain.signs), chain.where
+    except IllFormed as fault:
+        found: list[Node | IllFormed] = []
+        signs: list[str] = []
+        start = depth = 0
+        all_tokens = tokens(text)
+        for at, token in enumerate([*all_tokens, None]):
+            if token is not None:
+                depth += (token.text in ("{", r"\{")) - (token.text in ("}", r"\}"))
+            if token is None or depth == 0 and token.text in RELATIONS:
+                found.append(_side(all_tokens[start:at], text, of_time))
+                signs += [token.text] if token is not None else []
+                start = at + 1
+        if len(found) < 2:
+            raise fault from None
+        return found, signs, ()
+
+
+def _side(part: list[Token], text: str, of_time: frozenset[str]) -> Node | IllFormed:
+    parser = _Parser(text, OF_TIME | FUNCTIONS | of_time)
+    parser.tokens = part
+    parser.length = part[-1].span[1] if part else len(text)
+    try:
+        parser.skip_layout()
+        found = parser.expr()
+        parser.skip_layout()
+        parser.expect(END)
+        return found
+    except IllFormed as fault:
+        return fault
 
 
 def conditions(text: str) -> tuple[Condition, ...]:
@@ -172,8 +216,10 @@ class _Parser:
 
     def skip_layout(self) -> None:
         """Pass over the marks that only arrange lines of a display."""
-        while self.peek() in ("&", r"\\") or self.kind() in ("begin", "end") and self.at < len(
-            self.tokens
+        while (
+            self.peek() in ("&", r"\\")
+            or self.kind() in ("begin", "end")
+            and self.at < len(self.tokens)
         ):
             self.take()
 
@@ -195,7 +241,8 @@ class _Parser:
             return [Member(v, group, span=self.since(start)) for v in members]
         if len(members) == 1 and self.peek() == "with":
             return [Member(members[0], self.cells(), span=self.since(start))]
-        left, found = members[0], []
+        left = members[0]
+        found: list[Condition] = []
         while sign := self.accept("=", "≠", "<", "≤", ">", "≥"):
             right = self.sum_expr()
             if sign.text == "=" and self.accept("…"):
@@ -220,7 +267,8 @@ class _Parser:
         start = self.span()
         self.take()
         self.expect("cell")
-        names, word = [], ""
+        names: list[str] = []
+        word = ""
         while self.kind() != "end" and self.peek() not in (",", ";"):
             if self.accept("or"):
                 names, word = [*names, word], ""
@@ -379,7 +427,9 @@ class _Parser:
         if name == "KroneckerDelta" and self.peek() == "(":
             i, j = self.pair()
             return Indicator(Compare(i, "=", j), span=self.since(start))
-        mark, upper, lower, primes = "", (), (), 0
+        mark, primes = "", 0
+        upper: tuple[Node, ...] = ()
+        lower: tuple[Node, ...] = ()
         power: Node | None = None
         while True:
             if self.accept("'"):
@@ -511,7 +561,8 @@ class _Parser:
         if braced:
             opening = self.take()
             self.open.append(opening)
-        mark, upper = "", []
+        mark = ""
+        upper: list[Node] = []
         if self.peek() == "(":
             start = self.take()
             while self.peek() != ")" and self.kind() != "end":
@@ -645,16 +696,16 @@ class _Parser:
         start = self.span()
         if self.peek() != "(":
             letter = self.bound()
-            domain = self.domain()
-            if domain is not None and domain.kind == "from":
+            over = self.domain()
+            if over is not None and over.kind == "from":
                 raise IllFormed(f"the sum over {letter} has no last value", start)
-            return letter, domain
+            return letter, over
         opening = self.take()
         self.open.append(opening)
         self.depth += 1
         letter = self.bound()
         self.expect(",")
-        domain: Group | None
+        domain: Group
         if self.peek() in ("U", "I", "T") and self.peek(1) in (")", "∪", "∖", "("):
             domain = self.group()
         else:
@@ -709,10 +760,11 @@ class _Parser:
         if self.peek() != "{":
             raise IllFormed(r"\frac needs its denominator in braces", self.span())
         under = self.bracketed(denominator)
-        if over[0] is None:
+        of = over[0]
+        if of is None:
             self.skip_layout()
-            over[0] = self.factor()
-        return Slope(over[0], under, kinds[0], span=self.since(start))
+            of = self.factor()
+        return Slope(of, under, kinds[0], span=self.since(start))
 
     def slope_kind(self) -> str:
         """⁺ or ° after ∂; a second derivative is refused."""

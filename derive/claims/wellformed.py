@@ -20,7 +20,6 @@ from derive.claims.letters import (
     Shape,
 )
 from derive.claims.syntax import (
-    Chain,
     Compare,
     Condition,
     Gradient,
@@ -99,7 +98,9 @@ def check_chain(
     if isinstance(first, dict) and not isinstance(sides[0], Num):
         bound |= set(first)
         for i, uses in enumerate(others, 1):
-            free = next((v for v in uses if v not in bound), None) if isinstance(uses, dict) else None
+            free = (
+                next((v for v in uses if v not in bound), None) if isinstance(uses, dict) else None
+            )
             if isinstance(uses, dict) and free is not None:
                 found[i] = IllFormed(_unbound(free, uses[free]), uses[free].span)
     return found, scan.uses
@@ -122,9 +123,11 @@ def letters_for(context: Context, form: Form) -> Letters:
             )
         kinds = {v: found.kind for v, found in scan.uses.items()}
         shapes[d.name] = Shape(
-            tuple(kinds.get(v, UNIT) for v in d.lower), (), tuple(kinds.get(v, TIME) for v in d.args),
+            tuple(kinds.get(v, UNIT) for v in d.lower),
+            (),
+            tuple(kinds.get(v, TIME) for v in d.args),
             d.name,
-        )  # fmt: skip
+        )
     return letters
 
 
@@ -180,8 +183,11 @@ class _Scan:
 
     def by(self, under: Node) -> None:
         """What can be differentiated by."""
-        if not isinstance(under, Ref) or under.name in ("J", "f", "Δw", "η") or under.primes and (
-            under.name == "f"
+        if (
+            not isinstance(under, Ref)
+            or under.name in ("J", "f", "Δw", "η")
+            or under.primes
+            and (under.name == "f")
         ):
             raise IllFormed(
                 "a derivative is by one quantity of the network: a weight, a parameter, or a "
@@ -190,8 +196,11 @@ class _Scan:
             )
 
     def reference(self, ref: Ref, bound: frozenset[str]) -> None:
-        if ref.args is None and not ref.lower and not ref.upper and (
-            letter_of(ref) in bound or letter_of(ref) in CONSTANTS
+        if (
+            ref.args is None
+            and not ref.lower
+            and not ref.upper
+            and (letter_of(ref) in bound or letter_of(ref) in CONSTANTS)
         ):
             return  # an index or a time as a number
         shape = self.letters.shape(ref)

@@ -1,0 +1,1 @@
+"""Someone else's derivation, judged line by line: ``derive.check`` and ``derive check``."""
