@@ -27,7 +27,7 @@ from derive.calculus.steps import Sheet, Step
 from derive.errors import DerivationError
 from derive.network.network import Network
 
-WIDTH = 76
+WIDTH = 86
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,12 @@ def _before(sheet: Sheet, u: Unit, y: Symbol) -> None:
             entered, used = [*entered, sheet.numbers["x"]], [*used, sheet.numbers["dx_dy"]]
         entered += [sheet.numbers["J"]] * (error != 0)
     name, left = u.name(eps_name(u, y)), u.eps(y)[k, before]
+    times = sheet.horizon.recursion(tau - before)
     if used:
         sheet.add(name, left, raw, f"chain rule over everything it enters: {cited(*entered)}",
-                  u.where)  # fmt: skip
+                  u.where, times)  # fmt: skip
     rule = found_in(*used) if used else "it enters nothing"
-    sheet.add(name, left, found, rule, u.where, sheet.horizon.recursion(tau - before))
+    sheet.add(name, left, found, rule, u.where, times)
 
 
 def brought_back(

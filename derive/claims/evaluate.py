@@ -391,7 +391,7 @@ class Evaluator:
                 k = self.unit(ref.upper[0], env)
                 of = self.signal(k, ref.mark, times[0], ref)
                 return model.ordered(of, self.by_weight(ref, env))
-            case "Δw", "":
+            case "Δw", _:
                 return ETA * model.ordered(self.objective(env), self.by_weight(ref, env))
         k = self.unit(ref.lower[0], env) if ref.lower else 0
         return self.signal(k, name + "'" * ref.primes, times[0] if times else None, ref)
@@ -445,10 +445,11 @@ class Evaluator:
         return next((own[_W] for own in there.values()), sympy.S.Zero)
 
     def by_weight(self, ref: Ref, env: Env) -> Symbol:
-        found = self.weight(Ref("w", ref.mark if ref.name == "w" else "", ref.upper
-                                if ref.name == "w" else (), ref.lower), env)  # fmt: skip
+        of_weight = ref.name in ("w", "Δw")
+        mark, delay = (ref.mark, ref.upper) if of_weight else ("", ())
+        found = self.weight(Ref("w", mark, delay, ref.lower), env)
         if not isinstance(found, Symbol):
-            raise Undefined("there is no weight to learn there", "time")
+            raise Undefined("there is no weight to learn there", "weight")
         return found
 
     def objective(self, env: Env) -> Expr:

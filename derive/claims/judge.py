@@ -170,7 +170,7 @@ def differ(relation: Relation, evaluator: Evaluator, env: Env) -> tuple[Refutati
             with mpmath.workdps(DIGITS):
                 values.append(evaluator.value(side, env))
         except Undefined as nothing:
-            if nothing.of == "time" and not _is_stated(relation, nothing):
+            if nothing.of == "weight" or nothing.of == "time" and not _is_stated(relation, nothing):
                 return None, False
             values.append(None)
             missing = missing or str(nothing)

@@ -33,7 +33,6 @@ KNOWN: Mapping[tuple[str, str], Shape] = {
     ("e", ""): Shape(OF_UNIT, (), AT, "e_k(t)"),
     ("J", ""): Shape((), (), AT, "J(t)"),
     ("J", "total"): Shape((), (), (TIME, TIME), "J^total(t₀, t₁)"),
-    ("Δw", ""): Shape((UNIT, SOURCE), (), (), "Δw_ij"),
     ("η", ""): Shape((), (), (), "η"),
     ("Δt", ""): Shape((), (), (), "Δt"),
     ("ẏ", ""): Shape(OF_UNIT, (), AT, "ẏ_k(t)"),
@@ -98,10 +97,10 @@ class Letters:
             return own
         if name == "y":
             return Shape(OF_UNIT, (), AT, "y_k(t)")
-        if name == "w":
+        if name in ("w", "Δw"):
             self._check_net_input(ref)
             delay = (DELAY,) if ref.upper else ()
-            return Shape((UNIT, SOURCE), delay, (), "w_kl")
+            return Shape((UNIT, SOURCE), delay, (), f"{name}_kl")
         if name in ("ε", "δ"):
             if ref.mark:
                 self._check_mark(ref)

@@ -34,7 +34,7 @@ class Undefined(Exception):
 
     def __init__(self, what: str, of: str) -> None:
         super().__init__(what)
-        self.of = of  # "time" or "index"
+        self.of = of  # "time", "index" or "weight"
 
 
 @dataclass(eq=False)

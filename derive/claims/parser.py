@@ -441,6 +441,8 @@ class _Parser:
                 found = self.superscript(name)
                 if isinstance(found, str):
                     mark = found
+                elif isinstance(found, tuple) and name in ("w", "Δw") and lower:
+                    upper = (Ref(found[0], span=self.tokens[self.at - 1].span),)  # the delay
                 elif isinstance(found, tuple):
                     mark, upper = found[0] or mark, found[1]
                 else:

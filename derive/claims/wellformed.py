@@ -18,6 +18,7 @@ from derive.claims.letters import (
     VALUE,
     Letters,
     Shape,
+    is_function,
 )
 from derive.claims.syntax import (
     Compare,
@@ -35,6 +36,7 @@ from derive.claims.syntax import (
 )
 
 ANY = "any"
+NO_QUANTITY = ("J", "Δw", "η", "Δt")
 BY_TARGET, BY_SOURCE = "∇i", "∇j"
 """The indices of the weight that ∇ is by."""
 OF_INDEX = (UNIT, SOURCE, LINE)
@@ -183,12 +185,7 @@ class _Scan:
 
     def by(self, under: Node) -> None:
         """What can be differentiated by."""
-        if (
-            not isinstance(under, Ref)
-            or under.name in ("J", "f", "Δw", "η")
-            or under.primes
-            and (under.name == "f")
-        ):
+        if not isinstance(under, Ref) or under.name in NO_QUANTITY or is_function(under):
             raise IllFormed(
                 "a derivative is by one quantity of the network: a weight, a parameter, or a "
                 "signal at a time",

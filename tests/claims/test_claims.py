@@ -196,3 +196,20 @@ def test_the_public_function() -> None:
     assert found.ok and len(found) == 1
     with pytest.raises(ClaimError, match="reading"):
         derive.check("a = 1", SPEC, reading="whole")
+
+
+@pytest.mark.parametrize("spec", ["leaky", "wz3x5"])
+def test_what_is_derived_and_printed_is_read_and_holds(spec: str) -> None:
+    net = derive.Network.load(ROOT / f"examples/{spec}.toml")
+    court = Court(net)
+    for step in derive.differentiate(net, "epochwise"):
+        _, text = str(step).split(") ", 1)
+        assert [v.verdict for v in judge(text, court, "epochwise")] == ["holds"], text
+
+
+def test_a_delay_and_a_connection_that_is_not_there() -> None:
+    court = Court(derive.Network.load(ROOT / "examples/sparse_delayed.toml"))
+    claim = "∂J^total(t0,t1)/∂w_ij^(D) = Σ_{τ=t0+1…t1} δ_i(τ)·x_j(τ−D)"
+    assert judge(claim, court, "epochwise").ok
+    (verdict,) = judge(claim.replace("τ−D", "τ−1"), court, "epochwise")
+    assert verdict.verdict == "false"
