@@ -9,10 +9,10 @@ from typing import Any
 import mpmath
 
 from derive.claims.context import DIRECT, TOTAL, Budget, Context, OutOfTime, definition
+from derive.claims.grammar.parser import conditions, parsed, sides_of
 from derive.claims.judge import FALSE, HOLDS, ILL_FORMED, UNDECIDED, Court, Outcome, Relation
 from derive.claims.judge import Refutation as Refuted
 from derive.claims.nearest import nearest
-from derive.claims.parser import conditions, parsed, sides_of
 from derive.claims.syntax import IllFormed, Node, Ref
 from derive.claims.wellformed import Letter, Uses, check_chain, letters_for
 from derive.errors import ClaimError
