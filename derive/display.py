@@ -61,7 +61,7 @@ def show_judged(console: Console, judged: Any) -> None:
     for v in judged.verdicts:
         text = " ".join(v.text.split())
         console.print(f"  [{COLOURS[v.verdict]}]{v.verdict}[/]  {escape(text)}")
-        for said in (v.because, v.nearest):
+        for said in (v.because, v.nearest, v.equation):
             if said:
                 console.print(f"    {escape(said)}")
 

@@ -6,85 +6,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import mpmath
-
 from derive.claims.context import DIRECT, TOTAL, Budget, Context, OutOfTime, definition
+from derive.claims.continuous import is_continuous
 from derive.claims.grammar.parser import conditions, parsed, sides_of
-from derive.claims.judge import FALSE, HOLDS, ILL_FORMED, UNDECIDED, Court, Outcome, Relation
-from derive.claims.judge import Refutation as Refuted
-from derive.claims.nearest import nearest
-from derive.claims.syntax import IllFormed, Node, Ref
-from derive.claims.wellformed import Letter, Uses, check_chain, letters_for
+from derive.claims.judge import FALSE, HOLDS, ILL_FORMED, UNDECIDED, Court, Relation
+from derive.claims.letters import Letters
+from derive.claims.nearest import bound_to_the_end, nearest
+from derive.claims.steps import continuous_verdict, defines_a_step
+from derive.claims.syntax import Condition, IllFormed, Node, Unbound
+from derive.claims.verdict import Verdict, Verdicts, as_float, proved, refuted
+from derive.claims.wellformed import Letter, Uses, check_chain, letters_for, used
 from derive.errors import ClaimError
 
 SECONDS = 20.0
 """For one equation, unless a file or a caller allows more."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is to be said of one = of a claim.
-
-    Attributes
-    ----------
-    text : str
-        The two sides as they were typed.
-    verdict : str
-        ``holds``, ``false``, ``ill-formed`` or ``undecided``.
-    because : str
-        The proof, the refutation, or the fault.
-    reading : str
-        How ∂ was read, where that makes a difference.
-    nearest : str
-        A true statement near a false one, if one was found.
-    left, right : float or None
-        The values of the two sides where they differ.
-    place : tuple of int or None
-        Where in the text a fault stands, from character to character.
-    """
-
-    text: str
-    verdict: str
-    because: str
-    reading: str = ""
-    nearest: str = ""
-    left: float | None = None
-    right: float | None = None
-    place: tuple[int, int] | None = None
-
-    def __str__(self) -> str:
-        lines = [f"{self.verdict}: {' '.join(self.text.split())}", f"  {self.because}"]
-        if self.nearest:
-            lines.append(f"  {self.nearest}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """The verdicts on every = of one claim."""
-
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every = holds."""
-        return all(v.verdict == HOLDS for v in self.verdicts)
-
-    def __iter__(self) -> Any:
-        return iter(self.verdicts)
-
-    def __len__(self) -> int:
-        return len(self.verdicts)
-
-    def __getitem__(self, i: int) -> Verdict:
-        return self.verdicts[i]
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.verdicts))
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Plain data for JSON."""
-        return [dict(vars(v)) for v in self.verdicts]
 
 
 def check(
@@ -179,40 +114,60 @@ def judge(
         sides, signs, own = sides_of(claim, letters.of_time)
     except IllFormed as error:
         return Verdicts((Verdict(claim, ILL_FORMED, str(error), place=error.span),))
-    conditions_ = (*own, *further)
+    where_ = (*own, *further)
     if introduces:
         return Verdicts((_introduced(claim, sides, context, court, seconds),))
     try:
-        uses, meant = check_chain(sides, conditions_, context, letters)
+        uses, meant = check_chain(sides, where_, context, letters)
     except IllFormed as error:
         return Verdicts((Verdict(claim, ILL_FORMED, str(error), place=error.span),))
-    found = []
-    for i, sign in enumerate(signs):
-        text = _between(claim, sides, i)
-        fault = next((u for u in uses[i : i + 2] if isinstance(u, IllFormed)), None)
+    display = _Display(claim, sides, uses, where_, meant, context, letters, court, algorithm)
+    return Verdicts(tuple(display.link(i, s, reading, seconds) for i, s in enumerate(signs)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Display:
+    """Sides with signs between them, each with its letters, or with what is wrong with it."""
+
+    claim: str
+    sides: list[Node | IllFormed]
+    uses: list[Uses | IllFormed]
+    where: tuple[Condition, ...]
+    meant: Uses
+    context: Context
+    letters: Letters
+    court: Court
+    algorithm: str
+
+    def link(self, i: int, sign: str, reading: str | None, seconds: float) -> Verdict:
+        """The verdict on one sign."""
+        text = _between(self.claim, self.sides, i)
+        fault = next((u for u in self.uses[i : i + 2] if isinstance(u, IllFormed)), None)
+        left, right = self.sides[i], self.sides[i + 1]
         if fault is not None:
-            found.append(Verdict(text, ILL_FORMED, str(fault), place=fault.span))
-            continue
-        left, right = sides[i], sides[i + 1]
+            near = ""
+            if isinstance(fault, Unbound) and isinstance(left, Node) and isinstance(right, Node):
+                near = bound_to_the_end(
+                    (left, right), fault, lambda a, b: self.relation(a, sign, b, reading),
+                    self.court, Budget(seconds))  # fmt: skip
+            return Verdict(text, ILL_FORMED, str(fault), nearest=near, place=fault.span)
         assert isinstance(left, Node) and isinstance(right, Node)
-        if _is_continuous(left, context) or _is_continuous(right, context):
-            found.append(Verdict(text, UNDECIDED, "it is of continuous time; what is judged are "
-                                 "the steps of the discrete network"))  # fmt: skip
-            continue
-        together = _together(*(u for u in (*uses[i : i + 2], meant) if isinstance(u, dict)))
-        relation = Relation(left, sign, right, conditions_, together, context)
-        found.append(_judged(text, relation, court, reading, seconds))
-    return Verdicts(tuple(found))
+        if is_continuous(left) or is_continuous(right):
+            return continuous_verdict(text, left, right, self.context, self.court)
+        relation = self.relation(left, sign, right, None)
+        found = _judged(text, relation, self.court, reading, seconds)
+        if found.verdict != HOLDS:
+            return found
+        return replace(
+            found,
+            equation=self.court.equation(self.algorithm, left, right, self.letters.of_time),
+        )
 
-
-def _is_continuous(side: Node, context: Context) -> bool:
-    """Whether a side has ẏ, or a signal at a time that is no whole number of steps on."""
-    return any(
-        isinstance(v, Ref)
-        and (v.name == "ẏ" and "ẏ" not in context.definitions
-             or any(isinstance(p, Ref) and p.name == "Δt" for a in v.args or () for p in a.walk()))
-        for v in side.walk()
-    )  # fmt: skip
+    def relation(self, left: Node, sign: str, right: Node, reading: str | None) -> Relation:
+        """Two sides with the letters of both, and of what the claim is said to be for."""
+        together = _together(used(left, self.letters), used(right, self.letters), self.meant)
+        context = replace(self.context, reading=reading or self.context.reading)
+        return Relation(left, sign, right, self.where, together, context)
 
 
 def _definitions(define: Iterable[str]) -> Mapping[str, Any]:
@@ -285,47 +240,15 @@ def _verdict(text: str, relation: Relation, court: Court, seconds: float) -> Ver
                        "have a value")  # fmt: skip
     if outcome.refuted is not None:
         if relation.sign == "≠":
-            return Verdict(text, HOLDS, _refuted(outcome.refuted))
-        near = nearest(relation, court, budget)
-        values = _float(outcome.refuted.left), _float(outcome.refuted.right)
-        return Verdict(text, FALSE, _refuted(outcome.refuted), "", near, *values)
+            return Verdict(text, HOLDS, refuted(outcome.refuted))
+        near = nearest(relation, outcome.refuted, court, budget)
+        values = as_float(outcome.refuted.left), as_float(outcome.refuted.right)
+        return Verdict(text, FALSE, refuted(outcome.refuted), "", near, *values)
     if outcome.proved:
         verdict = FALSE if relation.sign == "≠" else HOLDS
-        return Verdict(text, verdict, _proved(outcome, court))
+        return Verdict(text, verdict, proved(outcome, court))
     return Verdict(text, UNDECIDED, f"equal as numbers on {outcome.networks} networks, and not "
                    f"proved{': ' + outcome.because if outcome.because else ''}")  # fmt: skip
-
-
-def _proved(outcome: Outcome, court: Court) -> str:
-    witness = court.proving[0]
-    return (
-        f"the difference is exactly 0 for all weights, inputs and targets on {witness.net.units} "
-        f"units, {witness.net.inputs} input lines and {witness.steps} steps, and 0 as a number on "
-        f"{outcome.networks} networks of up to {court.models[-1].net.units} units"
-    )
-
-
-def _refuted(found: Refuted) -> str:
-    model = found.model
-    letters = ", ".join(f"{k} = {v}" for k, v in sorted(found.env.items()) if not k.startswith("∇"))
-    where = (
-        f"on {model.net.units} unit{'s' * (model.net.units > 1)}, {model.net.inputs} input "
-        f"line{'s' * (model.net.inputs != 1)} and {model.steps} "
-        f"step{'s' * (model.steps > 1)} (t₀ = 0, t₁ = {model.steps}) with {letters}"
-    )
-    values = ", ".join(
-        f"{side} {'no value' if v is None else mpmath.nstr(v, 6)}"
-        for side, v in (("left", found.left), ("right", found.right))
-    )
-    missing = f" ({found.missing})" if found.missing else ""
-    given = {str(s): mpmath.nstr(v, 4) for s, v in model.numbers.items()
-             if s.is_Symbol and s not in model.meaning}  # fmt: skip
-    numbers = ", ".join(f"{k} = {v}" for k, v in sorted(given.items()))
-    return f"{where}: {values}{missing}; the numbers: {numbers}"
-
-
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def _introduced(
@@ -337,6 +260,8 @@ def _introduced(
         return Verdict(claim, ILL_FORMED, str(fault), place=fault.span)
     left, right = sides[0], sides[1]
     assert isinstance(left, Node) and isinstance(right, Node)
+    if is_continuous(left):
+        return defines_a_step(claim, left, right, context, court)
     from derive.claims.introduced import introduced
 
     try:

@@ -15,21 +15,20 @@ import mpmath
 import sympy
 from sympy import Expr, Symbol
 
-from derive.calculus.form import Unit
-from derive.claims.context import DIRECT, Budget, Context, letter_of, put_in
-from derive.claims.letters import is_function, plain
+from derive.claims.context import DIRECT, Budget, letter_of, put_in
+from derive.claims.letters import is_function
 from derive.claims.lexer import FUNCTIONS
-from derive.claims.model import DIGITS, Model, Undefined
+from derive.claims.model import Undefined
+from derive.claims.places import Env
+from derive.claims.signals import Signals
+from derive.claims.symbols import CALLED, DIGITS, activation
 from derive.claims.syntax import (
     Add,
     Cases,
-    Condition,
     Div,
     Gradient,
-    Group,
     IllFormed,
     Indicator,
-    Member,
     Mul,
     Node,
     Num,
@@ -39,24 +38,16 @@ from derive.claims.syntax import (
     Total,
 )
 from derive.claims.wellformed import BY_SOURCE, BY_TARGET
-from derive.functions import logistic, relu, softplus
 from derive.program.interpret import MULTIPRECISION, compiled
 from derive.verify.unrolling import stated
 
-Env = Mapping[str, int]
 MOST_POWER = 12
 DEEPEST = 200
 """Definitions within definitions, and all else, within one value."""
 
-CALLED: dict[str, Any] = {
-    **{name: getattr(sympy, name, None) for name in FUNCTIONS},
-    "logistic": logistic, "softplus": softplus, "relu": relu,
-}  # fmt: skip
-ETA, DT = Symbol("eta", positive=True), Symbol("dt", positive=True)
-
 
 @dataclass(eq=False)
-class Evaluator:
+class Evaluator(Signals):
     """Expressions of claims on one model.
 
     Attributes
@@ -65,8 +56,6 @@ class Evaluator:
         Whether values are expressions; numbers otherwise.
     """
 
-    model: Model
-    context: Context
     budget: Budget
     exact: bool = False
     depth: int = 0
@@ -182,90 +171,6 @@ class Evaluator:
 
     # --- indices, times, conditions ---------------------------------------------------------------
 
-    def whole(self, node: Node, env: Env) -> int:
-        """An index or a time."""
-        match node:
-            case Num():
-                if node.value.denominator != 1:
-                    raise IllFormed("an index or a time is a whole number", node.span)
-                return int(node.value)
-            case Ref():
-                return self.letter(node, env)
-            case Add():
-                return sum(self.whole(v, env) for v in node.terms)
-            case Mul():
-                found = 1
-                for v in node.factors:
-                    found *= self.whole(v, env)
-                return found
-        raise IllFormed("an index or a time is made of letters, numbers, + and −", node.span)
-
-    def letter(self, ref: Ref, env: Env) -> int:
-        name = letter_of(ref)
-        if name in env:
-            return env[name]
-        net = self.model.net
-        fixed = {"t0": 0, "t1": self.model.steps, "n": net.units, "m": net.inputs}
-        if name in fixed:
-            return fixed[name]
-        if name in self.context.values:
-            return self.context.values[name]
-        raise IllFormed(f"{name} is bound by nothing", ref.span)
-
-    def members(self, group: Group, env: Env) -> list[int]:
-        """The indices or times of a set."""
-        net = self.model.net
-        units, lines = range(net.units), range(net.units, net.units + net.inputs)
-        if self.context.swapped:
-            units, lines = lines, units
-        match group.kind:
-            case "U":
-                return list(units)
-            case "I":
-                return list(lines)
-            case "𝒟":
-                return list(self.model.form.delays)
-            case "T":
-                time = self.whole(group.of[0], env)
-                return [k for k in range(net.units) if self.model.has_target(k, time)]
-            case "range":
-                return self.range(group, env)
-            case "cell":
-                names = {v.name for v in group.of if isinstance(v, Ref)}
-                labels = {u.label.replace(" ", "") for u in self.model.form.units}
-                if not names <= labels:
-                    raise IllFormed(
-                        f"there is no cell {', '.join(sorted(names - labels))}; there are "
-                        f"{', '.join(sorted(labels))}", group.span)  # fmt: skip
-                return [k for k in range(net.units)
-                        if self.model.unit(k).label.replace(" ", "") in names]  # fmt: skip
-            case "∪" | "∖":
-                a, b = (self.members(v, env) for v in group.of if isinstance(v, Group))
-                if group.kind == "∖":
-                    return [v for v in a if v not in b]
-                return sorted({*a, *b})
-        raise IllFormed(f"{group.kind} is no set", group.span)
-
-    def range(self, group: Group, env: Env) -> list[int]:
-        """First to last; downwards where that is how it is written for long runs."""
-        first, last = (self.whole(v, env) for v in group.of)
-        long = Evaluator(_Long(self.model), self.context, self.budget)  # type: ignore[arg-type]
-        ends = [long.whole(v, {k: 500 for k in env}) for v in group.of]
-        if ends[0] > ends[1] and any("t1" == letter_of(v) for v in group.of[0].walk()
-                                     if isinstance(v, Ref)):  # fmt: skip
-            first, last = last, first
-        return list(range(first, last + 1))
-
-    def holds(self, condition: Condition, env: Env) -> bool:
-        """Whether a condition on indices or times does."""
-        if isinstance(condition, Member):
-            return self.whole(condition.index, env) in self.members(condition.group, env)
-        a, b = self.whole(condition.left, env), self.whole(condition.right, env)
-        return {"=": a == b, "≠": a != b, "<": a < b, "≤": a <= b, ">": a > b,
-                "≥": a >= b}[condition.sign]  # fmt: skip
-
-    # --- letters --------------------------------------------------------------------------------
-
     def reference(self, ref: Ref, env: Env) -> Any:
         name = letter_of(ref) if ref.name != "f" else "f"
         if name in self.context.definitions:
@@ -326,7 +231,7 @@ class Evaluator:
 
     def function_of(self, k: int, ref: Ref) -> tuple[Expr, Symbol]:
         u = self.model.unit(k)
-        found = activation(u)
+        found = activation(u, u.cell)
         if found is None:
             raise IllFormed(
                 f"f_k is the function of the net input in a unit's equations, and cell "
@@ -337,121 +242,6 @@ class Evaluator:
         return expr.xreplace({p: self.model.parameter(k, p.name)
                               for p in (*u.local.parameters, *u.local.fixed)}), symbol  # fmt: skip
 
-    def unit(self, node: Node, env: Env) -> int:
-        """An index that has to be a unit's."""
-        k = self.whole(node, env)
-        if not 0 <= k < self.model.net.units:
-            raise Undefined(f"there is no unit {k}", "index")
-        return k
-
-    def model_letter(self, k: int, name: str) -> Symbol | None:
-        """The symbol of a unit's cell that is written with a letter."""
-        u = self.model.unit(k)
-        return next(
-            (
-                v
-                for v, written in u.names.items()
-                if plain(written) == name and v not in u.local.new
-            ),
-            None,
-        )
-
-    def expression(self, ref: Ref, env: Env) -> Expr:
-        """A letter in the model's symbols."""
-        model, name = self.model, ref.name
-        times = [self.whole(v, env) for v in ref.args or ()]
-        match name, ref.mark:
-            case "J", "total":
-                return sympy.Add(*(model.J(v) for v in range(times[0] + 1, times[1] + 1)))
-            case "J", "":
-                return model.J(times[0])
-            case "η", "":
-                return ETA
-            case "Δt", "":
-                return DT
-            case "x", "net":
-                line = self.whole(ref.lower[0], env)
-                if not model.net.units <= line < model.net.units + model.net.inputs:
-                    raise Undefined(f"x^net has no value for {line}: it is no input line", "index")
-                return model.source(line, times[0])
-            case "x", "":
-                return self.heard(self.whole(ref.lower[0], env), times[0])
-            case "d", "":
-                return model.target(self.unit(ref.lower[0], env), times[0])
-            case "e", "":
-                k = self.unit(ref.lower[0], env)
-                output = model.source(k, times[0])
-                assert isinstance(output, Symbol)
-                return sympy.diff(model.J(times[0]), output)
-            case ("w", _):
-                return self.weight(ref, env)
-            case (("ε" | "δ"), _):
-                return self.sensitivity(ref, env, times[0])
-            case "p", _:
-                k = self.unit(ref.upper[0], env)
-                of = self.signal(k, ref.mark, times[0], ref)
-                return model.ordered(of, self.by_weight(ref, env))
-            case "Δw", _:
-                return ETA * model.ordered(self.objective(env), self.by_weight(ref, env))
-        k = self.unit(ref.lower[0], env) if ref.lower else 0
-        return self.signal(k, name + "'" * ref.primes, times[0] if times else None, ref)
-
-    def heard(self, l: int, time: int) -> Expr:  # noqa: E741 - the paper's letter
-        model = self.model
-        if not 0 <= l < model.net.units + model.net.inputs:
-            raise Undefined(f"there is no unit or input line {l}", "index")
-        if time < 0 and model.form.reaching_back:
-            return sympy.S.Zero
-        return model.source(l, time)
-
-    def signal(self, k: int, name: str, time: int | None, ref: Ref) -> Expr:
-        """A state, intermediate, net input or parameter of a unit, by its letter."""
-        u = self.model.unit(k)
-        v = self.model_letter(k, name)
-        if v is None and name in u.cell.net_inputs:
-            v = next(s for s in u.local.net_inputs if s.name == name)
-        if v is None and name in ("", "y"):
-            v = u.output
-        if v is None:
-            raise Undefined(f"unit {k} has no {name}: its cell is {u.cell.name}", "index")
-        if v in u.local.old:
-            return self.model.state(k, v.name, _given(time, ref))
-        if v in (*u.local.parameters, *u.local.fixed):
-            return self.model.parameter(k, v.name)
-        return self.model.local(k, v, _given(time, ref))
-
-    def port(self, k: int, mark: str) -> str:
-        """The cell's name of a net input."""
-        u = self.model.unit(k)
-        for s, port in u.of_net_input.items():
-            if not mark or port.name == mark:
-                return str(s.name)
-        raise Undefined(f"unit {k} has no net input {mark}", "index")
-
-    def weight(self, ref: Ref, env: Env) -> Expr:
-        """w_kl, which is 0 where nothing leads from l to k."""
-        k = self.unit(ref.lower[0], env)
-        source = self.whole(ref.lower[1], env)
-        if not 0 <= source < self.model.net.units + self.model.net.inputs:
-            raise Undefined(f"there is no unit or input line {source}", "index")
-        there = self.model.connections(k, self.port(k, ref.mark), source)
-        if ref.upper:
-            own = there.get(self.whole(ref.upper[0], env))
-            return sympy.S.Zero if own is None else own[_W]
-        if len(there) > 1:
-            raise IllFormed(
-                "w needs its delay, as in w_kl^(D): several connections lead from one unit to "
-                "another", ref.span)  # fmt: skip
-        return next((own[_W] for own in there.values()), sympy.S.Zero)
-
-    def by_weight(self, ref: Ref, env: Env) -> Symbol:
-        of_weight = ref.name in ("w", "Δw")
-        mark, delay = (ref.mark, ref.upper) if of_weight else ("", ())
-        found = self.weight(Ref("w", mark, delay, ref.lower), env)
-        if not isinstance(found, Symbol):
-            raise Undefined("there is no weight to learn there", "weight")
-        return found
-
     def objective(self, env: Env) -> Expr:
         """What ε and δ are of."""
         exact = self if self.exact else self.in_symbols
@@ -461,21 +251,6 @@ class Evaluator:
     def in_symbols(self) -> Evaluator:
         """The same, exactly."""
         return self if self.exact else Evaluator(self.model, self.context, self.budget, True)
-
-    def sensitivity(self, ref: Ref, env: Env, time: int) -> Expr:
-        """ε or δ."""
-        k = self.unit(ref.lower[0], env)
-        if time > self.model.steps and self.model.form.reaching_back:
-            return sympy.S.Zero
-        if ref.name == "δ":
-            by: Expr = self.model.net_input(k, self.port(k, ref.mark), time)
-        else:
-            by = self.signal(k, ref.mark, time, ref)
-        if not isinstance(by, Symbol):
-            raise Undefined("nothing to differentiate by", "index")
-        return self.model.ordered(self.objective(env), by)
-
-    # --- derivatives ----------------------------------------------------------------------------
 
     def slope(self, node: Slope | Gradient, env: Env) -> Any:
         key = (node, tuple(sorted(env.items())))
@@ -512,41 +287,6 @@ class Evaluator:
 _W = Symbol("w", real=True)
 
 
-class _Long:
-    """Stands for a model of many steps where only the order of two times is asked."""
-
-    def __init__(self, model: Model) -> None:
-        self.net = model.net
-        self.steps = 1000
-        self.form = model.form
-
-
-def _given(time: int | None, ref: Ref) -> int:
-    if time is None:
-        raise IllFormed(f"{ref.name} needs its time", ref.span)
-    return time
-
-
 def of_objective(node: Slope) -> bool:
     """Whether it is the objective that is differentiated."""
     return any(isinstance(v, Ref) and v.name == "J" for v in node.over.walk())
-
-
-def activation(u: Unit) -> tuple[Expr, Symbol] | None:
-    """The largest expression of the net input alone through which it enters a unit's output."""
-    if len(u.local.net_inputs) != 1:
-        return None
-    (s,) = u.local.net_inputs
-    eq = u.cell.equations
-    output = next(e for y, e in eq.states.items() if y == u.output)
-    while output.free_symbols & set(eq.intermediates):
-        output = output.xreplace(dict(eq.intermediates))
-    others = set(u.local.old)
-    found = [
-        e for e in sympy.preorder_traversal(output)
-        if isinstance(e, Expr) and s in e.free_symbols and not e.free_symbols & others
-        and not (e.is_Symbol and output != e)
-    ]  # fmt: skip
-    functions = [e for e in found if isinstance(e, sympy.Function)]
-    largest = output if output in found else next(iter(functions), None)
-    return None if largest is None else (largest, s)

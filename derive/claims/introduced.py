@@ -9,7 +9,8 @@ import mpmath
 from derive.claims.context import Budget, Context, Definition
 from derive.claims.evaluate import Evaluator
 from derive.claims.judge import NEAR, Court, Relation, places
-from derive.claims.model import DIGITS, Undefined
+from derive.claims.model import Undefined
+from derive.claims.symbols import DIGITS
 from derive.claims.wellformed import letters_for, used
 
 

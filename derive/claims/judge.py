@@ -10,13 +10,17 @@ from typing import Any
 
 import mpmath
 import numpy as np
+from sympy import Symbol
 
 from derive.calculus.form import Form, form_of
 from derive.claims.context import Budget, Context, OutOfTime
-from derive.claims.evaluate import Env, Evaluator, of_objective
+from derive.claims.derived import Key, derived, key_of
+from derive.claims.evaluate import Evaluator, of_objective
 from derive.claims.letters import DELAY, LINE, SOURCE, TIME
-from derive.claims.model import DIGITS, Model, Undefined
+from derive.claims.model import Model, Undefined
 from derive.claims.models import models, proving
+from derive.claims.places import Env
+from derive.claims.symbols import DIGITS
 from derive.claims.syntax import (
     Condition,
     Member,
@@ -74,6 +78,8 @@ class Refutation:
         The values; None where a side has none there.
     missing : str
         Which side has no value, and why.
+    used : frozenset of Symbol
+        What the values were computed from.
     """
 
     model: Model
@@ -81,6 +87,7 @@ class Refutation:
     left: Any
     right: Any
     missing: str = ""
+    used: frozenset[Symbol] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,16 @@ class Court:
         """The letters of the network."""
         return form_of(self.net)
 
+    @cached_property
+    def _derived(self) -> dict[str, Mapping[Key, str]]:
+        return {}
+
+    def equation(self, algorithm: str, left: Node, right: Node, of_time: frozenset[str]) -> str:
+        """Which equation of an algorithm's derivation two sides are; empty for none."""
+        if algorithm not in self._derived:
+            self._derived[algorithm] = derived(self.net, algorithm, of_time)
+        return self._derived[algorithm].get(key_of(left, right), "")
+
     def compare(self, relation: Relation, budget: Budget) -> Outcome:
         """Try a relation on every network, and prove it where it is nowhere false."""
         found = self.tried(relation, budget)
@@ -137,6 +154,7 @@ class Court:
             for env in places(relation, evaluator, most):
                 refuted, counts = differ(relation, evaluator, env)
                 if refuted is not None:
+                    refuted = replace(refuted, used=symbols_of(relation, model, env, budget))
                     return Outcome(refuted, compared + 1, networks=networks + 1)
                 here += counts
             compared, networks = compared + here, networks + (here > 0)
@@ -185,6 +203,18 @@ def differ(relation: Relation, evaluator: Evaluator, env: Env) -> tuple[Refutati
     return Refutation(evaluator.model, dict(env), left, right), True
 
 
+def symbols_of(relation: Relation, model: Model, env: Env, budget: Budget) -> frozenset[Symbol]:
+    """The symbols of both sides, where they have a value."""
+    evaluator = Evaluator(model, relation.context, budget, exact=True)
+    found: set[Symbol] = set()
+    for side in relation.sides:
+        try:
+            found |= evaluator.value(side, env).free_symbols
+        except (Undefined, OutOfTime):
+            continue
+    return frozenset(found)
+
+
 def _is_stated(relation: Relation, nothing: Undefined) -> bool:
     """Whether the claim itself says for which times it is."""
     return any(
@@ -218,7 +248,7 @@ def places(relation: Relation, evaluator: Evaluator, most: int) -> Iterator[Env]
         found = (_nth(domains, at) for at in chosen)
     for values in found:
         env = dict(zip(letters, values, strict=True))
-        if _is_meant(relation, evaluator, env):
+        if is_meant(relation, evaluator, env):
             yield env
 
 
@@ -254,7 +284,7 @@ def _domain(letter: str, use: Letter, relation: Relation, evaluator: Evaluator) 
     return list(range(n))
 
 
-def _is_meant(relation: Relation, evaluator: Evaluator, env: Env) -> bool:
+def is_meant(relation: Relation, evaluator: Evaluator, env: Env) -> bool:
     """Whether a relation is claimed for these indices and times."""
     said = {p.name + "'" * p.primes for c in relation.where for p in c.walk()
             if isinstance(p, Ref)}  # fmt: skip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from derive.calculus.form import Form
-from derive.claims.lexer import FUNCTIONS, GREEK
+from derive.claims.lexer import FUNCTIONS, GREEK, undotted
 from derive.claims.syntax import IllFormed, Ref
 
 UNIT, SOURCE, LINE, TIME, DELAY, VALUE = "unit", "source", "input line", "time", "delay", "value"
@@ -35,10 +35,11 @@ KNOWN: Mapping[tuple[str, str], Shape] = {
     ("J", "total"): Shape((), (), (TIME, TIME), "J^total(t₀, t₁)"),
     ("η", ""): Shape((), (), (), "η"),
     ("Δt", ""): Shape((), (), (), "Δt"),
-    ("ẏ", ""): Shape(OF_UNIT, (), AT, "ẏ_k(t)"),
 }
 CONSTANTS = frozenset({"t0", "t1", "n", "m", "h", "h'"})
 """Letters for whole numbers that a claim need not bind."""
+SIZES = frozenset({"n", "m"})
+"""Those of them that are indices like any other where they stand as one: y_m(t)."""
 
 
 def plain(name: str) -> str:
@@ -113,6 +114,8 @@ class Letters:
             return Shape(OF_UNIT, (), AT, f"{name}_k(τ)")
         if name == "p":
             return Shape((UNIT, SOURCE), OF_UNIT, AT, "p^k_ij(t)")
+        if (base := undotted(name)) is not None:
+            return replace(self.shape(replace(ref, name=base)), like=f"{name}_k(t)")
         if (name, ref.mark) in KNOWN:
             return KNOWN[name, ref.mark]
         raise IllFormed(f"{name} is not known; {self.words}", ref.span)

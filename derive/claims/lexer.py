@@ -64,6 +64,17 @@ class Token:
         return {r"\{": "{", r"\}": "}"}.get(self.text, self.text)
 
 
+def rate_of(name: str) -> str:
+    """The letter of a rate: ẏ of y."""
+    return unicodedata.normalize("NFC", name + "\u0307")
+
+
+def undotted(name: str) -> str | None:
+    """What a letter with a dot is the rate of; None for one without."""
+    base = unicodedata.normalize("NFD", name)
+    return base[:-1] if base.endswith("\u0307") else None
+
+
 def tokens(text: str) -> list[Token]:
     """Read an equation.
 

@@ -7,7 +7,7 @@ it. Nothing of the backward equations is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,13 +20,12 @@ from sympy import Expr, Symbol
 from derive.calculus.form import Form, Unit, form_of
 from derive.calculus.partials import SOURCE
 from derive.calculus.synapses import WEIGHT
+from derive.claims.symbols import DIGITS
 from derive.network.network import Network
 from derive.network.topology import Connection
 from derive.program.interpret import MULTIPRECISION, compiled
 from derive.verify.differentials import Differentials
 from derive.verify.unrolling import WrittenObjective, stated, synapses
-
-DIGITS = 30
 
 
 class Undefined(Exception):
@@ -77,8 +76,23 @@ class Model:
 
     @cached_property
     def theta(self) -> list[Symbol]:
-        """One symbol for each entry of theta."""
-        return [Symbol(f"theta_{i}", real=True) for i in range(self.net.size)]
+        """One symbol for each entry of theta: w_kl for a weight, else its own name and place."""
+        net = self.net
+        names = {i: f"theta_{i}" for i in range(net.size)}
+        for c, weight in zip(net.connections, net.wiring.weight.tolist(), strict=True):
+            ends = f"{c.target}{c.source}"
+            several = len(net.cells[net.cell_index[c.target]].ports) > 1
+            said = (c.net_input if several else None, c.delay if c.delay != 1 else None)
+            mark = "".join(f"^({v})" for v in said if v is not None)
+            if c.fixed is None:
+                names[weight] = f"w{mark}_{ends}"
+            for name, places in net.connection_parameters.items():
+                names[int(places[weight])] = f"{name}{mark}_{ends}"
+        for name, places in net.unit_parameters.items():
+            for k, place in enumerate(places.tolist()):
+                names[int(place)] = f"{name}_{k}"
+        names.pop(-1, None)
+        return [Symbol(names[i], real=True) for i in sorted(names)]
 
     def parameter(self, k: int, name: str) -> Expr:
         """A cell parameter of a unit, learnt or not: claims are of all its values."""
@@ -252,6 +266,22 @@ class Model:
             return sympy.S.One
         expr = self.meaning.get(over, over) if over.is_Symbol else over
         return sympy.diff(expr, by)
+
+    def rests_on(self, used: Iterable[Symbol]) -> set[Symbol]:
+        """The given symbols that others follow from."""
+        found: set[Symbol] = set()
+        seen: set[Symbol] = set()
+        waiting = list(used)
+        while waiting:
+            symbol = waiting.pop()
+            if symbol in seen:
+                continue
+            seen.add(symbol)
+            if symbol in self.meaning:
+                waiting += self.meaning[symbol].free_symbols
+            else:
+                found.add(symbol)
+        return found
 
     @cached_property
     def numbers(self) -> dict[Expr, Any]:

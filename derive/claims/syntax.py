@@ -20,11 +20,19 @@ class IllFormed(ClaimError):
         self.span = span
 
 
+class Unbound(IllFormed):
+    """A letter that nothing binds."""
+
+    def __init__(self, what: str, letter: str, span: Span | None) -> None:
+        super().__init__(what, span)
+        self.letter = letter
+
+
 @dataclass(frozen=True)
 class Node:
     """A part of an equation; where it stands in the text makes no difference to what it says."""
 
-    span: Span = field(default=(0, 0), compare=False, kw_only=True)
+    span: Span = field(default=(0, 0), compare=False, repr=False, kw_only=True)
 
     def parts(self) -> Iterator[Node]:
         """The nodes directly in it, in the order they are written."""

@@ -12,6 +12,7 @@ from derive.claims.letters import (
     DELAY,
     KINDS,
     LINE,
+    SIZES,
     SOURCE,
     TIME,
     UNIT,
@@ -33,10 +34,13 @@ from derive.claims.syntax import (
     Slope,
     Span,
     Total,
+    Unbound,
 )
 
 ANY = "any"
 NO_QUANTITY = ("J", "Δw", "η", "Δt")
+TIME_ITSELF = Ref("t")
+"""What a rate is by, as in dy/dt."""
 BY_TARGET, BY_SOURCE = "∇i", "∇j"
 """The indices of the weight that ∇ is by."""
 OF_INDEX = (UNIT, SOURCE, LINE)
@@ -95,7 +99,8 @@ def check_chain(
     scan = _Scan(letters)
     for condition in where:
         scan.condition(condition, frozenset())
-    bound = set(scan.uses) | set(context.letters_of_objective) | CONSTANTS | set(context.values)
+    bound = set(scan.uses) | set(context.letters_of_objective) | (CONSTANTS - SIZES)
+    bound |= set(context.values)
     first, *others = found
     if isinstance(first, dict) and not isinstance(sides[0], Num):
         bound |= set(first)
@@ -104,7 +109,7 @@ def check_chain(
                 next((v for v in uses if v not in bound), None) if isinstance(uses, dict) else None
             )
             if isinstance(uses, dict) and free is not None:
-                found[i] = IllFormed(_unbound(free, uses[free]), uses[free].span)
+                found[i] = Unbound(_unbound(free, uses[free]), free, uses[free].span)
     return found, scan.uses
 
 
@@ -145,9 +150,11 @@ class _Scan:
     def __init__(self, letters: Letters) -> None:
         self.letters = letters
         self.uses: Uses = {}
+        self.of_range = False
 
     def use(self, letter: str, kind: str, span: Span, bound: frozenset[str]) -> None:
-        if letter in bound or letter in CONSTANTS:
+        is_index = letter in SIZES and kind in OF_INDEX and not self.of_range
+        if letter in bound or letter in CONSTANTS and not is_index:
             return
         found = self.uses.setdefault(letter, Letter(span=span))
         found.kinds.setdefault(kind, span)
@@ -171,8 +178,11 @@ class _Scan:
                 self.total(node, bound)
             case Slope():
                 self.expression(node.over, bound)
-                self.expression(node.under, bound)
-                self.by(node.under)
+                if node.under == TIME_ITSELF:
+                    self.use("t", TIME, node.under.span, bound)
+                else:
+                    self.expression(node.under, bound)
+                    self.by(node.under)
             case Gradient():
                 self.use(BY_TARGET, UNIT, node.span, bound)
                 self.use(BY_SOURCE, SOURCE, node.span, bound)
@@ -230,7 +240,7 @@ class _Scan:
         if kind == VALUE:
             self.expression(node, bound)
             return
-        if kind in OF_INDEX and not isinstance(node, Ref | Num):
+        if kind in OF_INDEX and not self.of_range and not isinstance(node, Ref | Num):
             raise IllFormed("an index is a letter or a number", node.span)
         for part in node.walk():
             if isinstance(part, Ref):
@@ -268,8 +278,10 @@ class _Scan:
         if group.kind == "T":
             self.place(group.of[0], TIME, bound)
         elif group.kind == "range":
+            self.of_range = True
             for end in group.of:
                 self.place(end, TIME if kind in (TIME, ANY) else kind, bound)
+            self.of_range = False
         elif group.kind != "cell":
             for part in group.of:
                 assert isinstance(part, Group)

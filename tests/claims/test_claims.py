@@ -30,31 +30,47 @@ TRUE = {
     "step": ("rtrl", "∂J(t)/∂w_ij = Σ_{k∈U} e_k(t)·p^k_ij(t)"),
     "epoch": ("epochwise", "ε_k(τ−1) = e_k(τ−1) + Σ_{l∈U} w_lk·δ_l(τ),  k∈U,  τ = t₁…t₀+2"),
     "sum": ("epochwise", "∂J^total(t0,t1)/∂w_ij = Σ_{t=t0+1…t1} Σ_{k∈U} e_k(t)·p^k_ij(t)"),
+    "n and m as indices": ("realtime", "ε_m(τ−1) = Σ_{n∈U} w_nm·δ_n(τ)"),
     "start of an epoch": ("epochwise", "∂J^total(t0,t1)/∂y_k(t0) = Σ_{l∈U} w_lk·δ_l(t0+1)"),
 }  # fmt: skip
 
 FALSE = {
-    "transposed": ("recursion", "w_lk", "w_kl"),
-    "transposed in brackets": ("bracketed", "w[l,k]", "w[k,l]"),
-    "a step late": ("recursion", "delta_l(tau)", "delta_l(tau-1)"),
-    "a sign": ("recursion", "= Sum", "= -Sum"),
-    "a factor": ("recursion", "= Sum", "= 2*Sum"),
-    "over inputs": ("recursion", "l in U", "l in I"),
-    "of the step before": ("delta", "y_k(tau)^2", "y_k(tau-1)^2"),
-    "of the net input": ("delta", "y_k(tau)^2", "s_k(tau)^2"),
-    "no slope": ("delta", "(1 - y_k(tau)^2)*", ""),
-    "x of the same time": ("gradient", "x_j(τ−1)", "x_j(τ)"),
-    "a term less": ("gradient", "τ=t₀+1…t}", "τ=t₀+2…t}"),
-    "axes": ("gradient", "δ_i(τ)·x_j(τ−1)", "δ_j(τ)·x_i(τ−1), j∈U"),
-    "no direct term": ("forward", "KroneckerDelta(i,k)*x_j(t)", "0"),
-    "direct term everywhere": ("forward", "KroneckerDelta(i,k)*", ""),
-    "W transposed forward": ("forward", "w_kl", "w_lk"),
-    "slope a step early": ("forward", "f'_k(s_k(t+1))", "f'_k(s_k(t))"),
-    "one end": ("step", "∂J(t)", "∂J^total(t0,t)"),
-    "errors before": ("step", "e_k(t)", "e_k(t-1)"),
-    "no error": ("epoch", "e_k(τ−1) + ", ""),
-    "down to the start": ("epoch", "t₀+2", "t₀+1"),
-    "with the error of the start": ("start of an epoch", "= Σ", "= e_k(t0) + Σ"),
+    "transposed": ("recursion", "w_lk", "w_kl", "w_lk in place of w_kl"),
+    "transposed in brackets": ("bracketed", "w[l,k]", "w[k,l]", "w_lk in place of w_kl"),
+    "a step late": ("recursion", "delta_l(tau)", "delta_l(tau-1)", "δ_l(τ) in place of δ_l(τ−1)"),
+    "a sign": ("recursion", "= Sum", "= -Sum", "other sign"),
+    "a factor": ("recursion", "= Sum", "= 2*Sum", "factor 1/2"),
+    "over inputs": ("recursion", "l in U", "l in I", "sum over U"),
+    "of the step before": ("delta", "y_k(tau)^2", "y_k(tau-1)^2", "y_k(τ) in place of y_k(τ−1)"),
+    "of the net input": (
+        "delta",
+        "y_k(tau)^2",
+        "s_k(tau)^2",
+        "factor f'_k(s_k(τ)), and without −s_k(τ)^2",
+    ),
+    "no slope": ("delta", "(1 - y_k(tau)^2)*", "", "factor f'_k(s_k(τ))"),
+    "x of the same time": ("gradient", "x_j(τ−1)", "x_j(τ)", "x_j(τ−1) in place of x_j(τ)"),
+    "a term less": ("gradient", "τ=t₀+1…t}", "τ=t₀+2…t}", "sum from t₀+1 to t"),
+    "axes": ("gradient", "δ_i(τ)·x_j(τ−1)", "δ_j(τ)·x_i(τ−1), j∈U", "w_ji in place of w_ij"),
+    "no direct term": ("forward", "KroneckerDelta(i,k)*x_j(t)", "0", "1{i=k}·x_j(t) added"),
+    "direct term everywhere": (
+        "forward",
+        "KroneckerDelta(i,k)*",
+        "",
+        "factor 1{i=k} before x_j(t)",
+    ),
+    "W transposed forward": ("forward", "w_kl", "w_lk", "w_kl in place of w_lk"),
+    "slope a step early": (
+        "forward",
+        "f'_k(s_k(t+1))",
+        "f'_k(s_k(t))",
+        "s_k(t+1) in place of s_k(t)",
+    ),
+    "one end": ("step", "∂J(t)", "∂J^total(t0,t)", "J(t) in place of J^total(t₀, t)"),
+    "errors before": ("step", "e_k(t)", "e_k(t-1)", "e_k(t) in place of e_k(t−1)"),
+    "no error": ("epoch", "e_k(τ−1) + ", "", "e_k(τ−1) added"),
+    "down to the start": ("epoch", "t₀+2", "t₀+1", "for τ ≥ t₀+2"),
+    "with the error of the start": ("start of an epoch", "= Σ", "= e_k(t0) + Σ", "without e_k(t₀)"),
 }
 
 
@@ -73,12 +89,13 @@ def test_true_claims_hold_and_are_proved(court: Court, name: str) -> None:
 
 @pytest.mark.parametrize("name", FALSE)
 def test_the_usual_mistakes_are_refuted_with_numbers(court: Court, name: str) -> None:
-    of, right, wrong = FALSE[name]
+    of, right, wrong, near = FALSE[name]
     algorithm, claim = TRUE[of]
     assert right in claim
     (verdict,) = judge(claim.replace(right, wrong), court, algorithm)
     assert verdict.verdict == "false", str(verdict)
     assert verdict.left != verdict.right
+    assert near in verdict.nearest
 
 
 @pytest.mark.parametrize(
@@ -212,4 +229,60 @@ def test_a_delay_and_a_connection_that_is_not_there() -> None:
     claim = "∂J^total(t0,t1)/∂w_ij^(D) = Σ_{τ=t0+1…t1} δ_i(τ)·x_j(τ−D)"
     assert judge(claim, court, "epochwise").ok
     (verdict,) = judge(claim.replace("τ−D", "τ−1"), court, "epochwise")
+    assert verdict.verdict == "false"
+
+
+def test_two_mistakes_are_undone_together(court: Court) -> None:
+    claim = "ε_k(τ−1) = Σ_{l∈I} w_kl·δ_l(τ)"
+    (verdict,) = judge(claim, court, "realtime")
+    assert verdict.verdict == "false"
+    assert verdict.nearest == "true with w_lk in place of w_kl, and with the sum over U"
+
+
+def test_a_sum_to_a_time_that_nothing_binds(court: Court) -> None:
+    claim = "∂J^total(t0,t1)/∂w_ij = Σ_{τ=t₀+1…t} δ_i(τ)·x_j(τ−1)"
+    (verdict,) = judge(claim, court, "epochwise")
+    assert verdict.verdict == "ill-formed" and "t is bound by nothing" in verdict.because
+    assert "with t₁" in verdict.nearest
+
+
+def test_what_is_derived_is_cited_whatever_its_letters(court: Court) -> None:
+    (verdict,) = judge("ε_m(τ−1) = Σ_{j∈U} δ_j(τ) w_jm", court, "realtime")
+    assert verdict.verdict == "holds" and verdict.equation.startswith("equation (20) of realtime")
+    (verdict,) = judge("ε_m(τ−1) = Σ_{j∈U} w_jm δ_j(τ) + 0·e_m(τ)", court, "realtime")
+    assert verdict.verdict == "holds" and verdict.equation == ""
+
+
+CONTINUOUS = [
+    (r"\tau_k \dot y_k(t) = - y_k(t) + f_k(s_k(t))", "holds", ""),
+    (r"\tau_k \frac{d y_k(t)}{d t} = - y_k(t) + f_k(s_k(t))", "holds", ""),
+    (r"\tau_k \dot y_k(t) = y_k(t) + f_k(s_k(t))", "false", ""),
+    (r"y_k(t+\Delta t) = y_k(t) + \Delta t \dot y_k(t)", "false", "definition of the Euler net"),
+    (r"y_k(t+\Delta t) = y_k(t-\Delta t) + 2\Delta t \dot y_k(t)", "false", "order Δt²"),
+    (r"y_k(t+\Delta t) = y_k(t) + 2\Delta t \dot y_k(t)", "false", ""),
+    (r"y_k(t+\Delta t) = \sum_l w_{kl} y_l(t)", "undecided", ""),
+]
+
+
+@pytest.mark.parametrize(("claim", "expected", "near"), CONTINUOUS)
+def test_continuous_time_is_compared_order_by_order(claim: str, expected: str, near: str) -> None:
+    (verdict,) = derive.check(claim, ROOT / "examples/leaky.toml")
+    assert verdict.verdict == expected, str(verdict)
+    assert near in verdict.nearest
+
+
+def test_a_rate_that_is_stated_nowhere_is_no_refutation(court: Court) -> None:
+    (verdict,) = judge(r"\dot y_k(t) = f_k(s_k(t)) - y_k(t)", court, "epochwise")
+    assert verdict.verdict == "undecided"
+    known = [r"\dot y_k(t) = f_k(s_k(t)) - y_k(t)"]
+    (verdict,) = judge(known[0], court, "epochwise", define=known)
+    assert verdict.verdict == "holds"
+
+
+def test_a_step_is_defined_only_by_what_approaches_the_unit() -> None:
+    step = r"y_k(t+\Delta t) = y_k(t) + {}\Delta t \dot y_k(t)"
+    spec = ROOT / "examples/leaky.toml"
+    (verdict,) = derive.check(step.format(""), spec, definition=True)
+    assert verdict.verdict == "holds" and "Euler net, of order 1" in verdict.because
+    (verdict,) = derive.check(step.format("2"), spec, definition=True)
     assert verdict.verdict == "false"

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from derive.claims.grammar.conditions import Conditions
 from derive.claims.grammar.cursor import OPENING, said
-from derive.claims.lexer import Token
+from derive.claims.lexer import Token, rate_of
 from derive.claims.syntax import Compare, IllFormed, Indicator, Node, Num, Pow, Ref, Slope, Span
 
 MARKS = {"net": "net", "total": "total", "tot": "total"}
@@ -56,7 +56,7 @@ class Names(Conditions):
         elif lower and args is None and name in self.of_time and len(lower) > 1:
             lower, args = _times_last(name, lower, args, self.tokens[self.at - 1])
         found_ref: Node = Ref(
-            "ẏ" if dotted and name == "y" else ("d" + name if dotted else name),
+            rate_of(name) if dotted else name,
             mark, upper, lower, args, primes, span=self.since(start),
         )  # fmt: skip
         if name == "δ" and len(lower) == 2 and args is None and not upper:
