@@ -1,0 +1,67 @@
+"""Where labels of arrows stand: beside their arrow, off nodes, other labels and other arrows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from derive.pictures.curves import Curve, Points
+
+Box = tuple[float, float, float, float]
+HEIGHT = 15.0
+ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)
+BESIDE = (0.0, 9.0, -9.0, 16.0, -16.0)
+
+
+@dataclass(eq=False)
+class Labels:
+    """What is in the way of labels, and where those before stand.
+
+    Attributes
+    ----------
+    centres, radii : array
+        Nodes.
+    curves : sequence of Curve
+        All arrows.
+    """
+
+    centres: Points
+    radii: Points
+    curves: Sequence[Curve]
+    boxes: list[Box] = field(default_factory=list)
+
+    def _cost(self, box: Box, own: Curve) -> float:
+        left, top, right, bottom = box
+        x = np.clip(self.centres[:, 0], left, right) - self.centres[:, 0]
+        y = np.clip(self.centres[:, 1], top, bottom) - self.centres[:, 1]
+        cost = 40.0 * float(np.maximum(self.radii - np.hypot(x, y), 0.0).sum())
+        for a, b, c, d in self.boxes:
+            wide, high = min(right, c) - max(left, a), min(bottom, d) - max(top, b)
+            cost += 20.0 * wide * high if wide > 0 and high > 0 else 0.0
+        points = np.concatenate([c.sampled() for c in self.curves if c is not own] or [[]])
+        if points.size:
+            inside = (points[:, 0] > left) & (points[:, 0] < right)
+            inside &= (points[:, 1] > top) & (points[:, 1] < bottom)
+            cost += 6.0 * float(inside.sum())
+        return cost
+
+    def place(self, own: Curve, wide: float) -> tuple[float, float]:
+        """The middle of a label's base line."""
+        best: tuple[float, float, float, Box] | None = None
+        for i, t in enumerate(ALONG):
+            here = own.at(t)
+            ahead = own.at(min(t + 0.02, 1.0)) - own.at(t - 0.02)
+            aside = np.array([-ahead[1], ahead[0]]) / (np.hypot(*ahead) or 1.0)
+            for j, off in enumerate(BESIDE):
+                # A wide label must go further to the side than a high one.
+                reach = off + np.sign(off) * abs(aside[0]) * wide / 3
+                x, y = here + aside * reach
+                box = (x - wide / 2, y - HEIGHT / 2, x + wide / 2, y + HEIGHT / 2)
+                cost = self._cost(box, own) + i * 2 + j
+                if best is None or cost < best[0] - 1e-9:
+                    best = cost, float(x), float(y), box
+        assert best is not None
+        self.boxes.append(best[3])
+        return best[1], best[2] + 4.5
