@@ -21,7 +21,14 @@ def draw(
 ) -> Picture:
     from derive.calculus.form import form_of
     from derive.pictures.names import Names
+    from derive.pictures.adjacency import draw_adjacency, is_large
+    from derive.pictures.unrolled import draw_unrolled
     from derive.pictures.wiring import draw_network
 
     net = net if isinstance(net, Network) else Network.load(net)
-    return draw_network(net, Names(net, form_of(net)))
+    if is_large(net):
+        return draw_adjacency(net, what)
+    names = Names(net, form_of(net))
+    if what == "unrolled":
+        return draw_unrolled(net, names, steps)
+    return draw_network(net, names)

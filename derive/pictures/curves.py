@@ -54,6 +54,10 @@ class Curve:
         _, rest = split(start / end if end else 0.0, first)
         return Curve(np.array(rest))
 
+    def moved(self, x: float, y: float = 0.0) -> Curve:
+        """The same curve elsewhere."""
+        return Curve(self.points + np.array([x, y]))
+
     def trimmed(self, start: float, end: float) -> Curve:
         """Without what lies within these distances of its ends."""
         t = np.linspace(0.0, 1.0, 401)
@@ -146,10 +150,17 @@ class Router:
         return float(np.maximum(inside.max(axis=0), 0.0).sum())
 
     def chosen(
-        self, candidates: Iterable[Curve], ends: tuple[int, int], apart: float = 15.0
+        self,
+        candidates: Iterable[Curve],
+        ends: Sequence[int],
+        key: Any = None,
+        apart: float = 15.0,
     ) -> Curve:
-        """The first candidate that is clear; where none is, the one that is least in the way."""
-        key = tuple(sorted(ends))
+        """The first candidate that is clear; where none is, the one that is least in the way.
+
+        ``ends`` are the nodes it may touch; ``key`` tells between what it leads, if not these.
+        """
+        key = tuple(sorted(ends)) if key is None else key
         before = self.taken.setdefault(key, [])
         best: tuple[float, Curve] | None = None
         for curve in candidates:

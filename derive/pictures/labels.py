@@ -13,6 +13,7 @@ Box = tuple[float, float, float, float]
 HEIGHT = 15.0
 ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)
 BESIDE = (0.0, 9.0, -9.0, 16.0, -16.0)
+OUTSIDE = (9.0, -9.0, 16.0, -16.0)
 
 
 @dataclass(eq=False)
@@ -50,16 +51,19 @@ class Labels:
     def place(self, own: Curve, wide: float) -> tuple[float, float]:
         """The middle of a label's base line."""
         best: tuple[float, float, float, Box] | None = None
-        for i, t in enumerate(ALONG):
+        gap = float(np.hypot(*(own.points[3] - own.points[0])))
+        round_about = gap < 0.5 * float(np.hypot(*(own.at(0.5) - own.points[0])))
+        for i, t in enumerate(ALONG[:1] if round_about else ALONG):
             here = own.at(t)
             ahead = own.at(min(t + 0.02, 1.0)) - own.at(t - 0.02)
             aside = np.array([-ahead[1], ahead[0]]) / (np.hypot(*ahead) or 1.0)
-            for j, off in enumerate(BESIDE):
+            # A label on a loop would hide it.
+            for j, off in enumerate(OUTSIDE if round_about else BESIDE):
                 # A wide label must go further to the side than a high one.
                 reach = off + np.sign(off) * abs(aside[0]) * wide / 3
                 x, y = here + aside * reach
                 box = (x - wide / 2, y - HEIGHT / 2, x + wide / 2, y + HEIGHT / 2)
-                cost = self._cost(box, own) + i * 2 + j
+                cost = self._cost(box, own) + i * 2 + j * 5
                 if best is None or cost < best[0] - 1e-9:
                     best = cost, float(x), float(y), box
         assert best is not None

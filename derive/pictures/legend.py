@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from derive.network.network import Network
 from derive.pictures import words
 from derive.pictures.canvas import Canvas
@@ -60,8 +58,7 @@ def _marks(net: Network, names: Names) -> list[tuple[str, str]]:
         found.append(("fixed", "dashed: the weight is fixed"))
     if w.size and (names.uses > 1).any():
         count = int((names.uses > 1).sum())
-        found.append(("shared", "θ_a: " + ("one weight" if count == 1 else "a weight")
-                      + " that several connections share"))  # fmt: skip
+        found.append(("shared", ("a" if count > 1 else "one") + " weight that several connections share"))  # fmt: skip
     return found
 
 
@@ -80,7 +77,3 @@ def _mark(canvas: Canvas, mark: tuple[str, str], x: float, y: float) -> None:
         curve = bowed((x - 15, y), (x + 15, y), 0.0)
         canvas.arrow(group, curve, hollow=mark[0] == "now", heads=1 + (mark[0] == "late"))
 
-
-def any_late(net: Network) -> bool:
-    """Whether some delay is not 1."""
-    return bool(np.any(net.wiring.delay != 1))

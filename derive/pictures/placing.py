@@ -99,11 +99,13 @@ def placed(net: Network) -> Places:
 def _in_columns(net: Network, columns: list[list[int]]) -> Places:
     at = np.zeros((net.units + net.inputs, 2))
     column = [0] * len(at)
+    # High columns stand further apart, so that no arrow is steep.
+    apart = max(COLUMN, 0.4 * ROW * max(map(len, columns)))
     for number, members in enumerate(columns):
         for i, member in enumerate(members):
             # A column of one between columns of one would have all arrows on one line.
             drop = (number % 2) * 22.0
-            at[member] = number * COLUMN, (i - (len(members) - 1) / 2) * ROW + drop
+            at[member] = number * apart, (i - (len(members) - 1) / 2) * ROW + drop
             column[member] = number
     return Places(at, tuple(column))
 

@@ -21,6 +21,8 @@ from derive.pictures.style import GROUPS
 FEW = 16
 """Up to so many connections all weights are named."""
 MOST_LABELS = 40
+ENOUGH = 12
+"""Labels of one delay: where more connections have it, the legend says it of all."""
 
 
 def draw_network(net: Network, names: Names) -> Picture:
@@ -112,7 +114,9 @@ def draw_nodes(canvas: Canvas, net: Network, places: Places) -> None:
 def _labels(net: Network, names: Names) -> dict[int, str]:
     """The label of each connection that has one."""
     w = net.wiring
-    late = int((w.delay != 1).sum()) <= MOST_LABELS
+    other = w.delay[w.delay != 1]
+    several = np.unique(other[other > 0]).size > 1
+    late = other.size <= (MOST_LABELS if several else ENOUGH)
     tied = sum(names.shared(p) for p in range(w.size)) <= MOST_LABELS
     found = {}
     for place in range(w.size):
@@ -170,7 +174,7 @@ def _loops(places: Places, at: Point) -> Iterator[Curve]:
         out = (0.0, -1.0)
     angle = float(np.arctan2(out[1], out[0]))
     turns = (0.0, 0.9, -0.9) if places.column is None else (0.0, 0.7, -0.7, 2.4, -2.4)
-    for size in (38.0, 53.0, 68.0):
+    for size in (46.0, 62.0, 78.0):
         for turn in turns:
             way = float(np.cos(angle + turn)), float(np.sin(angle + turn))
             yield looped(at, way, size)

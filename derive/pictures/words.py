@@ -29,7 +29,9 @@ def listed(numbers: Sequence[int], thing: str, most: int = 12) -> str:
 
 def steps(delay: int) -> str:
     """A delay in words."""
-    return "in the same step" if delay == 0 else many(delay, "step") + " late"
+    if delay == 0:
+        return "in the same step"
+    return "one step later" if delay == 1 else f"{delay} steps later"
 
 
 def of_network(net: Network) -> str:
@@ -42,11 +44,12 @@ def of_network(net: Network) -> str:
     joined = many(w.size, "connection") if w.size else "no connection"
     parts = [f"{', '.join(there)} and {joined}" + ("" if net.inputs else "; no input lines") + "."]
     delays = Counter(w.delay.tolist())
-    if len(delays) == 1 and w.size:
+    if len(delays) == 1:
         parts.append(f"Every connection is heard {steps(next(iter(delays)))}.")
     elif delays:
-        each = [f"{count} {steps(delay)}" for delay, count in sorted(delays.items())]
-        parts.append(f"Of the connections are heard: {', '.join(each)}.")
+        each = [f"{steps(delay)} {count}" for delay, count in sorted(delays.items())]
+        said = each if len(each) < 8 else [*each[:3], "…", each[-1]]
+        parts.append(f"Connections by when they are heard: {', '.join(said)}.")
     own = int((w.target == w.source).sum())
     if own:
         parts.append(f"{many(own, 'connection leads', 'connections lead')} from a unit to itself.")
