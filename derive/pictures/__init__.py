@@ -1,15 +1,24 @@
-"""Pictures of a network: its wiring, its copies over time, and how its learning flows."""
+"""Pictures of a network: its wiring, its copies over time, and how its learning flows.
+
+    placing, curves, labels   where things stand, ways between them, and where text has room
+    wiring, unrolled, flow    the pictures of small networks; adjacency, that of large ones
+    flows                     what flows in a step of learning, read off the calculus
+    canvas, style             how all of it becomes SVG
+"""
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from derive.network.network import Network
+from derive.network.topology import whole
 from derive.pictures.picture import Picture, PictureError
 
 __all__ = ["Picture", "PictureError", "draw"]
 
 KINDS = ("network", "unrolled", "flow")
+MOST_STEPS = 12
 
 
 def draw(
@@ -19,16 +28,74 @@ def draw(
     algorithm: str | None = None,
     **options: Any,
 ) -> Picture:
+    """Draw a network, its copies over time, or one step of how it learns.
+
+    Parameters
+    ----------
+    net : Network, dict or path of a spec
+    what : {"network", "unrolled", "flow"}
+        ``"network"``: units, input lines and connections. ``"unrolled"``: every unit once for each
+        time t₀…t₀ + ``steps``. ``"flow"``: what flows along the connections in one step of the
+        algorithm, errors back or sensitivities on.
+    steps : int
+        How many steps are unrolled, 1 to 12.
+    algorithm : str, optional
+        Whose flow is drawn; the one the network names if not given.
+    **options
+        The algorithm's own, as for :func:`derive.differentiate`.
+
+    Returns
+    -------
+    Picture
+        With ``svg``, ``title``, ``description`` and ``save(path)``; notebooks show it. A network of
+        more than 24 units or 150 connections is drawn as a table of dots, whatever is asked for,
+        and the title says so.
+
+    Raises
+    ------
+    PictureError
+        For an unknown kind of picture, steps out of range, or a library that is missing.
+    DerivationError
+        For an unknown algorithm, or an option that it has not.
+    """
     from derive.calculus.form import form_of
-    from derive.pictures.names import Names
     from derive.pictures.adjacency import draw_adjacency, is_large
+    from derive.pictures.names import Names
     from derive.pictures.unrolled import draw_unrolled
     from derive.pictures.wiring import draw_network
 
+    _check(what, steps)
     net = net if isinstance(net, Network) else Network.load(net)
     if is_large(net):
         return draw_adjacency(net, what)
+    if what == "flow":
+        return _flow(net, algorithm, options)
     names = Names(net, form_of(net))
-    if what == "unrolled":
-        return draw_unrolled(net, names, steps)
-    return draw_network(net, names)
+    return draw_unrolled(net, names, steps) if what == "unrolled" else draw_network(net, names)
+
+
+def _check(what: Any, steps: Any) -> None:
+    if what not in KINDS:
+        close = difflib.get_close_matches(str(what), KINDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(KINDS)}"
+        raise PictureError(f"draw: no picture {what!r}; {hint}")
+    try:
+        whole(steps, "draw: steps", 1, MOST_STEPS)
+    except ValueError as error:
+        raise PictureError(str(error)) from None
+
+
+def _flow(net: Network, algorithm: str | None, options: dict[str, Any]) -> Picture:
+    from derive.calculus.derivation import derivation
+    from derive.calculus.form import form_of
+    from derive.pictures.flow import draw_flow
+    from derive.pictures.flows import backward, forward
+    from derive.pictures.names import Names
+
+    stated = dict(net.algorithm) if algorithm is None else {"name": algorithm}
+    stated |= options
+    name = stated.pop("name")
+    derived = derivation(net, name, stated)
+    names = Names(net, form_of(net, bool(stated.get("teacher_forcing", False))))
+    flow = forward(names) if name == "rtrl" else backward(names, name == "settling")
+    return draw_flow(net, names, flow, derived)

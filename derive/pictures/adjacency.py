@@ -12,9 +12,8 @@ from derive.pictures.picture import Picture
 MOST_UNITS, MOST_CONNECTIONS, MOST_SOURCES = 24, 150, 40
 """Beyond these, arrows are no longer told apart."""
 MOST_DOTS, LARGE = 2000, 512
-"""Beyond so many connections, or from so many units on, a square stands for several."""
+"""Beyond so many marks, or from so many units on, a square stands for several connections."""
 SIDE = 560.0
-ROWS, COLUMNS = 40, 52
 
 
 def is_large(net: Network) -> bool:
@@ -26,17 +25,17 @@ def is_large(net: Network) -> bool:
 def draw_adjacency(net: Network, asked: str) -> Picture:
     """Targets as rows and sources as columns, units first, then input lines."""
     canvas = Canvas(f"{asked}-table", net.name, net.digest)
-    blocked = net.wiring.size > MOST_DOTS or net.units >= LARGE
+    blocked = net.wiring.size > MOST_DOTS or net.units >= LARGE or _doubled(net)
     title = f"{net.name}: the network, as a table of its connections"
     if asked != "network":
         title += f" (too large for the picture {asked!r})"
-    size = _squares(canvas, net) if blocked else _dots(canvas, net)
-    _frame(canvas, net, size, title, blocked)
+    size, fullest = _squares(canvas, net) if blocked else (_dots(canvas, net), 1)
+    _frame(canvas, net, size, title, fullest if blocked else 0)
     said = ["Rows are target units, columns are sources: units, then input lines."]
     if asked != "network":
         said.append(f"The network is too large to be drawn as {asked!r}; this is its wiring.")
     if blocked:
-        said.append("A square stands for several connections: the fuller, the more of them.")
+        said.append(f"A square stands for up to {fullest} connections: the fuller, the more.")
     return canvas.finished(title, " ".join([words.of_network(net), *said]))
 
 
@@ -64,27 +63,44 @@ def _dots(canvas: Canvas, net: Network) -> float:
     return size
 
 
-def _squares(canvas: Canvas, net: Network) -> float:
-    """A square for each block of targets and sources, filled by how many are connected."""
-    w, total = net.wiring, net.units + net.inputs
-    block = max(1, -(-net.units // ROWS), -(-total // COLUMNS))
-    wide = -(-total // block)
-    place = (w.target // block) * wide + w.source // block
-    count = np.bincount(place, minlength=1)
-    late = np.bincount(place, weights=(w.delay > 1), minlength=count.size)
-    now = np.bincount(place, weights=(w.delay == 0), minlength=count.size)
-    size = SIDE / max(-(-net.units // block), 1)
-    fullest = int(count.max()) if w.size else 1
-    for at in np.flatnonzero(count).tolist():
-        row, column = divmod(at, wide)
-        r = size * 0.46 * float(np.sqrt(count[at] / fullest))
-        mostly = 2 if late[at] * 2 > count[at] else 0 if now[at] * 2 > count[at] else 1
-        group = canvas.group(f"dp-edge {_tone(mostly)}", count=int(count[at]))
-        canvas.square(group, (column + 0.5) * size, (row + 0.5) * size, max(r, 0.6), "dp-dot")
-    return size / block
+def _doubled(net: Network) -> bool:
+    """Whether some target and source are joined more than once."""
+    w = net.wiring
+    return bool(np.unique(w.target * (net.units + net.inputs) + w.source).size < w.size)
 
 
-def _frame(canvas: Canvas, net: Network, size: float, title: str, blocked: bool) -> None:
+def _squares(canvas: Canvas, net: Network) -> tuple[float, int]:
+    """A square for each block of targets and sources, filled by how many are connected.
+
+    Units and input lines never share a block. Returns the px of one unit, and the most in a block.
+    """
+    w = net.wiring
+    block = 1 if net.units < LARGE else 2
+    while True:
+        units, lines = -(-net.units // block), -(-net.inputs // block)
+        from_line = w.source >= net.units
+        column = np.where(from_line, units + (w.source - net.units) // block, w.source // block)
+        place = (w.target // block) * (units + lines) + column
+        there, which = np.unique(place, return_inverse=True)
+        if there.size <= MOST_DOTS:
+            break
+        block += 1
+    count = np.bincount(which, minlength=1)
+    late = np.bincount(which, weights=w.delay > 1, minlength=1)
+    now = np.bincount(which, weights=w.delay == 0, minlength=1)
+    size = min(16.0 * block, SIDE * block / net.units)
+    fullest = int(count.max())
+    for i, at in enumerate(there.tolist()):
+        row, across = divmod(at, units + lines)
+        x = across * size if across < units else net.units * size / block + (across - units) * size
+        r = size * 0.45 * float(np.sqrt(count[i] / fullest))
+        mostly = 2 if late[i] * 2 > count[i] else 0 if now[i] * 2 > count[i] else 1
+        group = canvas.group(f"dp-edge {_tone(mostly)}", count=int(count[i]))
+        canvas.square(group, x + size / 2, (row + 0.5) * size, max(r, 0.5), "dp-dot")
+    return size / block, fullest
+
+
+def _frame(canvas: Canvas, net: Network, size: float, title: str, fullest: int) -> None:
     n, m = net.units, net.inputs
     high, wide = n * size, (n + m) * size
     frame = canvas.group("dp-frame")
@@ -101,15 +117,15 @@ def _frame(canvas: Canvas, net: Network, size: float, title: str, blocked: bool)
         lines = f"{n}…{n + m - 1}" if m > 1 else str(n)
         where = max(n * size, 150.0)
         canvas.text(frame, where, -10, f"input lines {lines}", "dp-quiet")
-    _say(canvas, net, title, high, blocked)
+    _say(canvas, net, title, high, fullest)
 
 
-def _say(canvas: Canvas, net: Network, title: str, high: float, blocked: bool) -> None:
+def _say(canvas: Canvas, net: Network, title: str, high: float, fullest: int) -> None:
     canvas.text(canvas.group("dp-heading"), 0, -36, title, "dp-title")
     lines = ["Rows: the unit that hears, from the top. Ticks on the left: units with targets."]
     delays = sorted(set(net.wiring.delay.tolist()))
-    if blocked:
-        lines.append("A square: several connections; the fuller, the more of them.")
+    if fullest:
+        lines.append(f"A square: up to {fullest} connections; the fuller, the more of them.")
     elif delays != [1]:
         shapes = {0: "square: D = 0", 1: "round: D = 1", 2: "lozenge: D ≥ 2"}
         lines.append("; ".join(shapes[d] for d in sorted({min(d, 2) for d in delays})))

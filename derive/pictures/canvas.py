@@ -90,6 +90,16 @@ class Canvas:
         corner = number(x - r), number(y - r)
         group.append(self.lib.Rectangle(*corner, side, side, **{"class": classes}))
 
+    def box_of(
+        self, group: Any, x: float, y: float, wide: float, high: float, classes: str
+    ) -> None:
+        """A rounded box around a point, by half its sides."""
+        self.reach(x - wide, y - high)
+        self.reach(x + wide, y + high)
+        corner = number(x - wide), number(y - high)
+        sides = number(2 * wide), number(2 * high)
+        group.append(self.lib.Rectangle(*corner, *sides, rx=number(high), **{"class": classes}))
+
     def arrow(self, group: Any, curve: Curve, hollow: bool = False, heads: int = 1) -> None:
         """A curve with its heads at the end."""
         for x, y in curve.sampled():
@@ -123,7 +133,8 @@ class Canvas:
         wide: float | None = None,
     ) -> None:
         """A line of text, with what stands above and below it; y is its base line."""
-        parts = list(pieces(formula)) if "dp-math" in classes else [(0, formula)]
+        parsed = "dp-math" in classes or "dp-said" in classes
+        parts = list(pieces(formula)) if parsed else [(0, formula)]
         content, shift = [], 0.0
         for place, part in parts:
             wanted = -5.0 * (place > 0) + 4.0 * (place < 0)

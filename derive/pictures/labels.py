@@ -13,7 +13,7 @@ Box = tuple[float, float, float, float]
 HEIGHT = 15.0
 ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)
 BESIDE = (0.0, 9.0, -9.0, 16.0, -16.0)
-OUTSIDE = (9.0, -9.0, 16.0, -16.0)
+OUTSIDE = (12.0, -12.0, 18.0, -18.0, 24.0, -24.0)
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class Labels:
     curves: Sequence[Curve]
     boxes: list[Box] = field(default_factory=list)
 
-    def _cost(self, box: Box, own: Curve) -> float:
+    def _cost(self, box: Box, own: Curve | None) -> float:
         left, top, right, bottom = box
         x = np.clip(self.centres[:, 0], left, right) - self.centres[:, 0]
         y = np.clip(self.centres[:, 1], top, bottom) - self.centres[:, 1]
@@ -53,7 +53,7 @@ class Labels:
         best: tuple[float, float, float, Box] | None = None
         gap = float(np.hypot(*(own.points[3] - own.points[0])))
         round_about = gap < 0.5 * float(np.hypot(*(own.at(0.5) - own.points[0])))
-        for i, t in enumerate(ALONG[:1] if round_about else ALONG):
+        for i, t in enumerate((0.5, 0.25, 0.75) if round_about else ALONG):
             here = own.at(t)
             ahead = own.at(min(t + 0.02, 1.0)) - own.at(t - 0.02)
             aside = np.array([-ahead[1], ahead[0]]) / (np.hypot(*ahead) or 1.0)
@@ -63,7 +63,7 @@ class Labels:
                 reach = off + np.sign(off) * abs(aside[0]) * wide / 3
                 x, y = here + aside * reach
                 box = (x - wide / 2, y - HEIGHT / 2, x + wide / 2, y + HEIGHT / 2)
-                cost = self._cost(box, own) + i * 2 + j * 5
+                cost = self._cost(box, None if round_about else own) + i * 2 + j * 5
                 if best is None or cost < best[0] - 1e-9:
                     best = cost, float(x), float(y), box
         assert best is not None

@@ -37,7 +37,7 @@ def legend(
         canvas.text(group, left + 36, y + 4, text, "dp-quiet")
         y += LINE
     for text in more:
-        canvas.text(canvas.group("dp-key"), left, y + 4, text, "dp-quiet")
+        canvas.text(canvas.group("dp-key"), left, y + 4, text, "dp-quiet dp-said")
         y += LINE
 
 

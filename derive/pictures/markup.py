@@ -8,7 +8,7 @@ from collections.abc import Iterator
 SCRIPT = re.compile(
     r"\^(?P<above>\*?\([^()]*\)[A-Za-z0-9]*|[A-Za-z0-9*]+)"
     r"|_\{(?P<range>[^{}]*)\}"
-    r"|(?<=\w)_(?P<below>(?:\([^()]*\))?[A-Za-z0-9_,]+′?)"
+    r"|(?<=[\w)*])_(?P<below>(?:\([^()]*\))?[A-Za-z0-9_,]+′?)"
 )
 SIZE, SCRIPT_SIZE = 13.0, 11.0
 """Of letters on the line, and above or below it."""

@@ -63,8 +63,8 @@ def blocks(net: Network) -> list[int]:
     return list(range(net.units))
 
 
-def generations(net: Network) -> list[list[int]]:
-    """Units by column: each hears units of columns before it, and of its own."""
+def generations(net: Network) -> tuple[list[list[int]], int]:
+    """Units by column, each hearing columns before it and itself; the size of the largest block."""
     nx = _networkx()
     block = blocks(net)
     graph = nx.DiGraph()
@@ -77,18 +77,19 @@ def generations(net: Network) -> list[list[int]]:
     }
     graph.add_edges_from(sorted(between))
     whole = nx.condensation(graph)
-    found = []
+    found, largest = [], 0
     for generation in nx.topological_generations(whole):
         together = {b for g in generation for b in whole.nodes[g]["members"]}
         found.append([k for k in range(net.units) if block[k] in together])
-    return found
+        for g in generation:
+            largest = max(largest, sum(b in whole.nodes[g]["members"] for b in block))
+    return found, largest
 
 
 def placed(net: Network) -> Places:
     """Where everything of a network stands."""
-    columns = generations(net)
+    columns, largest = generations(net)
     stated = bool(net.populations) or len(net.cells) > 1
-    largest = max(map(len, columns))
     apart = len(columns) > 1 and (stated or largest <= net.units / 2 or net.units <= 3)
     lines = list(range(net.units, net.units + net.inputs))
     if apart or net.units + net.inputs <= 2:

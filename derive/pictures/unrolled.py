@@ -199,7 +199,11 @@ def _remarks(
         lines.append("dotted, green: the unit's own state enters its next.")
     if net.wiring.size and net.wiring.longest_delay > 1:
         lines.append("What a delay reaches before t₀ is not drawn; it is 0, or the history.")
-    count = sum(len(copies(net, p, steps)) for p in range(net.wiring.size))
+    each = [len(copies(net, p, steps)) for p in range(net.wiring.size)]
+    if missing := each.count(0):
+        has = "has" if missing == 1 else "have"
+        lines.append(f"{words.many(missing, 'connection')} {has} a delay too long for these steps.")
+    count = sum(each)
     said = (
         f"{words.of_network(net)} Unrolled from t₀ to {time_name(steps)}: "
         f"{words.many(count, 'copy', 'copies')} of the connections. {' '.join(lines)}"
