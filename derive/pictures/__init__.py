@@ -1,9 +1,9 @@
 """Pictures of a network: its wiring, its copies over time, and how its learning flows.
 
-    placing, curves, labels   where things stand, ways between them, and where text has room
-    wiring, unrolled, flow    the pictures of small networks; adjacency, that of large ones
-    flows                     what flows in a step of learning, read off the calculus
-    canvas, style             how all of it becomes SVG
+placing, curves, labels   where things stand, ways between them, and where text has room
+wiring, unrolled, flow    the pictures of small networks; adjacency, that of large ones
+flows                     what flows in a step of learning, read off the calculus
+canvas, style             how all of it becomes SVG
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ def _check(what: Any, steps: Any) -> None:
 def _flow(net: Network, algorithm: str | None, options: dict[str, Any]) -> Picture:
     from derive.calculus.derivation import derivation
     from derive.calculus.form import form_of
+    from derive.calculus.indexed import e
     from derive.pictures.flow import draw_flow
     from derive.pictures.flows import backward, forward
     from derive.pictures.names import Names
@@ -97,5 +98,9 @@ def _flow(net: Network, algorithm: str | None, options: dict[str, Any]) -> Pictu
     name = stated.pop("name")
     derived = derivation(net, name, stated)
     names = Names(net, form_of(net, bool(stated.get("teacher_forcing", False))))
-    flow = forward(names) if name == "rtrl" else backward(names, name == "settling")
+    if name == "rtrl":
+        return draw_flow(net, names, forward(names), derived)
+    recursions = [s for s in derived if s.name.partition("/")[0] == "eps"]
+    later = any(s.right.has(e) for s in recursions)
+    flow = backward(names, name == "settling", newest_only=not later)
     return draw_flow(net, names, flow, derived)

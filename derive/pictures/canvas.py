@@ -48,16 +48,16 @@ class Canvas:
 
     Parameters
     ----------
-    kind, digest : str
-        What is drawn and of which network; they make its id.
-    name : str
-        Of the network.
+    kind, name : str
+        What is drawn, in letters and hyphens, and the network's name; both stand in its id.
+    digest : str
+        What tells this picture from all others of that kind and name.
     """
 
     def __init__(self, kind: str, name: str, digest: str) -> None:
         self.lib = _drawsvg()
         mark = hashlib.sha256(f"{kind} {digest}".encode()).hexdigest()[:10]
-        self.id = f"dp-{re.sub('[^A-Za-z0-9-]', '-', kind)}-{re.sub('[^A-Za-z0-9]', '-', name)[:40]}-{mark}"
+        self.id = f"dp-{kind}-{re.sub('[^A-Za-z0-9]', '-', name)[:40]}-{mark}"
         self.items: list[Any] = []
         self.box = [0.0, 0.0, 0.0, 0.0]
 
@@ -79,9 +79,7 @@ class Canvas:
     def circle(self, group: Any, x: float, y: float, r: float, classes: str) -> None:
         """A circle."""
         self.reach(x, y, r + 2)
-        group.append(
-            self.lib.Circle(number(x), number(y), number(r), **{"class": classes})
-        )
+        group.append(self.lib.Circle(number(x), number(y), number(r), **{"class": classes}))
 
     def square(self, group: Any, x: float, y: float, r: float, classes: str) -> None:
         """A square around a point."""
@@ -111,9 +109,7 @@ class Canvas:
         for i in range(heads):
             corners = head(curve.shortened(7.0 * i) if i else curve)
             d = "M" + " L".join(f"{number(x)} {number(y)}" for x, y in corners) + "Z"
-            group.append(
-                self.lib.Path(d=d, **{"class": "dp-hollow" if hollow else "dp-head"})
-            )
+            group.append(self.lib.Path(d=d, **{"class": "dp-hollow" if hollow else "dp-head"}))
 
     def line(self, group: Any, points: list[tuple[float, float]], classes: str) -> None:
         """A line through points."""
@@ -139,11 +135,10 @@ class Canvas:
         for place, part in parts:
             wanted = -5.0 * (place > 0) + 4.0 * (place < 0)
             change = f' dy="{number(wanted - shift)}"' if wanted != shift else ""
-            size = f' font-size="{number(SCRIPT_SIZE)}"' if place else ""
             style = f' style="font-size:{number(SCRIPT_SIZE)}px"' if place else ""
             shift = wanted
             written = escape(plain(part))
-            plainly = not (change or size)
+            plainly = not (change or style)
             content.append(written if plainly else f"<tspan{change}{style}>{written}</tspan>")
         known = f' class="{classes}"' if classes else ""
         group.append(
@@ -152,10 +147,10 @@ class Canvas:
                 f"{''.join(content)}</text>"
             )
         )
-        size = 16.0 if "dp-title" in classes else SIZE
-        length = wide if wide is not None else len(formula) * size * 0.6
+        letter = 16.0 if "dp-title" in classes else SIZE
+        length = wide if wide is not None else len(formula) * letter * 0.6
         left = {"start": 0.0, "middle": -length / 2, "end": -length}[anchor]
-        self.reach(x + left, y - size)
+        self.reach(x + left, y - letter)
         self.reach(x + left + length, y + 5)
 
     def finished(self, title: str, description: str, margin: float = 16.0) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,44 +15,50 @@ Points = np.ndarray[Any, np.dtype[np.float64]]
 TIMES = np.linspace(0.0, 1.0, 41)[:, None]
 
 
+def _cubic(points: Points, t: Any) -> Points:
+    a, b, c, d = points
+    s = 1 - t
+    found: Points = s**3 * a + 3 * s**2 * t * b + 3 * s * t**2 * c + t**3 * d
+    return found
+
+
+def _split(points: Points, t: float) -> tuple[Points, Points]:
+    """A cubic curve in two (de Casteljau)."""
+    left, right, level = [points[0]], [points[-1]], list(points)
+    while len(level) > 1:
+        level = [(1 - t) * u + t * v for u, v in zip(level, level[1:], strict=False)]
+        left.append(level[0])
+        right.append(level[-1])
+    return np.array(left), np.array(right[::-1])
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A cubic Bézier curve by its four points, shape (4, 2)."""
+    """Cubic Bézier curves one after another, by their points: shape (3·pieces + 1, 2)."""
 
     points: Points
 
-    def at(self, t: Any) -> Points:
-        """The points at some t in 0…1."""
-        a, b, c, d = self.points
-        s = 1 - t
-        found: Points = s**3 * a + 3 * s**2 * t * b + 3 * s * t**2 * c + t**3 * d
-        return found
+    @property
+    def pieces(self) -> int:
+        """How many cubic curves it is made of."""
+        return (len(self.points) - 1) // 3
+
+    def piece(self, i: int) -> Points:
+        """The four points of one of them."""
+        return self.points[3 * i : 3 * i + 4]
+
+    def at(self, t: float) -> Points:
+        """The point at some t in 0…1."""
+        i = min(max(int(t * self.pieces), 0), self.pieces - 1)
+        return _cubic(self.piece(i), t * self.pieces - i)
 
     @cached_property
     def _sampled(self) -> Points:
-        return self.at(TIMES)
+        return np.concatenate([_cubic(self.piece(i), TIMES) for i in range(self.pieces)])
 
     def sampled(self) -> Points:
         """Points along it."""
         return self._sampled
-
-    def between(self, start: float, end: float) -> Curve:
-        """The stretch between two values of t (de Casteljau)."""
-        a, b, c, d = self.points
-
-        def split(t: float, p: Sequence[Points]) -> tuple[list[Points], list[Points]]:
-            left, right, level = [p[0]], [p[-1]], list(p)
-            while len(level) > 1:
-                level = [
-                    (1 - t) * u + t * v for u, v in zip(level, level[1:], strict=False)
-                ]
-                left.append(level[0])
-                right.append(level[-1])
-            return left, right[::-1]
-
-        first, _ = split(end, [a, b, c, d])
-        _, rest = split(start / end if end else 0.0, first)
-        return Curve(np.array(rest))
 
     def moved(self, x: float, y: float = 0.0) -> Curve:
         """The same curve elsewhere."""
@@ -60,14 +66,18 @@ class Curve:
 
     def trimmed(self, start: float, end: float) -> Curve:
         """Without what lies within these distances of its ends."""
-        t = np.linspace(0.0, 1.0, 401)
-        points = self.at(t[:, None])
-        out = np.hypot(*(points - self.points[0]).T) >= start
-        there = np.hypot(*(points - self.points[3]).T) >= end
-        inside = np.flatnonzero(out & there)
-        if inside.size < 2:
-            return self
-        return self.between(float(t[inside[0]]), float(t[inside[-1]]))
+        points = self.points
+        t = np.linspace(0.0, 1.0, 201)
+        if end > 0:
+            away = np.hypot(*(_cubic(self.piece(self.pieces - 1), t[:, None]) - points[-1]).T)
+            # A loop comes back: of the places far enough the last one is meant.
+            last = float(t[np.flatnonzero(away >= end)[-1]]) if (away >= end).any() else 1.0
+            points = np.concatenate([points[:-4], _split(points[-4:], last)[0]])
+        if start > 0:
+            away = np.hypot(*(_cubic(points[:4], t[:, None]) - self.points[0]).T)
+            first = float(t[np.flatnonzero(away >= start)[0]]) if (away >= start).any() else 0.0
+            points = np.concatenate([_split(points[:4], first)[1], points[4:]])
+        return Curve(points)
 
     def shortened(self, length: float) -> Curve:
         """Without its last px."""
@@ -90,6 +100,26 @@ def swept(a: Point, b: Point, shift: float = 0.0) -> Curve:
     return Curve(np.array([start, start + level + lower, end - level + lower, end]))
 
 
+def around(a: Point, b: Point, height: float, room: float) -> Curve:
+    """From a to b, level at some height between, where it passes columns of nodes."""
+    way = room if b[0] > a[0] else -room
+    first, second = (a[0] + way, height), (b[0] - way, height)
+    third = (second[0] - first[0]) / 3
+    level = [(first[0] + third, height), (second[0] - third, height), second]
+    ends = swept(a, first).points, swept(second, b).points[1:]
+    return Curve(np.concatenate([ends[0], np.array(level), ends[1]]))
+
+
+def passing(a: Point, b: Point, pitch: float, room: float) -> Iterator[Curve]:
+    """Ways from a to b over columns between, through the gaps of rows a pitch apart."""
+    if abs(b[0] - a[0]) < 2 * room + 20:
+        return
+    rows = int(abs(b[1] - a[1]) / pitch) + 1
+    step = pitch if b[1] > a[1] else -pitch
+    for i in range(rows + 2):
+        yield around(a, b, b[1] + step * (0.5 - i), room)
+
+
 def beside(a: Point, b: Point, out: float) -> Curve:
     """Between two places of one column, bulging ``out`` px to the side."""
     start, end = np.array(a), np.array(b)
@@ -105,16 +135,14 @@ def looped(at: Point, towards: Point, size: float) -> Curve:
     aside = np.array([-way[1], way[0]])
     tip = size * 4 / 3
     return Curve(
-        np.array(
-            [here, here + tip * (way + 0.62 * aside), here + tip * (way - 0.62 * aside), here]
-        )
+        np.array([here, here + tip * (way + 0.62 * aside), here + tip * (way - 0.62 * aside), here])
     )
 
 
 def head(curve: Curve, length: float = 8.0, half: float = 3.4) -> list[Point]:
     """The corners of an arrow's head at the end of a curve."""
-    tip = curve.points[3]
-    back = curve.shortened(length).points[3]
+    tip = curve.points[-1]
+    back = curve.shortened(length).points[-1]
     way = tip - back
     way = way / (np.hypot(*way) or 1.0)
     aside = np.array([-way[1], way[0]]) * half

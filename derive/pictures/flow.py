@@ -17,19 +17,18 @@ from derive.calculus.notation import in_terminal
 from derive.network.network import Network
 from derive.pictures import words
 from derive.pictures.canvas import Canvas
-from derive.pictures.curves import Curve, Point, Router, bowed, swept
+from derive.pictures.curves import Curve, Point, Points, Router, bowed, passing, swept
 from derive.pictures.flows import Arrow, Flow, Quantity
 from derive.pictures.labels import Labels
 from derive.pictures.markup import width
 from derive.pictures.names import Names
 from derive.pictures.picture import Picture
-from derive.pictures.wiring import FEW
 
 APART, NEAR, DOWN, GAP = 210.0, 175.0, 58.0, 26.0
 """Between columns of time, from states to net inputs, between rows, and between units."""
 HALF = 15.0
 WRAP = 104
-MOST_EQUATIONS = 14
+MOST_EQUATIONS, MOST_LABELS = 14, 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +44,10 @@ class Sheet:
         x, y = self.at[q]
         return x + (self.half[q] if right else -self.half[q]), y
 
-    def circles(self) -> tuple[np.ndarray, np.ndarray, dict[Quantity, list[int]]]:  # type: ignore[type-arg]
+    def circles(self) -> tuple[Points, Points, dict[Quantity, list[int]]]:
         """Its boxes as circles that arrows keep clear of, and which are whose."""
-        centres, own = [], {}
+        centres: list[Point] = []
+        own: dict[Quantity, list[int]] = {}
         for q, (x, y) in self.at.items():
             reach = max(self.half[q] - HALF, 0.0)
             own[q] = list(range(len(centres), len(centres) + 3))
@@ -57,7 +57,7 @@ class Sheet:
 
 def draw_flow(net: Network, names: Names, flow: Flow, derivation: Derivation) -> Picture:
     """One step of the way back, or of the way of sensitivities."""
-    canvas = Canvas(f"flow-{derivation.algorithm}", net.name, net.digest)
+    canvas = Canvas("flow", net.name, f"{net.digest} {derivation.title}")
     sheet = _placed(net, names, flow)
     if not flow.quantities:
         canvas.text(canvas.group("dp-key"), 0, 0, "Nothing is learnt, and nothing flows.")
@@ -127,6 +127,8 @@ def _routed(sheet: Sheet) -> list[Curve]:
 def _ways(a: Point, b: Point) -> Iterator[Curve]:
     for shift in (0, 12, -12, 20, -20, 29, -29, 38, -38, 48, -48, 60, -60, 80, -80, 105, -105, 140):
         yield swept(a, b, float(shift))
+    for pitch in (DOWN + GAP, DOWN):
+        yield from passing(a, b, pitch, APART * 0.48)
 
 
 def _draw_arrow(canvas: Canvas, net: Network, arrow: Arrow, curve: Curve) -> None:
@@ -203,7 +205,7 @@ def _draw_labels(
 ) -> None:
     """The weights on the arrows of a small network."""
     along = [(a, c) for a, c in zip(sheet.flow.arrows, curves, strict=True) if a.place >= 0]
-    if not along or len(along) > FEW:
+    if not along or len(along) > MOST_LABELS:
         return
     centres, radii, _ = sheet.circles()
     labels = Labels(centres, radii, curves)
@@ -226,21 +228,26 @@ def _write_around(canvas: Canvas, flow: Flow, derivation: Derivation, title: str
         y += 20
     y += 6
     for line in equations(derivation):
-        canvas.text(canvas.group("dp-equation"), left, y, line, "dp-math", wide=width(line))
+        begins = left + 28 * line.startswith(" ")
+        line = line.strip()
+        canvas.text(canvas.group("dp-equation"), begins, y, line, "dp-math", wide=width(line))
         y += 24
 
 
 def _key(flow: Flow) -> list[str]:
-    lines = []
     kinds = {a.kind for a in flow.arrows}
     if flow.forward:
-        lines.append("To the right: sensitivities, from the states before to those at τ.")
-        lines.append("Red: what the weights into a net input multiply; e_k weighs p into ∂J.")
+        lines = ["To the right: sensitivities, from the states before to those at τ."]
+        lines.append("Arrows up: what the weights into a net input multiply. e_k weighs p into ∂J.")
+    elif flow.settling:
+        lines = ["To the left: errors, from one sweep of the relaxation to the next."]
+        lines.append("From the right: the errors injected. Arrows down: into the gradient.")
     else:
-        lines.append("To the left: errors, from the states at τ to those before.")
-        lines.append("Red: errors injected. Green, down: what is gathered into the gradient.")
+        lines = ["To the left: errors, from the states at τ to those before."]
+        lines.append("From the right: the errors injected. Arrows down: into the gradient.")
+    lines += list(flow.remarks)
     if "own" in kinds:
-        lines.append("Dotted, green: by the unit's own state, and by no connection.")
+        lines.append("Dotted: by the unit's own state, and by no connection.")
     if any(a.place >= 0 and a.end.shift == 0 and a.start.shift == 0 for a in flow.arrows):
         lines.append("Hollow: along a connection of delay 0, within the step.")
     if any(a.cut for a in flow.arrows):
@@ -301,5 +308,7 @@ def _said(net: Network, flow: Flow, derivation: Derivation) -> str:
         said.append(f"Errors {verb} {words.listed(units, 'unit')}.")
     if any(a.cut for a in flow.arrows):
         said.append("Nothing flows through an output where it is forced to its target.")
-    said.append("An input line has nothing before it, so that nothing flows there.")
+    said += flow.remarks
+    if net.inputs:
+        said.append("An input line has nothing before it, so that nothing flows there.")
     return " ".join(said)

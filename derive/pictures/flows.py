@@ -84,6 +84,8 @@ class Flow:
     letters: dict[Quantity, str]
     injected: dict[Quantity, str]
     gathered: dict[Quantity, str]
+    settling: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -141,8 +143,11 @@ def reaching(u: Unit, v: Symbol) -> list[Symbol]:
     return sorted(found, key=lambda s: s.name)
 
 
-def backward(names: Names, settling: bool = False) -> Flow:
-    """One step of the way back; of a settling net one sweep of its relaxation."""
+def backward(names: Names, settling: bool = False, newest_only: bool = False) -> Flow:
+    """One step of the way back; of a settling net one sweep of its relaxation.
+
+    With ``newest_only`` no error comes in but at the last step.
+    """
     net = names.net
     arrows: list[Arrow] = []
     for k in range(net.units):
@@ -161,12 +166,14 @@ def backward(names: Names, settling: bool = False) -> Flow:
     for k in net.objective.judged(net.units):
         u = names.unit(k)
         here = Quantity(k, 0, u.output.name)
-        injected[here] = in_terminal(ix.e[_number(k), tau]) if not settling else f"e_{k}"
+        at_last = f"{in_terminal(ix.e[_number(k), ix.t])}, if τ = t"
+        always = f"e_{k}" if settling else in_terminal(ix.e[_number(k), tau])
+        injected[here] = at_last if newest_only else always
         letters.setdefault(here, _error_letter(names, here, settling))
     gathered = {q: _by_weight(names, places[0]) for q, places in _learnt_into(names).items()}
     for q in gathered:
         letters.setdefault(q, _error_letter(names, q, settling))
-    return Flow(False, tuple(arrows), letters, injected, gathered)
+    return Flow(False, tuple(arrows), letters, injected, gathered, settling)
 
 
 def _through(u: Unit, k: int, net: Network, forced: bool) -> list[Arrow]:
@@ -220,6 +227,8 @@ def forward(names: Names) -> Flow:
     """One step of the way of sensitivities, from the states before to the next ones."""
     net, w = names.net, names.net.wiring
     arrows: list[Arrow] = []
+    if not learned(names.form):
+        return Flow(True, (), {}, {}, {})
     for k in range(net.units):
         arrows += _slopes(names.unit(k), k, net, names.form.forced)
     for place in range(w.size):
@@ -240,7 +249,10 @@ def forward(names: Names) -> Flow:
             gathered[Quantity(k, 0, u.output.name)] = f"e_{k} → ∂J/∂{in_terminal(by)}"
     for q in (*injected, *gathered):
         letters.setdefault(q, _tangent_letter(names, q))
-    return Flow(True, tuple(arrows), letters, injected, gathered)
+    found = learned(names.form)
+    also = ", ".join(in_terminal(theta.by) for theta in found[1:4]) + ", …" * (len(found) > 4)
+    by = f"Those by {in_terminal(found[0].by)} are shown; those by {also} flow alike."
+    return Flow(True, tuple(arrows), letters, injected, gathered, remarks=(by,) * (len(found) > 1))
 
 
 def _slopes(u: Unit, k: int, net: Network, forced: bool) -> list[Arrow]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +35,13 @@ class Labels:
     curves: Sequence[Curve]
     boxes: list[Box] = field(default_factory=list)
 
+    @cached_property
+    def _passed(self) -> tuple[Points, Any]:
+        """All points of curves, and of which curve each is."""
+        sampled = [c.sampled() for c in self.curves]
+        counts = [len(points) for points in sampled]
+        return np.concatenate(sampled), np.repeat(np.arange(len(counts)), counts)
+
     def _cost(self, box: Box, own: Curve | None) -> float:
         left, top, right, bottom = box
         x = np.clip(self.centres[:, 0], left, right) - self.centres[:, 0]
@@ -41,17 +50,16 @@ class Labels:
         for a, b, c, d in self.boxes:
             wide, high = min(right, c) - max(left, a), min(bottom, d) - max(top, b)
             cost += 20.0 * wide * high if wide > 0 and high > 0 else 0.0
-        points = np.concatenate([c.sampled() for c in self.curves if c is not own] or [[]])
-        if points.size:
-            inside = (points[:, 0] > left) & (points[:, 0] < right)
-            inside &= (points[:, 1] > top) & (points[:, 1] < bottom)
-            cost += 6.0 * float(inside.sum())
-        return cost
+        x, y = self._passed[0].T
+        inside = (x > left) & (x < right) & (y > top) & (y < bottom)
+        if own is not None:
+            inside &= self._passed[1] != next(i for i, c in enumerate(self.curves) if c is own)
+        return cost + 6.0 * float(inside.sum())
 
     def place(self, own: Curve, wide: float) -> tuple[float, float]:
         """The middle of a label's base line."""
         best: tuple[float, float, float, Box] | None = None
-        gap = float(np.hypot(*(own.points[3] - own.points[0])))
+        gap = float(np.hypot(*(own.points[-1] - own.points[0])))
         round_about = gap < 0.5 * float(np.hypot(*(own.at(0.5) - own.points[0])))
         for i, t in enumerate((0.5, 0.25, 0.75) if round_about else ALONG):
             here = own.at(t)

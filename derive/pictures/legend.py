@@ -58,7 +58,8 @@ def _marks(net: Network, names: Names) -> list[tuple[str, str]]:
         found.append(("fixed", "dashed: the weight is fixed"))
     if w.size and (names.uses > 1).any():
         count = int((names.uses > 1).sum())
-        found.append(("shared", ("a" if count > 1 else "one") + " weight that several connections share"))  # fmt: skip
+        which = "a weight" if count > 1 else "one weight"
+        found.append(("shared", f"{which} that several connections share"))
     return found
 
 
@@ -76,4 +77,3 @@ def _mark(canvas: Canvas, mark: tuple[str, str], x: float, y: float) -> None:
     else:
         curve = bowed((x - 15, y), (x + 15, y), 0.0)
         canvas.arrow(group, curve, hollow=mark[0] == "now", heads=1 + (mark[0] == "late"))
-

@@ -1,4 +1,4 @@
-"""What weights are called in pictures: w_ij as the derivation writes it, θ_a where one is shared."""
+"""What weights are called in pictures: w_ij as derivations write it, θ_a where one is shared."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 from derive.network.network import Network
 from derive.pictures import words
 from derive.pictures.canvas import Canvas
-from derive.pictures.curves import Curve, Point, Router, beside, swept
+from derive.pictures.curves import Curve, Point, Points, Router, beside, passing, swept
 from derive.pictures.labels import Labels
 from derive.pictures.legend import legend
 from derive.pictures.markup import width
@@ -53,7 +53,7 @@ class Grid:
 
 def draw_unrolled(net: Network, names: Names, steps: int) -> Picture:
     """Times t₀…t₀+steps as columns, units and input lines as rows."""
-    canvas = Canvas(f"unrolled-{steps}", net.name, net.digest)
+    canvas = Canvas("unrolled", net.name, f"{net.digest} {steps}")
     grid = Grid(net, steps)
     ways, own = _routed(grid, names)
     tied = _emphasised(net, names)
@@ -157,9 +157,10 @@ def _ways(a: Point, b: Point) -> Iterator[Curve]:
         return
     for shift in (0, 14, -14, 28, -28, 39, -39, 52, -52, 66, -66, 80, -80, 110, -110, 150):
         yield swept(a, b, float(shift))
+    yield from passing(a, b, DOWN, ACROSS * 0.6)
 
 
-def _draw_nodes(canvas: Canvas, grid: Grid) -> np.ndarray:  # type: ignore[type-arg]
+def _draw_nodes(canvas: Canvas, grid: Grid) -> Points:
     placed = []
     for step in range(grid.steps + 1):
         # An input line is given for a step; after the last one there is none.
@@ -190,7 +191,7 @@ def _draw_errors(canvas: Canvas, grid: Grid) -> None:
 def _remarks(
     net: Network, names: Names, steps: int, tied: int | None, own: bool
 ) -> tuple[tuple[str, ...], str]:
-    lines = [f"Columns are times; e_k: the error, injected where the objective judges unit k."]
+    lines = ["Columns are times; e_k: the error, injected where the objective judges unit k."]
     if tied is not None:
         place = int(np.flatnonzero(net.wiring.weight == tied)[0])
         name = names.weight(place)

@@ -9,13 +9,23 @@ import numpy as np
 from derive.network.network import Network
 from derive.pictures import words
 from derive.pictures.canvas import Canvas
-from derive.pictures.curves import Curve, Point, Router, beside, bowed, looped, swept
+from derive.pictures.curves import (
+    Curve,
+    Point,
+    Points,
+    Router,
+    beside,
+    bowed,
+    looped,
+    passing,
+    swept,
+)
 from derive.pictures.labels import Labels
 from derive.pictures.legend import legend
 from derive.pictures.markup import width
 from derive.pictures.names import Names
 from derive.pictures.picture import Picture
-from derive.pictures.placing import RADIUS, Places, placed
+from derive.pictures.placing import RADIUS, ROW, Places, placed
 from derive.pictures.style import GROUPS
 
 FEW = 16
@@ -132,7 +142,7 @@ def _labels(net: Network, names: Names) -> dict[int, str]:
 # --- the way of each arrow ---------------------------------------------------------------------
 
 
-def routed(net: Network, places: Places, radii: np.ndarray) -> list[Curve]:  # type: ignore[type-arg]
+def routed(net: Network, places: Places, radii: Points) -> list[Curve]:
     """A curve for each connection, from edge to edge of what it joins."""
     w = net.wiring
     router = Router(places.at, radii)
@@ -165,6 +175,7 @@ def _ways(places: Places, s: int, t: int) -> Iterator[Curve]:
     else:
         for shift in (0, 12, -12, 24, -24, 36, -36, 50, -50, 70, -70, 95, -95, 130, -130, 180):
             yield swept(a, b, shift)
+        yield from passing(a, b, ROW, 80.0)
 
 
 def _loops(places: Places, at: Point) -> Iterator[Curve]:

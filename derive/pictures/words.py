@@ -11,12 +11,12 @@ from derive.network.network import Network
 
 
 def many(count: int, thing: str, things: str = "") -> str:
-    """"1 unit", "3 units"."""
+    """ "1 unit", "3 units"."""
     return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
 def listed(numbers: Sequence[int], thing: str, most: int = 12) -> str:
-    """"unit 2", "units 0, 1 and 4", "units 0…7"."""
+    """ "unit 2", "units 0, 1 and 4", "units 0…7"."""
     numbers = list(numbers)
     if len(numbers) == 1:
         return f"{thing} {numbers[0]}"
