@@ -117,7 +117,8 @@ def passing(a: Point, b: Point, pitch: float, room: float) -> Iterator[Curve]:
     rows = int(abs(b[1] - a[1]) / pitch) + 1
     step = pitch if b[1] > a[1] else -pitch
     for i in range(rows + 2):
-        yield around(a, b, b[1] + step * (0.5 - i), room)
+        for lane in (0.0, 7.0, -7.0):
+            yield around(a, b, b[1] + step * (0.5 - i) + lane, room)
 
 
 def beside(a: Point, b: Point, out: float) -> Curve:
@@ -186,20 +187,24 @@ class Router:
     ) -> Curve:
         """The first candidate that is clear; where none is, the one that is least in the way.
 
-        ``ends`` are the nodes it may touch; ``key`` tells between what it leads, if not these.
+        ``ends`` are the nodes it may touch, the last of them that where it arrives; ``key`` tells
+        between what it leads, if not these.
         """
         key = tuple(sorted(ends)) if key is None else key
         before = self.taken.setdefault(key, [])
+        arriving = self.taken.setdefault(("at", ends[-1]), [])
         best: tuple[float, Curve] | None = None
         for curve in candidates:
             middle = curve.at(0.5)
             near = sum(max(0.0, apart - float(np.hypot(*(middle - m)))) for m in before)
-            cost = 4 * self.crowding(curve, ends) + near
+            near += sum(max(0.0, 6.0 - float(np.hypot(*(middle - m)))) for m in arriving)
+            cost = 40 * self.crowding(curve, ends) + near
             if best is None or cost < best[0] - 1e-9:
                 best = cost, curve
             if cost == 0.0:
                 break
         if best is None:
             raise ValueError("router: no candidate was given")
-        before.append(best[1].at(0.5))
+        for places in (before, arriving):
+            places.append(best[1].at(0.5))
         return best[1]

@@ -6,18 +6,17 @@ the right. Below stand the equations of the derivation that the arrows come from
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from derive.calculus.derivation import Derivation
-from derive.calculus.notation import in_terminal
 from derive.network.network import Network
 from derive.pictures import words
 from derive.pictures.canvas import Canvas
 from derive.pictures.curves import Curve, Point, Points, Router, bowed, passing, swept
+from derive.pictures.equations import equations
 from derive.pictures.flows import Arrow, Flow, Quantity
 from derive.pictures.labels import Labels
 from derive.pictures.markup import width
@@ -27,8 +26,7 @@ from derive.pictures.picture import Picture
 APART, NEAR, DOWN, GAP = 210.0, 175.0, 58.0, 26.0
 """Between columns of time, from states to net inputs, between rows, and between units."""
 HALF = 15.0
-WRAP = 104
-MOST_EQUATIONS, MOST_LABELS = 14, 12
+MOST_LABELS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +48,9 @@ class Sheet:
         own: dict[Quantity, list[int]] = {}
         for q, (x, y) in self.at.items():
             reach = max(self.half[q] - HALF, 0.0)
-            own[q] = list(range(len(centres), len(centres) + 3))
-            centres += [(x - reach, y), (x, y), (x + reach, y)]
+            along = np.linspace(-reach, reach, 2 * int(np.ceil(reach / HALF)) + 1)
+            own[q] = list(range(len(centres), len(centres) + len(along)))
+            centres += [(x + float(dx), y) for dx in along]
         return np.array(centres), np.full(len(centres), HALF + 4), own
 
 
@@ -70,7 +69,7 @@ def draw_flow(net: Network, names: Names, flow: Flow, derivation: Derivation) ->
     _draw_labels(canvas, net, names, sheet, curves)
     title = f"{net.name}: one step of {derivation.title}"
     said = _said(net, flow, derivation)
-    _write_around(canvas, flow, derivation, title)
+    _write_around(canvas, names, flow, derivation, title)
     return canvas.finished(title, said)
 
 
@@ -127,7 +126,7 @@ def _routed(sheet: Sheet) -> list[Curve]:
 def _ways(a: Point, b: Point) -> Iterator[Curve]:
     for shift in (0, 12, -12, 20, -20, 29, -29, 38, -38, 48, -48, 60, -60, 80, -80, 105, -105, 140):
         yield swept(a, b, float(shift))
-    for pitch in (DOWN + GAP, DOWN):
+    for pitch in (DOWN + GAP, DOWN, DOWN / 2):
         yield from passing(a, b, pitch, APART * 0.48)
 
 
@@ -219,7 +218,9 @@ def _draw_labels(
 # --- in words, and the equations ---------------------------------------------------------------
 
 
-def _write_around(canvas: Canvas, flow: Flow, derivation: Derivation, title: str) -> None:
+def _write_around(
+    canvas: Canvas, names: Names, flow: Flow, derivation: Derivation, title: str
+) -> None:
     left, top, _, bottom = canvas.box
     canvas.text(canvas.group("dp-heading"), left, top - 24, title, "dp-title")
     y = bottom + 32
@@ -227,7 +228,7 @@ def _write_around(canvas: Canvas, flow: Flow, derivation: Derivation, title: str
         canvas.text(canvas.group("dp-key"), left, y, text, "dp-quiet dp-said")
         y += 20
     y += 6
-    for line in equations(derivation):
+    for line in equations(derivation, names.form):
         begins = left + 28 * line.startswith(" ")
         line = line.strip()
         canvas.text(canvas.group("dp-equation"), begins, y, line, "dp-math", wide=width(line))
@@ -253,42 +254,6 @@ def _key(flow: Flow) -> list[str]:
     if any(a.cut for a in flow.arrows):
         lines.append("Dotted: nothing flows where the unit is forced to its target.")
     return lines
-
-
-BACKWARD = r"(relaxed_)?(eps|delta)(\(.*\))?"
-FORWARD = r"p(\(.*\))?_[^_]*"
-
-
-def equations(derivation: Derivation) -> list[str]:
-    """The steps of the derivation that the arrows come from, wrapped, with their numbers."""
-    wanted = FORWARD if derivation.algorithm == "rtrl" else BACKWARD
-    names = [n for n in derivation.names if re.fullmatch(wanted, n.partition("/")[0])]
-    if any(n.startswith("relaxed") for n in names):
-        names = [n for n in names if n.startswith("relaxed")]
-    names += [n for n in derivation.names if re.fullmatch(r"gradient_w(\(.*\))?", n)]
-    if derivation.algorithm == "rtrl":
-        names = [n for n in names if n.partition("/")[0].rpartition("_")[2].startswith("w")]
-    lines: list[str] = []
-    for i, name in enumerate(names):
-        step = derivation[name]
-        text = f"({step.number})  {in_terminal(step.left)} {step.sign} {in_terminal(step.right)}"
-        if len(lines) >= MOST_EQUATIONS:
-            lines.append(f"… and {words.many(len(names) - i, 'more equation')}: derive show")
-            break
-        lines += wrapped(text)
-    return lines
-
-
-def wrapped(text: str, width: int = WRAP) -> list[str]:
-    """Text broken before a plus or minus where it is too long."""
-    lines, line = [], ""
-    for part in re.split(r" (?=[+−] )", text):
-        if line and len(line) + len(part) > width:
-            lines.append(line)
-            line = f"        {part}"
-        else:
-            line = f"{line} {part}" if line else part
-    return [*lines, line]
 
 
 def _said(net: Network, flow: Flow, derivation: Derivation) -> str:
