@@ -9,6 +9,8 @@ canvas, style             how all of it becomes SVG
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from derive.network.network import Network
@@ -65,13 +67,21 @@ def draw(
     from derive.pictures.wiring import draw_network
 
     _check(what, steps)
-    net = net if isinstance(net, Network) else Network.load(net)
+    net = _network(net)
     if is_large(net):
         return draw_adjacency(net, what)
     if what == "flow":
         return _flow(net, algorithm, options)
     names = Names(net, form_of(net))
     return draw_unrolled(net, names, steps) if what == "unrolled" else draw_network(net, names)
+
+
+def _network(net: Any) -> Network:
+    if isinstance(net, Network):
+        return net
+    if not isinstance(net, (str, Path, Mapping)):
+        raise PictureError(f"draw: expected a Network, a dict or the path of a spec, got {net!r}")
+    return Network.load(net)
 
 
 def _check(what: Any, steps: Any) -> None:
@@ -92,12 +102,12 @@ def _flow(net: Network, algorithm: str | None, options: dict[str, Any]) -> Pictu
     from derive.pictures.flow import draw_flow
     from derive.pictures.flows import backward, forward
     from derive.pictures.names import Names
+    from derive.program.algorithms import settle
 
-    stated = dict(net.algorithm) if algorithm is None else {"name": algorithm}
-    stated |= options
-    name = stated.pop("name")
-    derived = derivation(net, name, stated)
-    names = Names(net, form_of(net, bool(stated.get("teacher_forcing", False))))
+    chosen = settle(net, algorithm, options)
+    name = chosen.pop("name")
+    derived = derivation(net, name, chosen)
+    names = Names(net, form_of(net, bool(chosen.get("teacher_forcing", False))))
     if name == "rtrl":
         return draw_flow(net, names, forward(names), derived)
     recursions = [s for s in derived if s.name.partition("/")[0] == "eps"]

@@ -24,19 +24,20 @@ class Arrow:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A circle, or a square or box, with what its group says of it."""
+    """A circle, a square or a box with round ends, with what its group says of it."""
 
     data: dict[str, str]
     centre: np.ndarray
     half: np.ndarray
-    round: bool
+    rounding: float
 
     def depth(self, points: np.ndarray) -> float:
         """How deep the deepest of some points is inside it, in px."""
-        away = np.abs(points - self.centre)
-        if self.round:
-            return float(self.half[0] - np.hypot(away[:, 0], away[:, 1]).min())
-        return float((self.half - away).min(axis=1).max())
+        away = np.maximum(np.abs(points - self.centre) - (self.half - self.rounding), 0.0)
+        outside = np.hypot(away[:, 0], away[:, 1]).min()
+        if outside > 0:
+            return float(self.rounding - outside)
+        return float((self.half - np.abs(points - self.centre)).min(axis=1).max())
 
 
 def root(svg: str) -> ET.Element:
@@ -91,11 +92,12 @@ def nodes(svg: str) -> list[Node]:
             if shape.tag == f"{SVG}circle" and "dp-node" in shape.get("class", ""):
                 at = np.array([float(shape.get(c, "nan")) for c in ("cx", "cy")])
                 half = np.array([float(shape.get("r", "nan"))] * 2)
-                found.append(Node(data(group), at, half, True))
+                found.append(Node(data(group), at, half, half[0]))
             elif shape.tag == f"{SVG}rect":
                 x, y, w, h = (float(shape.get(c, "nan")) for c in ("x", "y", "width", "height"))
                 half = np.array([w / 2, h / 2])
-                found.append(Node(data(group), np.array([x, y]) + half, half, False))
+                rounding = float(shape.get("rx", "0"))
+                found.append(Node(data(group), np.array([x, y]) + half, half, rounding))
     return found
 
 
