@@ -19,6 +19,7 @@ from derive.calculus.form import Unit
 from derive.calculus.indexed import rho, tau
 from derive.calculus.learned import learned
 from derive.calculus.notation import in_terminal
+from derive.calculus.synapses import WEIGHT
 from derive.calculus.tangent import slope_symbol
 from derive.network.network import Network
 from derive.pictures.names import Names
@@ -240,13 +241,19 @@ def forward(names: Names) -> Flow:
                 cut = names.form.forced and _is_output(names, start) and _has_target(net, source)
                 arrows.append(Arrow(start, _net_input(names, place), "connection", place, cut))
     letters = {q: _tangent_letter(names, q) for a in arrows for q in (a.start, a.end)}
-    injected = {q: _entering(names, places) for q, places in _learnt_into(names).items()}
+    # Only the net input that a weight leads into has a part of its own in that weight's p.
+    theta = learned(names.form)[0]
+    injected = {
+        q: _entering(names, places)
+        for q, places in _learnt_into(names).items()
+        if theta.symbol == WEIGHT and names.port(places[0]).name == theta.net_input
+    }
     gathered = {}
     for k in net.objective.judged(net.units):
         u = names.unit(k)
         if u.output in u.tangent.carried:
-            by = learned(names.form)[0].by
-            gathered[Quantity(k, 0, u.output.name)] = f"e_{k} → ∂J/∂{in_terminal(by)}"
+            here = Quantity(k, 0, u.output.name)
+            gathered[here] = f"e_{k} → ∂J/∂{in_terminal(theta.by)}"
     for q in (*injected, *gathered):
         letters.setdefault(q, _tangent_letter(names, q))
     found = learned(names.form)

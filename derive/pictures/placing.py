@@ -114,7 +114,11 @@ def _in_columns(net: Network, columns: list[list[int]]) -> Places:
 def _on_a_ring(net: Network) -> Places:
     """Input lines to the left, units clockwise from above them."""
     total = net.units + net.inputs
-    radius = max(105.0, total * ALONG / (2 * math.pi))
+    w = net.wiring
+    _, together = np.unique(w.target * total + w.source, return_counts=True)
+    # Where several connections join two places, these stand further apart.
+    room = 1 + 0.25 * (int(together.max(initial=1)) - 1)
+    radius = max(105.0, total * ALONG / (2 * math.pi)) * min(room, 2.0)
     order = [*range(net.units), *reversed(range(net.units, total))]
     # The middle of the input lines points to the left.
     first = -math.pi + (net.inputs + 1) / 2 * (2 * math.pi / total) if net.inputs else -math.pi / 2

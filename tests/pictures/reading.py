@@ -119,3 +119,15 @@ def through(svg: str, *classes: str, deep: float = 1.0) -> list[str]:
 def texts(svg: str) -> list[str]:
     """All that is written."""
     return ["".join(t.itertext()) for t in root(svg).iter(f"{SVG}text")]
+
+
+def labels(svg: str) -> list[np.ndarray]:
+    """About where each label of an arrow is: its upper left and lower right corner."""
+    found = []
+    for group in groups(svg, "dp-label-of"):
+        text = group.find(f"{SVG}text")
+        assert text is not None and text.get("text-anchor") == "middle"
+        x, y = float(text.get("x", "nan")), float(text.get("y", "nan"))
+        half = len("".join(text.itertext())) * 3.6
+        found.append(np.array([[x - half, y - 10], [x + half, y + 3]]))
+    return found

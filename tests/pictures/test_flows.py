@@ -17,6 +17,7 @@ from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.network.topology import Connection
 from derive.pictures import draw
+from derive.pictures.equations import wrapped
 from derive.pictures.flows import Flow, Quantity, backward, forward
 from derive.pictures.names import Names
 from tests.pictures.reading import arrows, data, groups, texts, through
@@ -187,3 +188,20 @@ def test_every_algorithm_has_a_flow(algorithm: str, options: dict[str, Any]) -> 
     title = derive.differentiate(net, algorithm, **options).title
     assert picture.title == f"two: one step of {title}"
     assert len(arrows(picture.svg)) == 4
+
+
+def test_a_weight_comes_into_its_own_net_input_only() -> None:
+    """p of another net input by it has no x_j of its own, as the derivation says."""
+    net = Network(lstm(), 2, 1, connect.full(), SquaredError([0]), name="two")
+    derived = derive.differentiate(net, "rtrl")
+    flow = flow_of(net, "on")
+    assert {q.name for q in flow.injected} == {"s_i"}
+    for name in net.cells[0].net_inputs:
+        has_own = "x_j" in str(derived[f"p({name})_w(s_i)"])
+        assert has_own == any(q.name == name for q in flow.injected)
+
+
+def test_long_equations_break_between_terms() -> None:
+    text = "(1)  a = b + (c − d)·(e + f) + g"
+    assert wrapped(text, 12) == ["(1)  a = b", "        + (c − d)·(e + f)", "        + g"]
+    assert wrapped(text) == [text]

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
@@ -20,7 +21,8 @@ from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.network.topology import Connection
 from derive.pictures import Picture, PictureError, draw
-from tests.pictures.reading import arrows, data, groups, root, texts, through
+from derive.pictures.style import DARK, LIGHT
+from tests.pictures.reading import arrows, data, groups, labels, nodes, root, texts, through
 from tests.strategies import networks
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
@@ -238,6 +240,41 @@ def test_the_same_bytes_whatever_the_hash_seed() -> None:
         for seed in ("0", "1", "42")
     }
     assert len(found) == 1
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    """The ratio of two colours, 1 to 21."""
+    low, high = sorted([luminance(a), luminance(b)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(colours: dict[str, str]) -> None:
+    behind = {k: v for k, v in colours.items() if k[0] == "g"}
+    for name in colours.keys() - behind.keys() - {"paper"}:
+        assert contrast(colours[name], colours["paper"]) >= 4.5, name
+    for name, tint in behind.items():
+        assert contrast(colours["ink"], tint) >= 7, name
+    assert contrast("#777777", "#888888") < 4.5
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_labels_cover_no_node_and_hardly_one_another(path: Path) -> None:
+    svg = draw(path).svg
+    boxes = labels(svg)
+    for i, box in enumerate(boxes):
+        assert not [n for n in nodes(svg) if n.depth(box.mean(axis=0)[None]) > 0]
+        for other in boxes[:i]:
+            common = np.minimum(box[1], other[1]) - np.maximum(box[0], other[0])
+            shared = float(np.prod(np.maximum(common, 0)))
+            assert shared < 0.25 * float(np.prod(box[1] - box[0]))
 
 
 # --- large networks ----------------------------------------------------------------------------
