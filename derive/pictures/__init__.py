@@ -50,8 +50,8 @@ def draw(
     -------
     Picture
         With ``svg``, ``title``, ``description`` and ``save(path)``; notebooks show it. A network of
-        more than 24 units or 150 connections is drawn as a table of dots, whatever is asked for,
-        and the title says so.
+        more than 24 units or 150 connections is drawn as a table of marks, whatever is asked
+        for, and the title says so.
 
     Raises
     ------
@@ -65,13 +65,16 @@ def draw(
     from derive.pictures.names import Names
     from derive.pictures.unrolled import draw_unrolled
     from derive.pictures.wiring import draw_network
+    from derive.program.algorithms import settle
 
     _check(what, steps)
     net = _network(net)
+    asked = what == "flow" or algorithm is not None or options
+    chosen = settle(net, algorithm, options) if asked else {}
     if is_large(net):
         return draw_adjacency(net, what)
     if what == "flow":
-        return _flow(net, algorithm, options)
+        return _flow(net, chosen.pop("name"), chosen)
     names = Names(net, form_of(net))
     return draw_unrolled(net, names, steps) if what == "unrolled" else draw_network(net, names)
 
@@ -95,17 +98,15 @@ def _check(what: Any, steps: Any) -> None:
         raise PictureError(str(error)) from None
 
 
-def _flow(net: Network, algorithm: str | None, options: dict[str, Any]) -> Picture:
+def _flow(net: Network, name: str, chosen: dict[str, Any]) -> Picture:
+    """The flow of a settled algorithm."""
     from derive.calculus.derivation import derivation
     from derive.calculus.form import form_of
     from derive.calculus.indexed import e
     from derive.pictures.flow import draw_flow
     from derive.pictures.flows import backward, forward
     from derive.pictures.names import Names
-    from derive.program.algorithms import settle
 
-    chosen = settle(net, algorithm, options)
-    name = chosen.pop("name")
     derived = derivation(net, name, chosen)
     names = Names(net, form_of(net, bool(chosen.get("teacher_forcing", False))))
     if name == "rtrl":

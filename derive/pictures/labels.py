@@ -60,7 +60,7 @@ class Labels:
         """The middle of a label's base line."""
         best: tuple[float, float, float, Box] | None = None
         gap = float(np.hypot(*(own.points[-1] - own.points[0])))
-        round_about = gap < 0.5 * float(np.hypot(*(own.at(0.5) - own.points[0])))
+        round_about = gap < float(np.hypot(*(own.at(0.5) - own.points[0])))
         for i, t in enumerate((0.5, 0.25, 0.75) if round_about else ALONG):
             here = own.at(t)
             ahead = own.at(min(t + 0.02, 1.0)) - own.at(t - 0.02)
@@ -70,7 +70,8 @@ class Labels:
                 # A wide label must go further to the side than a high one.
                 reach = off + np.sign(off) * abs(aside[0]) * wide / 3
                 x, y = here + aside * reach
-                box = (x - wide / 2, y - HEIGHT / 2, x + wide / 2, y + HEIGHT / 2)
+                half = wide / 2 + 3
+                box = (x - half, y - HEIGHT / 2, x + half, y + HEIGHT / 2)
                 cost = self._cost(box, None if round_about else own) + i * 2 + j * 5
                 if best is None or cost < best[0] - 1e-9:
                     best = cost, float(x), float(y), box

@@ -86,18 +86,18 @@ def generations(net: Network) -> tuple[list[list[int]], int]:
     return found, largest
 
 
-def placed(net: Network) -> Places:
-    """Where everything of a network stands."""
+def placed(net: Network, room: float = 1.0) -> Places:
+    """Where everything of a network stands, with more room where there is much to be written."""
     columns, largest = generations(net)
     stated = bool(net.populations) or len(net.cells) > 1
     apart = len(columns) > 1 and (stated or largest <= net.units / 2 or net.units <= 3)
     lines = list(range(net.units, net.units + net.inputs))
     if apart or net.units + net.inputs <= 2:
-        return _in_columns(net, [lines, *columns] if lines else columns)
-    return _on_a_ring(net)
+        return _in_columns(net, [lines, *columns] if lines else columns, room)
+    return _on_a_ring(net, room)
 
 
-def _in_columns(net: Network, columns: list[list[int]]) -> Places:
+def _in_columns(net: Network, columns: list[list[int]], room: float) -> Places:
     at = np.zeros((net.units + net.inputs, 2))
     column = [0] * len(at)
     # High columns stand further apart, so that no arrow is steep.
@@ -106,19 +106,19 @@ def _in_columns(net: Network, columns: list[list[int]]) -> Places:
         for i, member in enumerate(members):
             # A column of one between columns of one would have all arrows on one line.
             drop = (number % 2) * 22.0
-            at[member] = number * apart, (i - (len(members) - 1) / 2) * ROW + drop
+            at[member] = number * apart, (i - (len(members) - 1) / 2) * ROW * room + drop
             column[member] = number
     return Places(at, tuple(column))
 
 
-def _on_a_ring(net: Network) -> Places:
+def _on_a_ring(net: Network, room: float) -> Places:
     """Input lines to the left, units clockwise from above them."""
     total = net.units + net.inputs
     w = net.wiring
     _, together = np.unique(w.target * total + w.source, return_counts=True)
     # Where several connections join two places, these stand further apart.
-    room = 1 + 0.25 * (int(together.max(initial=1)) - 1)
-    radius = max(105.0, total * ALONG / (2 * math.pi)) * min(room, 2.0)
+    room *= min(1 + 0.25 * (int(together.max(initial=1)) - 1), 2.0)
+    radius = max(105.0, total * ALONG / (2 * math.pi)) * room
     order = [*range(net.units), *reversed(range(net.units, total))]
     # The middle of the input lines points to the left.
     first = -math.pi + (net.inputs + 1) / 2 * (2 * math.pi / total) if net.inputs else -math.pi / 2

@@ -197,7 +197,7 @@ def _remarks(
         name = names.weight(place)
         lines.append(f"thick: all copies of {name} carry one weight; its gradient is their sum.")
     if own:
-        lines.append("dotted, green: the unit's own state enters its next.")
+        lines.append("dotted: the unit's own state enters its next.")
     if net.wiring.size and net.wiring.longest_delay > 1:
         lines.append("What a delay reaches before t₀ is not drawn; it is 0, or the history.")
     each = [len(copies(net, p, steps)) for p in range(net.wiring.size)]

@@ -38,7 +38,7 @@ ENOUGH = 12
 def draw_network(net: Network, names: Names) -> Picture:
     """Units as circles, input lines as squares, connections as arrows."""
     canvas = Canvas("network", net.name, net.digest)
-    places = placed(net)
+    places = placed(net, 1.3 if net.wiring.size <= FEW else 1.0)
     radii = np.array([clearance(net, k) for k in range(net.units + net.inputs)])
     curves = routed(net, places, radii)
     for place, curve in enumerate(curves):

@@ -355,6 +355,8 @@ def test_an_unknown_algorithm_or_option_is_named() -> None:
         draw(net_of(connect.full()), "flow", algorithm="backprop")
     with pytest.raises(derive.DerivationError, match="takes no option 'h'"):
         draw(net_of(connect.full()), "flow", algorithm="rtrl", h=3)
+    with pytest.raises(derive.DerivationError, match="backprop"):  # unused, and wrong all the same
+        draw(net_of(connect.full(), units=40), "network", algorithm="backprop")
     with pytest.raises(PictureError, match="expected a Network.*got 3"):
         draw(3)
 
