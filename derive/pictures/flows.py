@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sympy import Expr, Integer, Symbol
+from sympy import Integer, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.adjoint import bar
@@ -95,10 +95,6 @@ class Flow:
         return tuple(sorted({*ends, *self.injected, *self.gathered}))
 
 
-def _number(k: int) -> Expr:
-    return Integer(k)
-
-
 def _state_heard(names: Names, place: int) -> tuple[int, Symbol | None]:
     """The unit a connection comes from, and which of its states is carried."""
     source = int(names.net.wiring.source[place])
@@ -167,8 +163,8 @@ def backward(names: Names, settling: bool = False, newest_only: bool = False) ->
     for k in net.objective.judged(net.units):
         u = names.unit(k)
         here = Quantity(k, 0, u.output.name)
-        at_last = f"{in_terminal(ix.e[_number(k), ix.t])}, if τ = t"
-        always = f"e_{k}" if settling else in_terminal(ix.e[_number(k), tau])
+        at_last = f"{in_terminal(ix.e[Integer(k), ix.t])}, if τ = t"
+        always = f"e_{k}" if settling else in_terminal(ix.e[Integer(k), tau])
         injected[here] = at_last if newest_only else always
         letters.setdefault(here, _error_letter(names, here, settling))
     gathered = {q: _by_weight(names, places[0]) for q, places in _learnt_into(names).items()}
@@ -206,7 +202,7 @@ def _has_target(net: Network, k: int) -> bool:
 
 def _error_letter(names: Names, q: Quantity, settling: bool) -> str:
     """ε_k(τ−D), ε^(c)_k(τ), δ_k(τ); of a settling net ε_k(ρ)."""
-    u, k = names.unit(q.unit), _number(q.unit)
+    u, k = names.unit(q.unit), Integer(q.unit)
     time = rho + int(q.shift > 0) if settling else tau - q.shift
     if q.stage == 1:
         s = next(s for s in u.local.net_inputs if s.name == q.name)
@@ -218,7 +214,7 @@ def _error_letter(names: Names, q: Quantity, settling: bool) -> str:
 def _by_weight(names: Names, place: int) -> str:
     """``∂J/∂w_2j``: the gradient by the weights into one net input."""
     k = int(names.net.wiring.target[place])
-    return f"∂J/∂{in_terminal(names.port(place).w[_number(k), ix.j])}"
+    return f"∂J/∂{in_terminal(names.port(place).w[Integer(k), ix.j])}"
 
 
 # --- forward -----------------------------------------------------------------------------------
@@ -286,7 +282,7 @@ def _slopes(u: Unit, k: int, net: Network, forced: bool) -> list[Arrow]:
 
 def _tangent_letter(names: Names, q: Quantity) -> str:
     """p^k_ij(τ−D), and of a net input p^(s)k_ij(τ)."""
-    u, k = names.unit(q.unit), _number(q.unit)
+    u, k = names.unit(q.unit), Integer(q.unit)
     theta = learned(names.form)[0]
     if q.stage == 1:
         s = next(s for s in u.local.net_inputs if s.name == q.name)

