@@ -128,8 +128,7 @@ def reaching(u: Unit, v: Symbol) -> list[Symbol]:
     made_of = {q.symbol: q.expr.free_symbols for q in u.adjoint.equations}
     ends = {*u.adjoint.eps, *u.adjoint.delta.values()}
     found: set[Symbol] = set()
-    seen = {bar(v)}
-    waiting = [bar(v)]
+    seen, waiting = {bar(v)}, [bar(v)]
     while waiting:
         for symbol in made_of.get(waiting.pop(), set()) - seen:
             seen.add(symbol)
