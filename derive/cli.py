@@ -1,5 +1,5 @@
-"""The command line: ``derive new | show | verify | check | generate | train | bench | cost``,
-``cache`` and ``demo``.
+"""The command line: ``derive new | show | draw | verify | check | generate | train | bench``,
+``cost``, ``cache`` and ``demo``.
 
 Errors are one clear paragraph on standard error with exit status 2; a claim that fails is exit
 status 1.
@@ -142,6 +142,33 @@ def show(
     if source:
         shown.append(emit(net, settled, dtype, batch, schedule).text)
     click.echo("\n\n".join(shown))
+
+
+@commands.command()
+@SPEC
+@click.option("--what", default="network", show_default=True, help="network, unrolled or flow")
+@click.option("--steps", default=3, show_default=True, help="How many steps are unrolled.")
+@click.option("--out", type=click.Path(path_type=Path), help="The .svg file; else to the output.")
+@ALGORITHM
+@OPTIONS
+def draw(
+    spec: Path,
+    what: str,
+    steps: int,
+    out: Path | None,
+    algorithm: str | None,
+    options: tuple[str, ...],
+) -> None:
+    """Draw a network, its copies over time, or the flow of a learning step, as SVG."""
+    from derive.kernel import as_network
+    from derive.options import read_options
+    from derive.pictures import draw as drawn
+
+    picture = drawn(as_network(spec), what, steps, algorithm, **read_options(options))
+    if out is None:
+        click.echo(picture.svg, nl=False)
+    else:
+        console.print(f"wrote {escape(str(picture.save(out)))}: {escape(picture.description)}")
 
 
 @commands.command()
