@@ -53,6 +53,7 @@ _HOME = {
     "continuous_adjoint": "derive.costate",
     "verify": "derive.verify",
     "check": "derive.claims.checking",
+    "gradcheck": "derive.gradient_check",
     "DeriveError": "derive.errors",
     "DeriveWarning": "derive.errors",
     "NetworkError": "derive.errors",

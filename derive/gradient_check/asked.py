@@ -43,12 +43,32 @@ def plain(value: Any) -> Floats:
     return np.array(value)
 
 
+def floats(name: str, value: Any, kinds: str = "f") -> Floats:
+    """An argument in double precision.
+
+    Raises
+    ------
+    TypeError
+        For whole numbers, which a function would take for floats or cut off, and for no numbers.
+    """
+    try:
+        array = plain(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected an array of floats ({error})") from None
+    if array.dtype.kind not in kinds:
+        hint = f"; pass {name} as floats (.astype(float))" if array.dtype.kind in "biu" else ""
+        raise TypeError(f"{name}: expected floats, got {array.dtype}{hint}")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
 def like(given: Any, values: Floats) -> Any:
     """Values as the kind of array that was given: a tensor for a tensor, else NumPy's."""
     if hasattr(given, "new_tensor"):
         made = given.new_tensor(values)
         return made.requires_grad_() if getattr(given, "requires_grad", False) else made
-    return np.array(values)
+    if np.iscomplexobj(values):
+        return np.array(values)
+    return np.array(values, dtype=plain(given).dtype)
 
 
 @dataclass(eq=False)

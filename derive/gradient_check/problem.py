@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from derive.errors import DeriveError
-from derive.gradient_check.asked import GradientCheckError, plain
+from derive.gradient_check.asked import GradientCheckError, floats
 from derive.interpreted import Interpreted
 from derive.network.network import Network
 from derive.program.algorithms import ALGORITHMS, programs, settle
@@ -154,24 +154,6 @@ def problem(
     return Problem(
         net, settled, flat, wide["x"], wide["target"], effective, wide["y0"], mask is not None
     )
-
-
-def floats(name: str, value: Any, kinds: str = "f") -> Floats:
-    """An argument in double precision.
-
-    Raises
-    ------
-    TypeError
-        For whole numbers, which a function would take for floats or cut off, and for no numbers.
-    """
-    try:
-        array = plain(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected an array of floats ({error})") from None
-    if array.dtype.kind not in kinds:
-        hint = f"; pass {name} as floats (.astype(float))" if array.dtype.kind in "biu" else ""
-        raise TypeError(f"{name}: expected floats, got {array.dtype}{hint}")
-    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _settled(net: Network, algorithm: Any) -> dict[str, Any]:

@@ -93,7 +93,10 @@ def swap_axes_within(p: Program, net: Any) -> Program:
 
 
 def _exchanged(p: Program, net: Any, where: Callable[[Statement], bool]) -> Program:
-    if "row_start" not in p.tables or "row_column" not in p.tables or "row_width" not in p.tables:
+    if not {"row_start", "row_column", "row_width"} <= set(p.tables):
+        return p
+    # Rows are those of units in order only where each has one state, and rows for nothing else.
+    if len(net.states) != net.units or len(p.tables["row_start"]) % net.units:
         return p
     size: Any = p.arrays["p"].shape[1]
     other = _exchange(p.tables, net, int(size))
@@ -125,7 +128,7 @@ def _exchange(tables: Any, net: Any, size: int) -> Any:
         if c.fixed is None:
             weights.setdefault((c.target, c.source, c.delay, c.net_input), i)
     entered = {i: key for key, i in reversed(list(weights.items()))}
-    blocks = len(tables["row_start"]) // len(net.states)
+    blocks = len(tables["row_start"]) // net.units
     place: dict[tuple[int, str, int], int] = {}
     rows = zip(tables["row_start"], tables["row_width"], tables["row_column"], strict=True)
     for row, (start, width, column) in enumerate(rows):

@@ -1,0 +1,216 @@
+"""Faulty gradients on the user's numbers: what each known mistake would have given.
+
+They are made cheap ones first. What a search may cost is counted in statements run, not in
+seconds, so that a report depends on its arguments alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from derive.gradient_check.problem import Algorithm, Problem
+from derive.verify.faults import FAULTS
+
+Floats = Any
+
+STATEMENTS = 3_000_000
+"""Statements that a search for a mistake may run."""
+
+CORE = ("transpose_weight", "shift_time", "late_error", "flat_partial", "late_partial",
+        "forward_order", "forget_delay", "drop_carry")  # fmt: skip
+"""Faults of one sweep back that good numbers must be able to show."""
+
+WINDOWED = ("drop_boundary", "drop_seed_boundary", "edge_error_twice", "edge_error_lost",
+            "lost_remainder")  # fmt: skip
+
+IN_PASSING = {"ignore_mask", "ignore_last_mask", "double_count", *WINDOWED, "chunked",
+              "swap_windows", "flip_sign"}  # fmt: skip
+"""Faults that are looked for otherwise, or with windows of every length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """What a mistake gives.
+
+    ``words`` says which of its forms this is: ``BPTT(h = 3)``.
+    """
+
+    key: str
+    words: str
+    gradient: Floats
+
+
+@dataclass(eq=False)
+class Budget:
+    """Statements still allowed."""
+
+    left: int
+    skipped: bool = False
+
+    def affords(self, cost: int) -> bool:
+        """Whether so much may be spent; if so it is."""
+        if cost > self.left:
+            self.skipped = True
+            return False
+        self.left -= cost
+        return True
+
+
+def core(problem: Problem, budget: Budget) -> Iterator[Variant]:
+    """The mistakes that any good choice of numbers can show, where the network can have them."""
+    algorithm = problem.algorithm if _is_approximate(problem) else problem.asking("epochwise")
+    for fault in CORE:
+        if budget.affords(cost(problem, algorithm)):
+            yield from _of(problem, fault, "", algorithm, fault)
+    short = problem.asking("truncated", h=1)
+    if problem.steps > 1 and short != problem.algorithm and budget.affords(cost(problem, short)):
+        yield from _plain(problem, "truncated", short, "BPTT(h = 1)")
+
+
+def variants(problem: Problem, budget: Budget) -> Iterator[Variant]:
+    """Every known mistake that needs a run of its own, on these numbers."""
+    yield from _arguments(problem, budget)
+    yield from _sequences(problem)
+    yield from _forcing(problem, budget)
+    yield from _planted(problem, budget)
+    yield from _truncated(problem, budget)
+    yield from _windows(problem, budget)
+
+
+def cost(problem: Problem, algorithm: Algorithm) -> int:
+    """About how many statements a run takes."""
+    w, T = problem.net.wiring.size + problem.net.units, problem.steps
+    match algorithm["name"]:
+        case "truncated":
+            h, newest = min(algorithm["h"], T), min(algorithm.get("h_prime", 1), T)
+            return w * T * (2 + 3 * h // newest)
+        case "realtime":
+            return 2 * w * T * T
+        case "rtrl" | "hybrid":
+            return w * T * (4 + problem.net.size)
+    return 5 * w * T
+
+
+# --- other arguments ----------------------------------------------------------------------------
+
+
+def _arguments(problem: Problem, budget: Budget) -> Iterator[Variant]:
+    """Masks ignored, errors left out, targets of another step."""
+    mask, target = problem.mask, problem.target
+    ones = np.ones_like(mask)
+    last, first = ones.copy(), ones.copy()
+    last[-1], first[:-1] = 0.0, 0.0
+    at_end = mask.copy()
+    at_end[-1] = 1.0
+    found = {
+        "mask_ignored": replace(problem, mask=ones),
+        "mask_ignored_last": replace(problem, mask=at_end),
+        "last_error_lost": replace(problem, mask=mask * last),
+        "only_last_error": replace(problem, mask=mask * first),
+        "next_target": replace(problem, target=np.roll(target, -1, axis=0), mask=mask * last),
+        "previous_target": replace(problem, target=np.roll(target, 1, axis=0),
+                                   mask=mask * np.flip(last, axis=0)),
+    }  # fmt: skip
+    for key, other in found.items():
+        same = np.array_equal(other.mask, mask) and np.array_equal(other.target, target)
+        if not same and budget.affords(cost(problem, problem.algorithm)):
+            yield from _plain(other, key, problem.algorithm)
+
+
+def _sequences(problem: Problem) -> Iterator[Variant]:
+    """Each sequence of a batch alone."""
+    for b in range(problem.sequences if problem.sequences > 1 else 0):
+        words = f"sequence {b} of {problem.sequences}"
+        yield Variant("one_sequence", words, problem.right[1][:, b])
+
+
+def _forcing(problem: Problem, budget: Budget) -> Iterator[Variant]:
+    forced = bool(problem.algorithm.get("teacher_forcing", False))
+    other = problem.asking("epochwise", teacher_forcing=not forced)
+    if budget.affords(cost(problem, other)):
+        yield from _plain(problem, "forcing_forgotten" if forced else "forcing_applied", other)
+
+
+# --- planted faults -----------------------------------------------------------------------------
+
+
+def _planted(problem: Problem, budget: Budget) -> Iterator[Variant]:
+    """Every fault, in the algorithm asked for and in those that should give the same."""
+    bases = [problem.algorithm]
+    bases += [problem.asking(name) for name in ("epochwise", "rtrl", "realtime")]
+    seen: list[Algorithm] = []
+    for base in bases:
+        if base in seen or (seen and _is_approximate(problem)):
+            continue
+        seen.append(base)
+        for fault in FAULTS:
+            if fault in IN_PASSING and base is not problem.algorithm:
+                continue
+            if fault in ("ignore_mask", "ignore_last_mask", "flip_sign"):
+                continue
+            if budget.affords(cost(problem, base)):
+                yield from _of(problem, fault, "", base, fault)
+
+
+def _is_approximate(problem: Problem) -> bool:
+    """Whether the algorithm asked for need not give the gradient of J^total."""
+    name = problem.algorithm["name"]
+    return name == "truncated" or "groups" in problem.algorithm
+
+
+# --- windows ------------------------------------------------------------------------------------
+
+
+def _truncated(problem: Problem, budget: Budget) -> Iterator[Variant]:
+    """BPTT(h) for every h, then BPTT(h; h′); the exact gradient where a truncated one is asked."""
+    asked, T = problem.algorithm, problem.steps
+    key = "not_truncated" if asked["name"] == "truncated" else "truncated"
+    if key == "not_truncated":
+        yield from _plain(problem, key, problem.asking("epochwise"), "the exact gradient")
+    pairs = [(h, 1) for h in range(1, T)] + [(h, h) for h in range(2, T)]
+    pairs += [(h, n) for h in range(3, T) for n in range(2, h)]
+    for h, newest in pairs:
+        algorithm = problem.asking("truncated", h=h, h_prime=newest)
+        if algorithm == asked or not budget.affords(cost(problem, algorithm)):
+            continue
+        words = f"BPTT(h = {h})" if newest == 1 else f"BPTT(h = {h}; h′ = {newest})"
+        yield from _plain(problem, key, algorithm, words)
+
+
+def _windows(problem: Problem, budget: Budget) -> Iterator[Variant]:
+    """Mistakes at the edges of windows of every length."""
+    if _is_approximate(problem):
+        h = problem.algorithm.get("h", 0)
+        for base in (problem.asking("truncated", h=h),) if h else ():
+            if budget.affords(cost(problem, base)):
+                yield from _of(problem, "chunked", f"h = {h}", base, "chunked")
+        return
+    for h in range(1, problem.steps):
+        base = problem.asking("hybrid", h=h)
+        for fault in WINDOWED:
+            if budget.affords(cost(problem, base)):
+                yield from _of(problem, fault, f"windows of h = {h}", base, fault)
+        base = problem.asking("truncated", h=h)
+        if h > 1 and budget.affords(cost(problem, base)):
+            yield from _of(problem, "chunked", f"h = {h}", base, "chunked")
+
+
+def _plain(problem: Problem, key: str, algorithm: Algorithm, words: str = "") -> Iterator[Variant]:
+    gradient = problem.gradient(algorithm)
+    if np.isfinite(gradient).all():
+        yield Variant(key, words, gradient)
+
+
+def _of(
+    problem: Problem, key: str, words: str, algorithm: Algorithm, fault: str
+) -> Iterator[Variant]:
+    try:
+        gradient = problem.gradient(algorithm, fault)
+    except IndexError:  # a faulty Program may reach beyond what it was given
+        return
+    if gradient is not None and np.isfinite(gradient).all():
+        yield Variant(key, words, gradient)
