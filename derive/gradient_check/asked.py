@@ -131,6 +131,7 @@ class Asked:
         before["theta"] = np.reshape(theta, self.shape)
         kinds = {**self.arguments, "theta": self.theta}
         passed = {k: like(kinds[k], v) for k, v in before.items()}
+        before = {k: plain(v) for k, v in passed.items()}
         order = [passed[k] for k in ("theta", "x", "target") if k in passed]
         try:
             found = self.function(*order, **{k: passed[k] for k in self.keywords})

@@ -117,11 +117,13 @@ def gradcheck(
     problems = list(_remarks(asked, own, first))
     apart, chance = rounding_of(first, second)
     problems += [*chance, *reference.problems]
+    # Where chance is drawn its size is known from one pair of calls only.
+    apart = np.full_like(apart, 8 * apart.max()) if chance else apart
     if forward is not None and stated is not None:
         problems += other_states(forward, theta, given, stated, max(limit, 1e-9))
     labels = plain_names(asked.shape, names) if stated is None or names else entry_names(stated.net)
     return _report(
-        subject, first, reference, stated, labels, limit, apart, problems, asked,
+        subject, first, reference, stated, labels, limit, apart, bool(chance), problems, asked,
         {"theta": plain(theta), "x": _array(x)},
     )  # fmt: skip
 
@@ -134,6 +136,7 @@ def _report(
     labels: Sequence[tuple[str, str]],
     tolerance: float,
     apart: Floats,
+    chance: bool,
     problems: list[str],
     asked: Asked,
     seen: Mapping[str, Any],
@@ -151,7 +154,9 @@ def _report(
              if not off[i] <= tested.limit[i]]  # fmt: skip
     found: tuple[Any, ...] = ()
     notes = [*reference.notes, *_unheard(asked)]
-    if wrong and np.isfinite(given).all() and entries.size == first.gradient.size:
+    # Of drawn entries, and of numbers that chance or NaN spoilt, no mistake can be told.
+    whole = np.isfinite(given).all() and entries.size == first.gradient.size and not chance
+    if wrong and whole:
         found, more = search.mistakes(tested, stated, reference.scale, asked.shape)
         notes += more
     table = tuple(
@@ -162,7 +167,7 @@ def _report(
     return GradientCheck(
         subject, not wrong and not problems, table, found, tuple(problems), tuple(notes),
         tuple(search.blind(tested, stated, reference.scale, dict(seen))),
-        int(entries.size), int(first.gradient.size),
+        bool(wrong) and bool(whole), int(entries.size), int(first.gradient.size),
         float(np.nan_to_num(off, nan=np.inf).max(initial=0.0)) / size, tolerance,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ of the check, entry by entry, and is clearly another than the right gradient.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,11 +60,19 @@ class Tested:
         """
         if self.is_right(other):
             return None
-        for value, words in self.factors:
+        # What is a constant times the right gradient anyway must not be given another.
+        alone = self._is_multiple(other)
+        for value, words in self.factors[:1] if alone else self.factors:
             scaled = value * other
             if self.agrees(scaled) and not self.is_right(scaled):
                 return value, words
         return None
+
+    def _is_multiple(self, other: Floats) -> bool:
+        norm = float(self.right @ self.right)
+        value = float(other @ self.right) / norm if norm else 0.0
+        size = max(1.0, abs(value))
+        return bool((np.abs(other - value * self.right) <= CLEARLY * size * self.limit).all())
 
 
 def of_scale(tested: Tested) -> Iterator[Mistake]:
@@ -126,11 +134,14 @@ def of_both(
 
 
 def distinct(found: Iterable[Mistake]) -> tuple[Mistake, ...]:
-    """Each title once, in the order found."""
-    by_title: dict[str, Mistake] = {}
+    """Each mistake once, with all its forms that fit, in the order found."""
+    by_key: dict[str, Mistake] = {}
     for mistake in found:
-        by_title.setdefault(mistake.title, mistake)
-    return tuple(by_title.values())
+        first = by_key.setdefault(mistake.key, mistake)
+        form = mistake.title.partition(": ")[2]
+        if form and form not in first.title:
+            by_key[mistake.key] = replace(first, title=f"{first.title}, or {form}")
+    return tuple(by_key.values())
 
 
 def _joined(words: str, factor: tuple[float, str]) -> str:

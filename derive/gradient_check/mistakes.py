@@ -112,6 +112,11 @@ MISTAKES: dict[str, Known] = {
         "p(t+1) is written over p(t) before all units have used it",
         "keep two copies of p, or one for each step of the longest delay",
     ),
+    "double_count": Known(
+        "each weight's term counted twice",
+        "δ_i(τ)·x_j(τ−1) is added twice",
+        "add it once; look for a loop in a loop",
+    ),
     # --- delays, parameters -----------------------------------------------------------------
     "forget_delay": Known(
         "delays ignored in learning",

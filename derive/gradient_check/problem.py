@@ -8,9 +8,10 @@ numbers at hand, every sequence of a batch in a lane of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,6 +26,12 @@ from derive.verify.faults import plant
 
 Floats = Any
 Algorithm = Mapping[str, Any]
+
+INTERPRETED = 200_000
+"""Statements up to which the right gradient is interpreted; beyond it is compiled."""
+
+_KNOWN: WeakKeyDictionary[Network, dict[str, dict[str, Program]]] = WeakKeyDictionary()
+"""Programs by network and algorithm, for as long as the network is there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +56,6 @@ class Problem:
     mask: Floats
     y0: Floats
     masked: bool
-    known: dict[str, dict[str, Program]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -69,10 +75,11 @@ class Problem:
     def programs(self, algorithm: Algorithm) -> dict[str, Program]:
         """The Programs of an algorithm; made once."""
         key = repr(sorted(algorithm.items()))
-        if key not in self.known:
+        known = _KNOWN.setdefault(self.net, {})
+        if key not in known:
             found = programs(self.net, algorithm)
-            self.known[key] = {name: found[name] for name in ("forward", "gradient")}
-        return self.known[key]
+            known[key] = {name: found[name] for name in ("forward", "gradient")}
+        return known[key]
 
     def lanes(
         self, algorithm: Algorithm | None = None, fault: str | None = None
@@ -104,15 +111,39 @@ class Problem:
 
     @cached_property
     def right(self) -> tuple[Floats, Floats]:
-        """J (B,) and gradient (P, B) of the algorithm asked for."""
+        """J (B,) and gradient (P, B) of the algorithm asked for; for a large net, both summed."""
+        if cost(self, self.algorithm) > INTERPRETED:
+            return self._compiled()
         found = self.lanes()
         assert found is not None
         return found
+
+    def _compiled(self) -> tuple[Floats, Floats]:
+        from derive.kernel import compile
+
+        options = {k: v for k, v in self.algorithm.items() if k != "name"}
+        kernel = compile(self.net, self.algorithm["name"], batch=True, **options)
+        J, gradient = kernel.gradient(self.theta, self.x, self.target, self.mask, self.y0)
+        return np.array([J]), gradient[:, None]
 
     @property
     def J(self) -> float:
         """J of all sequences."""
         return float(self.right[0].sum())
+
+
+def cost(problem: Problem, algorithm: Algorithm) -> int:
+    """About how many statements a run takes."""
+    w, T = problem.net.wiring.size + problem.net.units, problem.steps
+    match algorithm["name"]:
+        case "truncated":
+            h, newest = min(algorithm["h"], T), min(algorithm.get("h_prime", 1), T)
+            return w * T * (2 + 3 * h // newest)
+        case "realtime":
+            return 2 * w * T * T
+        case "rtrl" | "hybrid":
+            return w * T * (4 + problem.net.size)
+    return 5 * w * T
 
 
 def problem(

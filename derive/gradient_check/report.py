@@ -87,6 +87,8 @@ class GradientCheck:
         Conventions recognised, and what was compared with what.
     blind : tuple of str
         What these numbers could not have shown.
+    searched : bool
+        Whether known mistakes were looked for: not among NaN, nor where chance is drawn.
     compared, size : int
         Entries compared, of how many.
     worst : float
@@ -102,6 +104,7 @@ class GradientCheck:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     blind: tuple[str, ...]
+    searched: bool
     compared: int
     size: int
     worst: float
@@ -123,8 +126,8 @@ class GradientCheck:
         for m in self.mistakes:
             lines += ["", f"It looks like: {m.title}.", f"  {_sentence(m.explanation)}"]
             lines += [f"  What to do: {m.cure}.", f"  {self._fit(m)}"]
-        if self.wrong and not self.mistakes:
-            lines += ["", "It is none of the known mistakes on these numbers."]
+        if self.searched and not self.mistakes:
+            lines += ["", NONE]
         for title, words in (
             ("Problem", self.problems), ("Note", self.notes), ("Cannot tell", self.blind)
         ):  # fmt: skip
@@ -165,6 +168,8 @@ class GradientCheck:
                 f"{escape(_sentence(m.explanation))} What to do: {escape(m.cure)}. "
                 f"{escape(self._fit(m))}</p>"
             )
+        if self.searched and not self.mistakes:
+            parts.append(f"<p>{escape(NONE)}</p>")
         for title, words in (
             ("Problem", self.problems), ("Note", self.notes), ("Cannot tell", self.blind)
         ):  # fmt: skip
@@ -172,6 +177,7 @@ class GradientCheck:
         return "\n".join(parts)
 
 
+NONE = "It is none of the known mistakes that were tried on these numbers."
 HEADS = ("entry", "where", "given", "right", "error", "relative", "± of right")
 
 

@@ -29,7 +29,8 @@ def mistakes(
     maps = arrays.of_shape(shape) if problem is None else arrays.of_net(problem.net)
     found = [*matching.of_scale(tested), *matching.of_arrays(tested, maps)]
     if problem is None:
-        return matching.distinct(found), ()
+        told = "mistakes in the recursion are tried with net= only" if not found else ""
+        return matching.distinct(found), (told,) if told else ()
     budget = Budget(variants.STATEMENTS)
     tried = [replace(v, gradient=scale * v.gradient) for v in variants.variants(problem, budget)]
     found += matching.of_variants(tested, tried)
