@@ -132,7 +132,7 @@ class Asked:
         kinds = {**self.arguments, "theta": self.theta}
         passed = {k: like(kinds[k], v) for k, v in before.items()}
         before = {k: plain(v) for k, v in passed.items()}
-        order = [passed[k] for k in ("theta", "x", "target") if k in passed]
+        order = [passed.get(k) for k in ("theta", "x", "target")]
         try:
             found = self.function(*order, **{k: passed[k] for k in self.keywords})
         except DeriveError:

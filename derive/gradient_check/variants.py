@@ -27,9 +27,14 @@ CORE = ("transpose_weight", "shift_time", "late_error", "flat_partial", "late_pa
 WINDOWED = ("drop_boundary", "drop_seed_boundary", "edge_error_twice", "edge_error_lost",
             "lost_remainder")  # fmt: skip
 
-IN_PASSING = {"ignore_mask", "ignore_last_mask", "double_count", *WINDOWED, "chunked",
-              "swap_windows", "flip_sign"}  # fmt: skip
-"""Faults that are looked for otherwise, or with windows of every length."""
+ELSEWHERE = {"ignore_mask", "ignore_last_mask", "flip_sign", "forget_forcing"}
+"""Faults that other arguments, another algorithm or a constant give as well."""
+
+OF_WINDOWS = {"double_count", *WINDOWED, "chunked", "swap_windows"}
+"""Faults that are looked for in the algorithm asked for, and with windows of every length."""
+
+OF_EACH_STEP = ("reversed_product", "cut_early", "forward_order")
+"""Faults that one sweep for each step makes other than one sweep for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +140,14 @@ def _planted(problem: Problem, budget: Budget) -> Iterator[Variant]:
     for base in bases:
         if base in seen or (seen and _is_approximate(problem)):
             continue
-        seen.append(base)
         for fault in FAULTS:
-            if fault in IN_PASSING and base is not problem.algorithm:
+            if fault in ELSEWHERE or (seen and fault in OF_WINDOWS):
                 continue
-            if fault in ("ignore_mask", "ignore_last_mask", "flip_sign"):
+            if seen and base["name"] == "realtime" and fault not in OF_EACH_STEP:
                 continue
             if budget.affords(cost(problem, base)):
                 yield from _of(problem, fault, "", base, fault)
+        seen.append(base)
 
 
 def _is_approximate(problem: Problem) -> bool:
