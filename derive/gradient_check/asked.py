@@ -87,6 +87,8 @@ class Asked:
         x, target and what else there is.
     changed : list of str
         Arguments it was seen to change in place.
+    order : tuple of str
+        What is passed by position.
     """
 
     function: Callable[..., Any]
@@ -94,6 +96,7 @@ class Asked:
     theta: Any
     arguments: Mapping[str, Any]
     changed: list[str] = field(default_factory=list)
+    order: tuple[str, ...] = ("theta", "x", "target")
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -132,7 +135,7 @@ class Asked:
         kinds = {**self.arguments, "theta": self.theta}
         passed = {k: like(kinds[k], v) for k, v in before.items()}
         before = {k: plain(v) for k, v in passed.items()}
-        order = [passed.get(k) for k in ("theta", "x", "target")]
+        order = [passed.get(k) for k in self.order]
         try:
             found = self.function(*order, **{k: passed[k] for k in self.keywords})
         except DeriveError:
@@ -141,7 +144,7 @@ class Asked:
             shapes = ", ".join(f"{k} {np.shape(v)}" for k, v in before.items())
             raise GradientCheckError(
                 f"{self.role} raised {type(error).__name__}: {error} (called with {shapes}); "
-                "it must accept (theta, x, target) as given here"
+                f"it must accept ({', '.join(self.order)}) as given here"
             ) from error
         for name, was in before.items():
             now = plain(passed[name])

@@ -21,7 +21,9 @@ def other_states(forward: Callable[..., Any], theta: Any, given: Any, problem: P
     GradientCheckError
         When it raises, or returns an array of another shape.
     """
-    asked = Asked(forward, "forward", theta, {"x": given["x"], "y0": given["y0"]})
+    asked = Asked(
+        forward, "forward", theta, {"x": given["x"], "y0": given["y0"]}, order=("theta", "x")
+    )
     y = plain(asked.raw(problem.theta))
     kernel = Interpreted(
         problem.net, problem.programs(problem.algorithm), "float64", True, "epochwise"

@@ -105,7 +105,7 @@ def test_a_mistake_made_by_hand_is_named(way: str, slip: str, key: str) -> None:
         ("each", "", 1, "BPTT(h = 1)"),
         ("each", "chunks", 3, "chunks called BPTT(h): h = 3"),
         ("hybrid", "no boundary", 2, "hybrid without the boundary term: windows of h = 2"),
-        ("hybrid", "no boundary", 2, "BPTT(h = 2; h′ = 2)"),
+        ("hybrid", "no boundary", 3, "chunks called BPTT(h): h = 3"),
         ("hybrid", "begun anew", 2, "hybrid whose sensitivities begin anew: windows of h = 2"),
         ("hybrid", "error at t0", 2, "error injected at t₀: windows of h = 2"),
     ],
