@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,7 @@ class Asked:
         What is passed by position.
     """
 
-    function: Callable[..., Any]
+    function: Any
     role: str
     theta: Any
     arguments: Mapping[str, Any]

@@ -160,10 +160,17 @@ def _report(
         found, more = search.mistakes(tested, stated, reference.scale, asked.shape)
         notes += more
     table = tuple(
-        Entry(int(entries[i]), *labels[entries[i]], float(given[i]), float(right[i]),
-              float(given[i] - right[i]), float(bars[i]))
+        Entry(
+            int(entries[i]),
+            labels[entries[i]][0],
+            labels[entries[i]][1],
+            float(given[i]),
+            float(right[i]),
+            float(given[i] - right[i]),
+            float(bars[i]),
+        )
         for i in wrong
-    )  # fmt: skip
+    )
     return GradientCheck(
         subject, not wrong and not problems, table, found, tuple(problems), tuple(notes),
         tuple(search.blind(tested, stated, reference.scale, dict(seen))),

@@ -120,7 +120,8 @@ def _table(
     J: J, theta: Floats, way: Floats, dtype: Any, h: float, floor: float
 ) -> tuple[float, float]:
     """One table of extrapolated differences: the entry with the smallest bar."""
-    best, rows = (float("nan"), float("inf")), []
+    best = (float("nan"), float("inf"))
+    rows: list[list[float]] = []
     for level in range(LEVELS):
         step = h / 2**level
         ahead, behind = ((theta + sign * step * way).astype(dtype) for sign in (1, -1))

@@ -81,16 +81,17 @@ def of_net(problem: Problem, own: Own | None, given: Answer, dtype: Any, seed: i
     )
     notes = [f"compared with the derived gradient ({_words(problem)})"]
     problems: list[str] = []
-    c: float | None = 1.0
+    c = 1.0
     if own is not None:
-        c, words = conventions.relation(
+        found, words = conventions.relation(
             own.J, lambda v: problem.at(v).J, problem.theta, usual, _eps(own.dtype), seed
         )
-        if c is None:
+        if found is None:
             problems.append(f"your J is not that of the net, nor a constant times it: {words}")
             notes += _follows(own, given, problem.theta, seed)
             c = -1.0 if own.J(problem.theta) * problem.J < 0 else 1.0
         else:
+            c = found
             notes += conventions.told(c, words)
     right = c * gradient
     if own is not None and not problems and form_of(problem.algorithm).is_exact(problem.steps):
