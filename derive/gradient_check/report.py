@@ -182,7 +182,10 @@ HEADS = ("entry", "where", "given", "right", "error", "relative", "± of right")
 
 
 def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] + "."
+    """Words as a sentence; a letter that stands for a quantity stays small."""
+    first = words.split()[0]
+    begins = len(first) > 1 and first.isascii() and first.isalpha()
+    return (words[:1].upper() if begins else words[:1]) + words[1:] + "."
 
 
 def _cells(wrong: Sequence[Entry]) -> list[tuple[str, ...]]:
