@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from derive.gradient_check import search
-from derive.gradient_check.asked import Answer, Asked, coarser, floats, plain
+from derive.gradient_check.asked import Answer, Asked, GradientCheckError, coarser, floats, plain
 from derive.gradient_check.conventions import factors
 from derive.gradient_check.matching import Tested
 from derive.gradient_check.names import entry_names, plain_names
@@ -19,6 +20,9 @@ from derive.gradient_check.states import other_states
 from derive.kernel import Kernel
 
 Floats = Any
+
+FIRST = 6
+"""Steps to which a sequence is shortened to look for a mistake where the whole is too long."""
 
 
 def gradcheck(
@@ -122,10 +126,36 @@ def gradcheck(
     if forward is not None and stated is not None:
         problems += other_states(forward, theta, given, stated, max(limit, 1e-9))
     labels = plain_names(asked.shape, names) if stated is None or names else entry_names(stated.net)
-    return _report(
+    report = _report(
         subject, first, reference, stated, labels, limit, apart, bool(chance), problems, asked,
         {"theta": plain(theta), "x": _array(x)},
     )  # fmt: skip
+
+    searched = not report.mistakes and search.LARGE in report.notes
+    if stated is None or not searched or stated.steps <= FIRST:
+        return report
+
+    def again(**first_steps: Any) -> GradientCheck:
+        more = {"objective": objective, "y0": y0, "tolerance": tolerance, "seed": seed}
+        own = {} if isinstance(kernel_or_callable, Kernel) else {"net": net, "algorithm": algorithm}
+        return gradcheck(kernel_or_callable, theta, **first_steps, **more, **own)
+
+    return _with_first_steps(report, again, given)
+
+
+def _with_first_steps(
+    report: GradientCheck, again: Callable[..., GradientCheck], given: Mapping[str, Any]
+) -> GradientCheck:
+    """A report on a sequence too long to search, with the mistakes its first steps show."""
+    shorter = {k: given[k][:FIRST] for k in ("x", "target", "mask") if given[k] is not None}
+    try:
+        mistakes = again(**shorter).mistakes
+    except (GradientCheckError, TypeError, ValueError):  # it takes sequences of one length only
+        return report
+    if not mistakes:
+        return report
+    told = f"the mistake was looked for on the first {FIRST} steps, where more can be tried"
+    return replace(report, mistakes=mistakes, notes=(*report.notes, told))
 
 
 def _report(

@@ -178,6 +178,16 @@ MISTAKES: dict[str, Known] = {
         "target[t] is for y[t+1], the output computed from x[t]",
     ),
     "flip_sign": Known("y − d for d − y", "the error has the wrong sign", "take e = d − y"),
+    "drop_pool": Known(
+        "what is pooled held fixed",
+        "a sum over units, as that of a softmax, is not differentiated through",
+        "differentiate J by the pooled sum as well",
+    ),
+    "drop_penalty": Known(
+        "no gradient of the penalty",
+        "what J says of the parameters themselves is left out",
+        "add the gradient of the term in parameters",
+    ),
     "penalty_once": Known(
         "the penalty counted once",
         "a term in parameters stands in every J(t) and is differentiated once",

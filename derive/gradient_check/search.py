@@ -19,6 +19,7 @@ Floats = Any
 CORE_STATEMENTS = 200_000
 """Statements that may be run to see what the numbers could show."""
 
+LARGE = "this net is large: not every known mistake was tried, nor every window length"
 ADVICE = "draw random unsymmetric weights, nonzero inputs and T ≥ 3"
 
 
@@ -36,8 +37,7 @@ def mistakes(
     found += matching.of_variants(tested, tried)
     if not found:
         found += matching.of_both(tested, tried, maps)
-    told = "this net is large: not every known mistake was tried, nor every window length"
-    return matching.distinct(found), (told,) if budget.skipped else ()
+    return matching.distinct(found), (LARGE,) if budget.skipped else ()
 
 
 def blind(tested: Tested, problem: Problem | None, scale: float, seen: dict[str, Any]) -> list[str]:

@@ -27,8 +27,9 @@ CORE = ("transpose_weight", "shift_time", "late_error", "flat_partial", "late_pa
 WINDOWED = ("drop_boundary", "drop_seed_boundary", "edge_error_twice", "edge_error_lost",
             "lost_remainder")  # fmt: skip
 
-ELSEWHERE = {"ignore_mask", "ignore_last_mask", "flip_sign", "forget_forcing"}
-"""Faults that other arguments, another algorithm or a constant give as well."""
+SAME = {"ignore_mask": "mask_ignored", "ignore_last_mask": "mask_ignored_last",
+        "forget_forcing": "forcing_forgotten"}  # fmt: skip
+"""Faults that, for most objectives, other arguments or another algorithm give as well."""
 
 OF_WINDOWS = {"double_count", *WINDOWED, "chunked", "swap_windows"}
 """Faults that are looked for in the algorithm asked for, and with windows of every length."""
@@ -80,6 +81,7 @@ def core(problem: Problem, budget: Budget) -> Iterator[Variant]:
 
 def variants(problem: Problem, budget: Budget) -> Iterator[Variant]:
     """Every known mistake that needs a run of its own, on these numbers."""
+    yield from core(problem, budget)
     yield from _arguments(problem, budget)
     yield from _sequences(problem)
     yield from _forcing(problem, budget)
@@ -141,12 +143,13 @@ def _planted(problem: Problem, budget: Budget) -> Iterator[Variant]:
         if base in seen or (seen and _is_approximate(problem)):
             continue
         for fault in FAULTS:
-            if fault in ELSEWHERE or (seen and fault in OF_WINDOWS):
+            done = fault in CORE and base["name"] == "epochwise"
+            if done or (seen and fault in OF_WINDOWS):
                 continue
             if seen and base["name"] == "realtime" and fault not in OF_EACH_STEP:
                 continue
             if budget.affords(cost(problem, base)):
-                yield from _of(problem, fault, "", base, fault)
+                yield from _of(problem, SAME.get(fault, fault), "", base, fault)
         seen.append(base)
 
 
@@ -211,6 +214,8 @@ def _of(
         return
     if gradient is None or not np.isfinite(gradient).all():
         return
+    if fault == "flip_sign" and np.allclose(gradient, -problem.right[1].sum(axis=-1)):
+        return  # a sign, and called so
     # What gives nothing at all is told apart by nothing; one mistake is known for it.
     if np.any(gradient) or key == "drop_direct":
         yield Variant(key, words, gradient)

@@ -18,6 +18,7 @@ from derive.program.algorithms import programs, settle
 from derive.verify.faults import FAULTS, plant
 from derive.verify.kernels import on_numpy
 from tests.gradient_check.by_hand import ByHand
+from tests.verify.examples import NETS
 
 T = 4
 NET = Network(semilinear("tanh"), 3, 2, connect.full(), SquaredError([2]), name="by_hand")
@@ -233,6 +234,29 @@ def test_noise_is_called_wrong_and_no_known_mistake(seed: int) -> None:
     report = derive.gradcheck(noisy, theta, x, target, net=NET)
     assert not report.ok and report.wrong and not report.mistakes
     assert "none of the known mistakes" in str(report)
+
+
+def test_of_a_long_sequence_the_first_steps_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("derive.gradient_check.variants.STATEMENTS", 3000)
+    theta, x, target, _ = numbers(40)
+    report = derive.gradcheck(ByHand(3, 2, (2,), "W transposed").bptt, theta, x, target, net=NET)
+    assert named(report) == {"transpose_weight"}
+    assert any("not every known mistake was tried" in note for note in report.notes)
+    assert any("looked for on the first 6 steps" in note for note in report.notes)
+    # What shows on long sequences alone is then not found, and nothing else is named for it.
+    last = derive.gradcheck(ByHand(3, 2, (2,), "", 12).each, theta, x, target, net=NET)
+    assert not last.ok and not last.mistakes
+
+
+@pytest.mark.parametrize("fault", ["ignore_mask", "flip_sign", "drop_pool", "penalty_once"])
+def test_mistakes_in_what_is_judged_are_named(fault: str) -> None:
+    net = NETS["pooled"]
+    theta, x, target, mask = numbers(4, net)
+    wrong = kernel(net, {"name": "epochwise"}, fault)
+    report = derive.gradcheck(
+        lambda *a, **k: wrong.gradient(*a, **k)[1], theta, x, target, net=net, mask=mask
+    )
+    assert {"ignore_mask": "mask_ignored"}.get(fault, fault) in named(report)
 
 
 def test_every_fault_has_words() -> None:
