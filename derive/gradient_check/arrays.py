@@ -57,7 +57,7 @@ def of_shape(shape: tuple[int, ...]) -> dict[str, Any]:
     """The operations that make sense for any array of a shape."""
     size = int(np.prod(shape, dtype=np.int64))
     own = np.arange(size)
-    found = {"nothing": np.full(size, -1), "reversed": own[::-1].copy()}
+    found = {"nothing": np.full(size, -1)}
     if len(shape) == 2:
         rows, columns = shape
         matrix = own.reshape(shape)

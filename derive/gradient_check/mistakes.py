@@ -104,9 +104,6 @@ MISTAKES: dict[str, Known] = {
         "Σ_l w_kl p^i_lj is taken for Σ_l w_kl p^l_ij",
         "contract w with the axis of the unit that is differentiated: einsum('kl,lij->kij', W, p)",
     ),
-    "swap_rows": Known(
-        "the sensitivities of another unit", "p of unit k+1 is read for k", "check the index of p"
-    ),
     "short_memory": Known(
         "sensitivities overwritten while they are read",
         "p(t+1) is written over p(t) before all units have used it",
@@ -122,9 +119,6 @@ MISTAKES: dict[str, Known] = {
         "delays ignored in learning",
         "every delay is read as 1 on the way back, not on the way forward",
         "carry δ_k(τ + d) back along a connection of delay d, and pair it with x_l(τ − d)",
-    ),
-    "late_delay": Known(
-        "a delay one step off", "δ, or p, is read one step off its delay", "check the ring's index"
     ),
     "consistent_delay": Known(
         "delays ignored, forward and back",
@@ -301,8 +295,5 @@ MISTAKES: dict[str, Known] = {
         "recurrent columns missing",
         "weights from units have no gradient",
         "pair δ with (y, x), the units' outputs included",
-    ),
-    "reversed": Known(
-        "entries in reverse order", "theta is read backwards", "check the order of theta"
     ),
 }

@@ -180,7 +180,7 @@ def kernel(net: Network, algorithm: Any, fault: str = "") -> Any:
      "drop_term", "drop_parameter_gradient"],
 )  # fmt: skip
 def test_a_mistake_with_delays_or_leaks_is_named(fault: str) -> None:
-    theta, x, target, mask = numbers(5, DELAYED)
+    theta, x, target, mask = numbers(4, DELAYED)
     wrong = kernel(DELAYED, {"name": "epochwise"}, fault)
     report = derive.gradcheck(
         lambda *a, **k: wrong.gradient(*a, **k)[1], theta, x, target, net=DELAYED, mask=mask
@@ -190,7 +190,7 @@ def test_a_mistake_with_delays_or_leaks_is_named(fault: str) -> None:
 
 
 def test_names_say_target_source_and_delay() -> None:
-    theta, x, target, _ = numbers(5, DELAYED)
+    theta, x, target, _ = numbers(4, DELAYED)
     wrong = kernel(DELAYED, {"name": "epochwise"}, "forget_delay")
     report = derive.gradcheck(wrong.gradient, theta, x, target, net=DELAYED)
     entries = {e.name: e.where for e in report.wrong}
@@ -220,12 +220,12 @@ def test_a_mistake_comes_with_a_usual_constant() -> None:
     assert [m.title for m in report.mistakes] == ["W transposed in the recursion: × −1"]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_noise_is_called_wrong_and_no_known_mistake(seed: int) -> None:
     theta, x, target, _ = numbers()
     generator = np.random.default_rng(seed)
     right = ByHand(3, 2, (2,)).bptt
-    off = 1 + 10.0 ** -(2 * seed + 1) * generator.normal(size=theta.size)
+    off = 1 + 10.0 ** -(4 * seed + 1) * generator.normal(size=theta.size)
 
     def noisy(*arguments: Any) -> Any:
         J, gradient = right(*arguments)

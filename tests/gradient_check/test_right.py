@@ -32,7 +32,7 @@ def test_every_exact_algorithm_by_hand_is_right(way: str, h: int) -> None:
     assert derive.gradcheck(function, theta, x, target, mask=mask).ok
 
 
-@settings(max_examples=5, suppress_health_check=SLOW)
+@settings(max_examples=3, suppress_health_check=SLOW)
 @given(networks(max_units=3), st.integers(0, 99))
 def test_the_gradient_of_a_random_network_is_never_called_wrong(net: Network, seed: int) -> None:
     d = data(net, 3, seed=seed)
@@ -46,7 +46,7 @@ def test_the_gradient_of_a_random_network_is_never_called_wrong(net: Network, se
     assert report.ok, str(report)
 
 
-@settings(max_examples=5, suppress_health_check=SLOW)
+@settings(max_examples=3, suppress_health_check=SLOW)
 @given(networks(max_units=3), st.integers(0, 99))
 def test_nor_without_the_network(net: Network, seed: int) -> None:
     d = data(net, 3, seed=seed)
