@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from derive.gradient_check.mistakes import known
 from derive.gradient_check.problem import Problem
 from derive.gradient_check.report import Mistake
 from derive.gradient_check.variants import Budget, Variant
+from derive.network.network import Network
 
 Floats = Any
 
@@ -21,6 +24,10 @@ CORE_STATEMENTS = 200_000
 
 LARGE = "this net is large: not every known mistake was tried, nor every window length"
 ADVICE = "draw random unsymmetric weights, nonzero inputs and T ≥ 3"
+
+
+_LAST: WeakKeyDictionary[Network, tuple[str, list[Variant], bool]] = WeakKeyDictionary()
+"""For each network the gradients of all mistakes on the numbers it was last asked about with."""
 
 
 def mistakes(
@@ -32,12 +39,29 @@ def mistakes(
     if problem is None:
         told = "mistakes in the recursion are tried with net= only" if not found else ""
         return matching.distinct(found), (told,) if told else ()
-    budget = Budget(variants.STATEMENTS)
-    tried = [replace(v, gradient=scale * v.gradient) for v in variants.variants(problem, budget)]
+    gradients, skipped = _tried(problem)
+    tried = [replace(v, gradient=scale * v.gradient) for v in gradients]
     found += matching.of_variants(tested, tried)
     if not found:
         found += matching.of_both(tested, tried, maps)
-    return matching.distinct(found), (LARGE,) if budget.skipped else ()
+    return matching.distinct(found), (LARGE,) if skipped else ()
+
+
+def _tried(problem: Problem) -> tuple[list[Variant], bool]:
+    """What every mistake gives, and whether some were left out; kept for the next question.
+
+    It does not depend on the function under test, which is asked about again once it is mended.
+    """
+    h = hashlib.sha256(repr((sorted(problem.algorithm.items()), variants.STATEMENTS)).encode())
+    for array in (problem.theta, problem.x, problem.target, problem.mask, problem.y0):
+        h.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    key = h.hexdigest()
+    known = _LAST.get(problem.net)
+    if known is None or known[0] != key:
+        budget = Budget(variants.STATEMENTS)
+        known = key, list(variants.variants(problem, budget)), budget.skipped
+        _LAST[problem.net] = known
+    return known[1], known[2]
 
 
 def blind(tested: Tested, problem: Problem | None, scale: float, seen: dict[str, Any]) -> list[str]:
