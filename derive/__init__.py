@@ -56,6 +56,7 @@ _HOME = {
     "Picture": "derive.pictures.picture",
     "PictureError": "derive.pictures.picture",
     "check": "derive.claims.checking",
+    "gradcheck": "derive.gradient_check",
     "DeriveError": "derive.errors",
     "DeriveWarning": "derive.errors",
     "NetworkError": "derive.errors",

@@ -20,6 +20,7 @@ CASES = (
     *((name, "epochwise") for name in NETS),
     ("mixed", "epochwise, forced"),
     ("sharing", "realtime, forced"),
+    ("wz3x5", "realtime"),
     ("leaky_pair", "rtrl"),
     ("sharing", "rtrl, forced"),
     ("mixed", "rtrl grouped"),

@@ -33,7 +33,7 @@ def test_a_compiled_kernel_passes_every_rung() -> None:
     methods = {c.method.split(":")[0] for c in report.claims}
     assert {"proof", "rounding", "complex step", "negative controls"} <= methods
     assert report.claims[-1].name == "planted faults"
-    assert report.claims[-1].detail.startswith("12 of 12 caught")
+    assert report.claims[-1].detail.startswith("16 of 16 caught")
     assert "compiling the kernel" in said
 
 

@@ -8,6 +8,7 @@ sweeps      signs, indices, delays and masks in the terms of learning
 forward     the way forward
 windows     which errors count, how far back, what came before a window
 memory      what is remembered from step to step
+timing      errors and slopes of another step, factors in another order
 forcing     teacher forcing
 judging     what is pooled over units, terms in parameters
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from derive.errors import ProgramError
 from derive.program.ir import Program
-from derive.verify.faults import forcing, forward, judging, memory, sweeps, windows
+from derive.verify.faults import forcing, forward, judging, memory, sweeps, timing, windows
 from derive.verify.faults.finding import Programs, Rewrite, each, every
 
 __all__ = ["FAULTS", "Fault", "plant"]
@@ -102,6 +103,16 @@ FAULTS: dict[str, Fault] = {
               each(sweeps.drop_direct)),
         Fault("swap_rows", "the sensitivities of another unit read", BOTH,
               every(memory.swap_rows)),
+        Fault("swap_axes", "p^i_kj read for p^k_ij in the gradient", BOTH,
+              every(memory.swap_axes)),
+        Fault("swap_axes_within", "p^i_kj carried on for p^k_ij", BOTH,
+              every(memory.swap_axes_within)),
+        Fault("late_error", "e(τ−1) injected at τ", BOTH, each(timing.late_error)),
+        Fault("early_error", "e(τ+1) injected at τ", BOTH, each(timing.early_error)),
+        Fault("flat_partial", "∂y/∂s taken for 1", BOTH, each(timing.flat_partial)),
+        Fault("late_partial", "∂y/∂s of the step before", BOTH, each(timing.late_partial)),
+        Fault("reversed_product", "the Jacobians between two steps in the opposite order", BOTH,
+              every(timing.reversed_product)),
         Fault("short_memory", "sensitivities kept one step too short", BOTH,
               each(memory.short_memory)),
         Fault("stale_sensitivities", "sensitivities not cleared at the start", STEPS,

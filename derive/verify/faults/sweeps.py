@@ -113,7 +113,7 @@ def flip_partial(s: Statement, around: Around) -> Body | None:
 
 def forget_delay(p: Program, net: Any) -> Program:
     """Read every delay as 1 in what is learnt."""
-    return p if _all_one(p) else changed(p, _undelayed)
+    return p if all_one(p) else changed(p, _undelayed)
 
 
 def _undelayed(s: Statement, around: Around) -> Body | None:
@@ -126,7 +126,8 @@ def _one(i: Index) -> Index | None:
     return 1 if isinstance(i, Lookup) and is_delay(i.table) else None
 
 
-def _all_one(p: Program) -> bool:
+def all_one(p: Program) -> bool:
+    """Whether every connection has one step of delay."""
     return all((values == 1).all() for name, values in p.tables.items() if is_delay(name))
 
 
