@@ -111,7 +111,7 @@ def judge(
     except IllFormed as error:
         raise ClaimError(f"of, define or where: {error}") from None
     try:
-        sides, signs, own = sides_of(claim, letters.of_time)
+        sides, signs, own = sides_of(claim, letters.of_time, letters.long)
     except IllFormed as error:
         return Verdicts((Verdict(claim, ILL_FORMED, str(error), place=error.span),))
     where_ = (*own, *further)
@@ -160,7 +160,7 @@ class _Display:
             return found
         return replace(
             found,
-            equation=self.court.equation(self.algorithm, left, right, self.letters.of_time),
+            equation=self.court.equation(self.algorithm, left, right, self.letters),
         )
 
     def relation(self, left: Node, sign: str, right: Node, reading: str | None) -> Relation:

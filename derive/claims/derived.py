@@ -9,7 +9,7 @@ from typing import TypeGuard
 from derive.calculus.derivation import derivation
 from derive.claims.context import letter_of
 from derive.claims.grammar.parser import parsed
-from derive.claims.letters import CONSTANTS, SIZES
+from derive.claims.letters import CONSTANTS, SIZES, Letters
 from derive.claims.syntax import Add, Chain, IllFormed, Mul, Node, Ref, Total
 from derive.claims.trees import tidy
 from derive.network.network import Network
@@ -17,13 +17,13 @@ from derive.network.network import Network
 Key = tuple[Node, Node]
 
 
-def derived(net: Network, algorithm: str, of_time: frozenset[str]) -> Mapping[Key, str]:
+def derived(net: Network, algorithm: str, letters: Letters) -> Mapping[Key, str]:
     """The equations of a derivation: each by its two sides, with its number and rule."""
     found: dict[Key, str] = {}
     for step in derivation(net, algorithm):
         number, text = str(step).split(" ", 1)
         try:
-            chain: Chain = parsed(text, of_time)
+            chain: Chain = parsed(text, letters.of_time, letters.long)
         except IllFormed:  # a remark among equations
             continue
         key = key_of(*chain.sides[:2])

@@ -264,7 +264,9 @@ class Evaluator(Signals):
             return self.model.ordered(self.in_symbols.value(node.of, env), by)
         over = self.in_symbols.value(node.over, env)
         symbol = self.by(node.under, env)
-        if node.kind == "°" or not node.kind and self.is_direct(node):
+        if node.kind == "°":
+            return self.model.through_the_step(over, symbol)
+        if not node.kind and self.is_direct(node):
             return self.model.direct(over, symbol)
         return self.model.ordered(over, symbol)
 

@@ -16,7 +16,7 @@ from derive.calculus.form import Form, form_of
 from derive.claims.context import Budget, Context, OutOfTime
 from derive.claims.derived import Key, derived, key_of
 from derive.claims.evaluate import Evaluator, of_objective
-from derive.claims.letters import DELAY, LINE, SOURCE, TIME
+from derive.claims.letters import DELAY, LINE, SOURCE, TIME, Letters
 from derive.claims.model import Model, Undefined
 from derive.claims.models import models, proving
 from derive.claims.places import Env
@@ -126,10 +126,10 @@ class Court:
     def _derived(self) -> dict[str, Mapping[Key, str]]:
         return {}
 
-    def equation(self, algorithm: str, left: Node, right: Node, of_time: frozenset[str]) -> str:
+    def equation(self, algorithm: str, left: Node, right: Node, letters: Letters) -> str:
         """Which equation of an algorithm's derivation two sides are; empty for none."""
         if algorithm not in self._derived:
-            self._derived[algorithm] = derived(self.net, algorithm, of_time)
+            self._derived[algorithm] = derived(self.net, algorithm, letters)
         return self._derived[algorithm].get(key_of(left, right), "")
 
     def compare(self, relation: Relation, budget: Budget) -> Outcome:

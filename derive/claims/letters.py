@@ -79,6 +79,12 @@ class Letters:
                if s not in (*u.local.parameters, *u.local.fixed)}  # fmt: skip
         return frozenset(own | {k for k, shape in self.defined.items() if shape.args})
 
+    @property
+    def long(self) -> frozenset[str]:
+        """The network's own names that are more than one letter: s_i, v_next, f1."""
+        own = {plain(v) for u in self.form.units for v in u.names.values()}
+        return frozenset(v for v in own | set(self.form.net_inputs) if len(v.rstrip("'")) > 1)
+
     def shape(self, ref: Ref) -> Shape:
         """What a letter should carry.
 

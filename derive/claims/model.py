@@ -54,6 +54,7 @@ class Model:
     steps: int
     missing: int = 0
     meaning: dict[Symbol, Expr] = field(default_factory=dict)
+    when: dict[Symbol, int] = field(default_factory=dict)
     partials: list[Symbol] = field(default_factory=list)
     sums: list[Symbol] = field(default_factory=list)
     """Symbols of net inputs, and of all else that has a definition."""
@@ -163,9 +164,12 @@ class Model:
                 "time",
             )
 
-    def _define(self, label: str, build: Callable[[], Expr], is_sum: bool = False) -> Symbol:
+    def _define(
+        self, label: str, time: int, build: Callable[[], Expr], is_sum: bool = False
+    ) -> Symbol:
         symbol = Symbol(label, real=True)
         if symbol not in self.meaning:
+            self.when[symbol] = time
             self.meaning[symbol] = build()
             if is_sum:
                 self.sums.append(symbol)
@@ -178,7 +182,7 @@ class Model:
         if time == 0:
             return Symbol(label, real=True)
         new = self._new(k)[name]
-        return self._define(label, lambda: self._equation(k, new, time))
+        return self._define(label, time, lambda: self._equation(k, new, time))
 
     def _new(self, k: int) -> dict[str, Symbol]:
         local = self.unit(k).local
@@ -187,7 +191,7 @@ class Model:
     def inner(self, k: int, v: Symbol, time: int) -> Symbol:
         """An intermediate of a unit."""
         self._check_time(time, 1, v.name)
-        return self._define(f"{v.name}_{k}_{time}", lambda: self._equation(k, v, time))
+        return self._define(f"{v.name}_{k}_{time}", time, lambda: self._equation(k, v, time))
 
     def _equation(self, k: int, v: Symbol, time: int) -> Expr:
         (expr,) = (e.expr for e in self.unit(k).local.equations if e.symbol == v)
@@ -210,7 +214,7 @@ class Model:
                 terms.append(added.xreplace({**looked_at, **own, SOURCE: carried}))
             return sympy.Add(*terms)
 
-        return self._define(f"{name}_{k}_{time}", total, True)
+        return self._define(f"{name}_{k}_{time}", time, total, True)
 
     def _carried(self, c: Connection, hears: str | None, time: int) -> Expr:
         if time < 0:
@@ -266,6 +270,19 @@ class Model:
             return sympy.S.One
         expr = self.meaning.get(over, over) if over.is_Symbol else over
         return sympy.diff(expr, by)
+
+    def through_the_step(self, over: Expr, by: Symbol) -> Expr:
+        """∂°over/∂by: through the equations of one unit's step, its net inputs held as they are."""
+        if over == by:
+            return sympy.S.One
+        if over not in self.meaning:
+            return sympy.diff(over, by)
+        time = self.when[over]
+        held = {by, *self.sums}
+        found = self.meaning[over]
+        while inner := [v for v in found.free_symbols - held if self.when.get(v) == time]:
+            found = found.xreplace({v: self.meaning[v] for v in inner})
+        return sympy.diff(found, by)
 
     def rests_on(self, used: Iterable[Symbol]) -> set[Symbol]:
         """The given symbols that others follow from."""

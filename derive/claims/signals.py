@@ -92,6 +92,8 @@ class Signals(Places):
         if v is None:
             raise Undefined(f"unit {k} has no {name}: its cell is {u.cell.name}", "index")
         if v in u.local.old:
+            if time is not None and time < 0 and self.model.form.reaching_back:
+                return sympy.S.Zero
             return self.model.state(k, v.name, _given(time, ref))
         if v in (*u.local.parameters, *u.local.fixed):
             return self.model.parameter(k, v.name)

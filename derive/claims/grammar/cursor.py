@@ -17,8 +17,11 @@ END = "the end"
 class Cursor:
     """Goes through the tokens; what an expression is, the last of the readers says."""
 
-    def __init__(self, text: str, of_time: frozenset[str]) -> None:
+    def __init__(
+        self, text: str, of_time: frozenset[str], long: frozenset[str] = frozenset()
+    ) -> None:
         self.of_time = of_time
+        self.long = long
         self.tokens = [t for t in tokens(text)]
         self.at = 0
         self.depth = 0

@@ -10,6 +10,8 @@ from derive.claims.grammar.cursor import OPENING, said
 from derive.claims.lexer import Token, rate_of
 from derive.claims.syntax import Compare, IllFormed, Indicator, Node, Num, Pow, Ref, Slope, Span
 
+MOST_PARTS = 12
+"""Tokens that a name of a network is made of, with the _ in it."""
 MARKS = {"net": "net", "total": "total", "tot": "total"}
 
 
@@ -28,13 +30,18 @@ class Names(Conditions):
         mark, primes = "", 0
         upper: tuple[Node, ...] = ()
         lower: tuple[Node, ...] = ()
+        of = ""  # what a sensitivity is by, where it is no weight of the one net input
         power: Node | None = None
         while True:
             if self.accept("'"):
                 primes += 1
             elif self.peek() == "_":
                 self.take()
+                if name == "p" and self.peek() == "(":
+                    of = self.marked()
                 lower += self.indices()
+                if name == "p" and self.peek() == "," and self.peek(2) in ("(", "'"):
+                    lower += self.delay()
             elif self.peek() == "^" and power is None:
                 found = self.superscript(name)
                 if isinstance(found, str):
@@ -59,11 +66,52 @@ class Names(Conditions):
             rate_of(name) if dotted else name,
             mark, upper, lower, args, primes, span=self.since(start),
         )  # fmt: skip
+        if name == "p" and (of or len(lower) == 3) and len(upper) == 1:
+            found_ref = self.sensitivity(mark, upper, of, lower, args, self.since(start))
         if name == "δ" and len(lower) == 2 and args is None and not upper:
             found_ref = Indicator(Compare(lower[0], "=", lower[1]), span=self.since(start))
         if power is not None:
             return Pow(found_ref, power, span=self.since(start))
         return found_ref
+
+    def delay(self) -> tuple[Node, ...]:
+        """The delay of p^k_ij,D."""
+        self.take()
+        letter = self.take_index()
+        primes = 0
+        while self.accept("'"):
+            primes += 1
+        return (Ref(letter.text, primes=primes, span=letter.span),)
+
+    def marked(self) -> str:
+        """What stands in parentheses as a mark."""
+        opening = self.take()
+        text = ""
+        while self.peek() != ")" and self.kind() != "end":
+            text += self.take().text
+        if self.kind() == "end":
+            raise IllFormed("unbalanced bracket: ( is never closed", opening.span)
+        self.take()
+        return text
+
+    @staticmethod
+    def sensitivity(
+        mark: str,
+        upper: tuple[Node, ...],
+        of: str,
+        lower: tuple[Node, ...],
+        args: tuple[Node, ...] | None,
+        span: Span,
+    ) -> Node:
+        """``p^(v)k_(tau)i(t)`` and ``p^k_ij,D(t)`` as the derivatives that they are."""
+        over = Ref(mark or "y", lower=upper, args=args, span=span)
+        if len(lower) == 3:
+            under = Ref("w", of, lower[2:], lower[:2], span=span)
+        elif len(lower) == 2:
+            under = Ref("w", of, (), lower, span=span)
+        else:
+            under = Ref(of, lower=lower, span=span)
+        return Slope(over, under, "⁺", span=span)
 
     def letter(self) -> tuple[str, bool]:
         """The letter itself: with Δ before it as one, and whether a dot is on it."""
@@ -78,7 +126,7 @@ class Names(Conditions):
         token = self.take()
         if token.kind != "name":
             raise IllFormed(f"{said(token.text)} is no letter", token.span)
-        name = token.text
+        name = self.own(token)
         if name == "t" and self.kind() == "number" and self.span()[0] == token.span[1]:
             name += self.take().text  # t0, t1
         if name == "Δ":
@@ -86,6 +134,19 @@ class Names(Conditions):
                 raise IllFormed("Δ needs what it is of, as in Δt or Δw_ij", token.span)
             name += self.take().text
         return name, dotted
+
+    def own(self, token: Token) -> str:
+        """The longest of the network's own names that begins with a token; else its letter."""
+        text, best, taken = token.text, "", 0
+        for ahead in range(MOST_PARTS):
+            if text in self.long:
+                best, taken = text, ahead
+            at = self.at + ahead
+            if at >= len(self.tokens) or not any(v.startswith(text) for v in self.long):
+                break
+            text += self.tokens[at].text
+        self.at += taken
+        return best or token.text
 
     def square(self, name: str) -> bool:
         """Whether [ is an index, as in eps[k], and not a bracket of a product."""
@@ -164,12 +225,7 @@ class Names(Conditions):
         mark = ""
         upper: list[Node] = []
         if self.peek() == "(":
-            start = self.take()
-            while self.peek() != ")" and self.kind() != "end":
-                mark += self.take().text
-            if self.kind() == "end":
-                raise IllFormed("unbalanced bracket: ( is never closed", start.span)
-            self.take()
+            mark = self.marked()
         while self.kind() == "name" and (braced or name == "p" and not upper):
             upper += _letters(self.take())
         if braced:

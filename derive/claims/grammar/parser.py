@@ -35,24 +35,28 @@ RELATIONS = ("=", "≠", "≈")
 MINUS_ONE = Num(Fraction(-1))
 
 
-def parsed(text: str, of_time: frozenset[str] = frozenset()) -> Chain:
+def parsed(
+    text: str, of_time: frozenset[str] = frozenset(), long: frozenset[str] = frozenset()
+) -> Chain:
     """Read an equation.
 
     Parameters
     ----------
     of_time : frozenset of str
         Further letters that take times: a network's own states.
+    long : frozenset of str
+        A network's own names that are more than one letter.
 
     Raises
     ------
     IllFormed
         Where it cannot be read, with the place.
     """
-    return Parser(text, OF_TIME | FUNCTIONS | of_time).chain()
+    return Parser(text, OF_TIME | FUNCTIONS | of_time, long).chain()
 
 
 def sides_of(
-    text: str, of_time: frozenset[str] = frozenset()
+    text: str, of_time: frozenset[str] = frozenset(), long: frozenset[str] = frozenset()
 ) -> tuple[list[Node | IllFormed], list[str], tuple[Condition, ...]]:
     """The sides of an equation; where one cannot be read, the fault in its place.
 
@@ -62,7 +66,7 @@ def sides_of(
         Where not even the sides can be told apart.
     """
     try:
-        chain = parsed(text, of_time)
+        chain = parsed(text, of_time, long)
         return list(chain.sides), list(chain.signs), chain.where
     except IllFormed as fault:
         found: list[Node | IllFormed] = []
@@ -73,7 +77,7 @@ def sides_of(
             if token is not None:
                 depth += (token.text in ("{", r"\{")) - (token.text in ("}", r"\}"))
             if token is None or depth == 0 and token.text in RELATIONS:
-                found.append(_side(all_tokens[start:at], text, of_time))
+                found.append(_side(all_tokens[start:at], text, of_time, long))
                 signs += [token.text] if token is not None else []
                 start = at + 1
         if len(found) < 2:
@@ -81,8 +85,10 @@ def sides_of(
         return found, signs, ()
 
 
-def _side(part: list[Token], text: str, of_time: frozenset[str]) -> Node | IllFormed:
-    parser = Parser(text, OF_TIME | FUNCTIONS | of_time)
+def _side(
+    part: list[Token], text: str, of_time: frozenset[str], long: frozenset[str]
+) -> Node | IllFormed:
+    parser = Parser(text, OF_TIME | FUNCTIONS | of_time, long)
     parser.tokens = part
     parser.length = part[-1].span[1] if part else len(text)
     try:
