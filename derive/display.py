@@ -47,6 +47,10 @@ def show_claims(console: Console, report: Any) -> None:
     for claim in report.failed:
         console.print(f"[bold red]{escape(claim.name)}[/], {escape(claim.method)}: "
                       f"{escape(claim.detail) or 'no detail'}")  # fmt: skip
+        if claim.at:
+            console.print(f"  at {escape(claim.at)}")
+        if again := report.reproduce(claim):
+            console.print(f"  reproduce: {escape(again)}")
     console.print("[bold green]all claims hold[/]" if report.ok else "[bold red]a claim fails[/]")
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+SCHEMA = "derive/report/1"
+"""Of :meth:`Report.to_dict`; ``report.schema.json`` beside this file says it in JSON Schema."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,10 @@ class Claim:
         Sizes, units, and on failure the culprit.
     scope : str
         For which networks and how many steps it holds.
+    at : str
+        Where the worst error is: the parameter, the time, the direction.
+    rung : str
+        Which part of the ladder checked it, of ``derive.verify.ask.RUNGS``.
     """
 
     name: str
@@ -34,15 +42,32 @@ class Claim:
     ok: bool
     detail: str = ""
     scope: str = ""
+    at: str = ""
+    rung: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All claims about one network and algorithm."""
+    """All claims about one network and algorithm.
+
+    Attributes
+    ----------
+    network, algorithm : str
+    claims : tuple of Claim
+    environment : mapping of str to str
+        Versions, compiler, platform and processor it was made with.
+    seeds : mapping of str to int
+        Of everything that was drawn.
+    command : str
+        What makes the same report again.
+    """
 
     network: str
     algorithm: str
     claims: tuple[Claim, ...] = field(default=())
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    command: str = ""
 
     @property
     def ok(self) -> bool:
@@ -54,12 +79,22 @@ class Report:
         """The claims that do not hold."""
         return tuple(c for c in self.claims if not c.ok)
 
+    def reproduce(self, claim: Claim) -> str:
+        """The command that checks one claim again, with the rest of its rung; empty if unknown."""
+        if not self.command or claim.rung in ("", "text") or " --only " in self.command:
+            return self.command
+        return f"{self.command} --only {claim.rung}"
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data for JSON; a number that is not finite becomes text."""
         return {
+            "schema": SCHEMA,
             "network": self.network,
             "algorithm": self.algorithm,
             "ok": self.ok,
+            "command": self.command,
+            "seeds": dict(self.seeds),
+            "environment": dict(self.environment),
             "claims": [
                 {
                     "name": c.name,
@@ -69,6 +104,9 @@ class Report:
                     "ok": c.ok,
                     "detail": c.detail,
                     "scope": c.scope,
+                    "at": c.at,
+                    "rung": c.rung,
+                    "reproduce": "" if c.ok else self.reproduce(c),
                 }
                 for c in self.claims
             ],
