@@ -183,7 +183,10 @@ def verify(context: click.Context, spec: Path | None, as_json: bool, out: Path |
     with _status(not as_json) as say:
         for report in reports(Asked(target=spec, given=frozenset(given), **asked), say):
             found.append(report)
-            if not as_json:
+            if not as_json and asked["count"] and report.ok:
+                console.print(escape(f"{report.network}: {report.algorithm}: all "
+                                     f"{len(report.claims)} claims hold"))  # fmt: skip
+            elif not as_json:
                 show_claims(console, report)
     if as_json:
         click.echo(in_json(found), nl=False)

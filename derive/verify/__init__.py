@@ -27,6 +27,10 @@ report       the table of claims
 record       what an emitted module says of itself
 environment  what a report was made with, and the command that makes it again
 emitted      a module judged from its own text
+random_networks  networks nobody chose
+searching    random networks verified, one after the other
+shrink       a network that fails, made as small as it goes
+smaller      a network taken apart, and what can be left out
 single       a module over a batch as one over a sequence
 """
 

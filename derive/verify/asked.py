@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from derive.errors import RecordError
 from derive.verify.report import Report
+
+if TYPE_CHECKING:
+    from derive.verify.shrink import Asking
 
 OWN = {"algorithm": "--algorithm", "options": "-o", "dtype": "--dtype", "schedule": "--schedule",
        "plant": "--plant", "shrink": "--shrink"}  # fmt: skip
@@ -40,7 +44,11 @@ def reports(asked: Asked, tell: Callable[[str], None]) -> Iterator[Report]:
     RecordError
         When what was asked does not go together.
     """
+    from derive.options import read_options
+    from derive.verify.ask import checked_rungs
     from derive.verify.record import is_module
+    from derive.verify.searching import Search, search
+    from derive.verify.shrink import Asking, checked_folder
 
     if (asked.target is None) == (asked.count is None):
         raise RecordError("verify: give a spec, or an emitted module, or --random N")
@@ -49,7 +57,15 @@ def reports(asked: Asked, tell: Callable[[str], None]) -> Iterator[Report]:
         return
     if asked.trust:
         raise RecordError("verify: --trust is for emitted modules; a spec is data")
-    yield _of_spec(asked, tell)
+    folder = checked_folder(asked.shrink or Path())
+    asking = Asking(asked.seed, asked.dtype, asked.schedule, asked.plant)
+    if asked.count is not None:
+        chosen = Search(
+            asking, asked.algorithm, read_options(asked.options), checked_rungs(asked.only), folder
+        )
+        yield from search(chosen, asked.count, tell)
+        return
+    yield from _of_spec(asked, asking, tell)
 
 
 def _of_module(asked: Asked, tell: Callable[[str], None]) -> Report:
@@ -67,16 +83,17 @@ def _of_module(asked: Asked, tell: Callable[[str], None]) -> Report:
     )
 
 
-def _of_spec(asked: Asked, tell: Callable[[str], None]) -> Report:
+def _of_spec(asked: Asked, asking: Asking, tell: Callable[[str], None]) -> Iterator[Report]:
+    """The report of a spec, and of the smallest network that fails if that was asked for."""
     from derive.kernel import as_network
     from derive.options import read_options
     from derive.program.algorithms import settle
-    from derive.verify import verify
+    from derive.verify.searching import minimal
 
     assert asked.target is not None
     net = as_network(asked.target)
     settled = settle(net, asked.algorithm, read_options(asked.options))
-    return verify(
-        asked.target, settled.pop("name"), schedule=asked.schedule, dtype=asked.dtype,
-        seed=asked.seed, plant=asked.plant, only=asked.only or None, progress=tell, **settled,
-    )  # fmt: skip
+    report = asking.report(asked.target, settled, asked.only or None, tell)
+    yield report
+    if asked.shrink is not None and not report.ok:
+        yield minimal(net, settled, report, asking, asked.shrink, tell)
