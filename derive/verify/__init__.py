@@ -101,8 +101,8 @@ def verify(
     ------
     NetworkError, DerivationError, ProgramError, BuildError
         As :func:`derive.compile` does; ProgramError also for an unknown fault, one that has no
-        place in this network's Programs, an unknown rung, or a kernel of another algorithm than
-        the one asked for.
+        place in this network's Programs, an unknown rung or one that claims nothing here, or a
+        kernel of another algorithm than the one asked for.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def verify(
     from derive.errors import ProgramError
     from derive.kernel import as_network
     from derive.program.algorithms import settle
-    from derive.verify.ask import Ask, checked_rungs, silent
+    from derive.verify.ask import Ask, NothingClaimed, checked_rungs, silent
     from derive.verify.environment import command, environment
     from derive.verify.forms import words
 
@@ -133,6 +133,11 @@ def verify(
     rungs = checked_rungs(only)
     ask = Ask(schedule, dtype, seed, plant, kernel, progress or silent, rungs)
     claims = ladder.claims(net, settled, ask)
+    if rungs and not claims:
+        raise NothingClaimed(
+            f"only: {', '.join(rungs)} claims nothing of {words(settled)} on {net.name}; ask for "
+            "another rung, or for all"
+        )
     name = net.name if plant is None else f"{net.name} with {plant!r} planted"
     how = getattr(kernel, "schedule", schedule)
     target = net_or_spec if isinstance(net_or_spec, (str, os.PathLike)) else net

@@ -16,6 +16,10 @@ RUNGS = ("proof", "rounding", "quotients", "agreement", "relaxing", "controls")
 ``rounding``, ``quotients`` and ``agreement`` of all others."""
 
 
+class NothingClaimed(ProgramError):
+    """The rungs that were asked for claim nothing of a network and algorithm."""
+
+
 def checked_rungs(only: Iterable[str] | None) -> tuple[str, ...] | None:
     """Names of rungs, each of which there is; None for all.
 

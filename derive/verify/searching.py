@@ -10,6 +10,7 @@ from typing import Any
 from derive.errors import CacheError, DeriveError, ProgramError
 from derive.network.network import Network
 from derive.program.algorithms import programs
+from derive.verify.ask import NothingClaimed
 from derive.verify.environment import command, environment
 from derive.verify.faults import FAULTS, plant
 from derive.verify.forms import words
@@ -18,7 +19,8 @@ from derive.verify.report import Claim, Report
 from derive.verify.shrink import Asking, Fails, save_shrunk, shrink, still_fails
 
 NO_PLACE = 40
-"""Networks drawn for each that a fault has a place in, at most."""
+"""Networks drawn at most for each of which there is something to claim: a fault may have no place,
+and a rung may say nothing of an algorithm."""
 
 NAME = "can be verified"
 
@@ -68,24 +70,28 @@ def search(asked: Search, count: int, tell: Tell) -> Iterator[Report]:
     if fault is not None and fault not in FAULTS:
         raise ProgramError(f"plant: unknown fault {fault!r}; there are {', '.join(FAULTS)}")
     first, done = asked.asking.seed, 0
-    for seed in range(first, first + count * (1 if fault is None else NO_PLACE)):
+    for seed in range(first, first + count * NO_PLACE):
         net, algorithm, asking = asked.of(seed)
         if fault is not None and not has_place(net, algorithm, fault):
             continue
+
+        def said(text: str, number: int = done + 1) -> None:
+            tell(f"network {number} of {count}: {text}")
+
+        try:
+            report = verified(net, algorithm, asking, asked.only, said)
+        except NothingClaimed:
+            continue
         done += 1
-
-        def said(text: str, done: int = done) -> None:
-            tell(f"network {done} of {count}: {text}")
-
-        report = verified(net, algorithm, asking, asked.only, said)
         again = _drawn_again(asked, seed)
         yield replace(report, command=again, seeds={"network": seed, "arguments": seed})
         if not report.ok:
             yield minimal(net, algorithm, report, asking, asked.folder, said)
         if done == count:
             return
-    if fault is not None and not done:
-        raise ProgramError(f"plant: {fault!r} has no place in any of the networks that were drawn")
+    if not done:
+        what = f"{fault!r} has a place" if fault is not None else f"{asked.only} claims anything"
+        raise ProgramError(f"verify: {what} in none of the networks that were drawn")
 
 
 def has_place(net: Network, algorithm: Mapping[str, Any], fault: str) -> bool:
@@ -115,7 +121,7 @@ def verified(
     """The report of a network; an error where there should be none is a claim that fails."""
     try:
         return asking.report(net, algorithm, only, tell)
-    except CacheError:  # no matter of the network
+    except (CacheError, NothingClaimed):  # no matter of the network
         raise
     except (DeriveError, ArithmeticError, AttributeError, AssertionError, LookupError,
             RuntimeError, TypeError, ValueError) as error:  # fmt: skip
