@@ -31,6 +31,7 @@ random_networks  networks nobody chose
 searching    random networks verified, one after the other
 shrink       a network that fails, made as small as it goes
 smaller      a network taken apart, and what can be left out
+worst        where the worst error is, in the words of the network
 single       a module over a batch as one over a sequence
 """
 

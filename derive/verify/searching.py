@@ -89,9 +89,10 @@ def search(asked: Search, count: int, tell: Tell) -> Iterator[Report]:
             yield minimal(net, algorithm, report, asking, asked.folder, said)
         if done == count:
             return
-    if not done:
-        what = f"{fault!r} has a place" if fault is not None else f"{asked.only} claims anything"
-        raise ProgramError(f"verify: {what} in none of the networks that were drawn")
+    what = f"{fault!r} has a place" if fault is not None else f"{asked.only} claims anything"
+    raise ProgramError(
+        f"verify: {what} in {done} of {count * NO_PLACE} networks drawn; {count} were asked for"
+    )
 
 
 def has_place(net: Network, algorithm: Mapping[str, Any], fault: str) -> bool:

@@ -18,10 +18,11 @@ from typing import Any
 from derive.errors import DeriveError, RecordError
 from derive.files import write_whole
 from derive.network.network import Network
+from derive.network.objective import Objective, SquaredError, Term
 from derive.network.specfile import dumps
 from derive.verify.environment import command
 from derive.verify.report import Report
-from derive.verify.smaller import CHANGES, Case, case_of, measure
+from derive.verify.smaller import CHANGES, Case, case_of, rank_of
 
 MOST_TRIES = 400
 
@@ -92,6 +93,30 @@ def shrink(
         else:
             changes.rotate(-1)
     return Shrunk(*found, tries)
+
+
+def measure(case: Case) -> tuple[int, ...]:
+    """How much there is of it; every change that is kept lessens this, so there is an end."""
+    options = {k: v for k, v in case.algorithm.items() if k != "name"}
+    delays = sum(c.delay for c in case.connections)
+    special = sum((c.weight is not None) + (c.fixed is not None) for c in case.connections)
+    windows = sum(v for k, v in options.items() if k in ("h", "h_prime"))
+    return (
+        case.units,
+        sum(rank_of(cell) for cell in case.cells),
+        len({id(cell) for cell in case.cells}),
+        sum(1 + len(t.units or ()) + 2 * (not _is_simple(t)) for t in case.terms),
+        case.inputs,
+        len(case.connections),
+        delays + special + windows,
+        len(options) + len(case.parameters),
+    )
+
+
+def _is_simple(term: Term) -> bool:
+    """Whether it is the plain squared error."""
+    mine = Objective.of([term]).to_spec()
+    return term.over == "targets" and mine == SquaredError(list(term.units or ())).to_spec()
 
 
 def _still(fails: Fails, net: Network, algorithm: Mapping[str, Any]) -> bool:

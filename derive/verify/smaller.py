@@ -207,7 +207,7 @@ def _with(case: Case, connections: Sequence[Connection]) -> Case:
 
 def with_simpler_cells(case: Case) -> Iterator[Case]:
     """A simpler cell for all units, then for one of them, then one cell for all."""
-    rank = [_rank(cell) for cell in case.cells]
+    rank = [rank_of(cell) for cell in case.cells]
     for i, text in enumerate(SIMPLEST):
         for units in ([*range(case.units)], *([k] for k in range(case.units) if case.units > 1)):
             if any(rank[k] > i for k in units):
@@ -218,31 +218,8 @@ def with_simpler_cells(case: Case) -> Iterator[Case]:
             yield _with_cell(case, [*range(case.units)], cell)
 
 
-def measure(case: Case) -> tuple[int, ...]:
-    """How much there is of it; every change that is kept lessens this, so there is an end."""
-    options = {k: v for k, v in case.algorithm.items() if k != "name"}
-    delays = sum(c.delay for c in case.connections)
-    special = sum((c.weight is not None) + (c.fixed is not None) for c in case.connections)
-    windows = sum(v for k, v in options.items() if k in ("h", "h_prime"))
-    return (
-        case.units,
-        sum(_rank(cell) for cell in case.cells),
-        len({id(cell) for cell in case.cells}),
-        sum(1 + len(t.units or ()) + 2 * (not _is_simple(t)) for t in case.terms),
-        case.inputs,
-        len(case.connections),
-        delays + special + windows,
-        len(options) + len(case.parameters),
-    )
-
-
-def _is_simple(term: Term) -> bool:
-    """Whether it is the plain squared error."""
-    mine = Objective.of([term]).to_spec()
-    return term.over == "targets" and mine == SquaredError(list(term.units or ())).to_spec()
-
-
-def _rank(cell: Cell) -> int:
+def rank_of(cell: Cell) -> int:
+    """The place of a cell among the simplest ones; beyond them all for any other."""
     stated = cell.to_spec().get("equations", {})
     text = stated.get("y") if list(stated) == ["y"] and not cell.parameters else None
     return SIMPLEST.index(text) if text in SIMPLEST else len(SIMPLEST)
