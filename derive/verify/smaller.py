@@ -118,6 +118,8 @@ def of_units(case: Case, kept: list[int]) -> Case:
     place |= {case.units + line: n + line for line in range(case.inputs)}
     groups = case.algorithm.get("groups")
     algorithm = dict(case.algorithm)
+    # Where all that was judged is gone, what is left has to be judged by something.
+    terms = tuple(t for term in case.terms if (t := _of_units(term, place, case.units)))
     if groups is not None:
         left = [[place[k] for k in group if k in place] for group in groups]
         algorithm["groups"] = [group for group in left if group]
@@ -129,7 +131,7 @@ def of_units(case: Case, kept: list[int]) -> Case:
             for c in case.connections
             if c.target in place and c.source in place
         ),
-        terms=tuple(t for term in case.terms if (t := _of_units(term, place, case.units))),
+        terms=terms if any(t.over == "targets" for t in terms) else _squared_error(0),
         parameters={
             name: tuple(values[k] for k in kept)
             for name, values in case.parameters.items()
@@ -137,6 +139,10 @@ def of_units(case: Case, kept: list[int]) -> Case:
         },
         algorithm=algorithm,
     )
+
+
+def _squared_error(k: int) -> tuple[Term, ...]:
+    return tuple(SquaredError([k]).terms)
 
 
 def _of_units(term: Term, place: Mapping[int, int], n: int) -> Term | None:
@@ -248,7 +254,7 @@ def with_simpler_objective(case: Case) -> Iterator[Case]:
     """The squared error of one unit; fewer terms; fewer units in a term."""
     judged = sorted({k for t in case.terms if t.over == "targets" for k in t.units_of(case.units)})
     for k in judged or range(case.units):
-        yield replace(case, terms=tuple(SquaredError([k]).terms))
+        yield replace(case, terms=_squared_error(k))
     if len(case.terms) > 1:
         for i in range(len(case.terms)):
             yield replace(case, terms=case.terms[:i] + case.terms[i + 1 :])
