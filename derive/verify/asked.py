@@ -88,6 +88,7 @@ def _of_spec(asked: Asked, asking: Asking, tell: Callable[[str], None]) -> Itera
     from derive.kernel import as_network
     from derive.options import read_options
     from derive.program.algorithms import settle
+    from derive.verify.ask import checked_rungs
     from derive.verify.searching import minimal
 
     assert asked.target is not None
@@ -96,4 +97,5 @@ def _of_spec(asked: Asked, asking: Asking, tell: Callable[[str], None]) -> Itera
     report = asking.report(asked.target, settled, asked.only or None, tell)
     yield report
     if asked.shrink is not None and not report.ok:
-        yield minimal(net, settled, report, asking, asked.shrink, tell)
+        only = checked_rungs(asked.only)
+        yield minimal(net, settled, report, asking, only, asked.shrink, tell)

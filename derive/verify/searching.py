@@ -86,7 +86,7 @@ def search(asked: Search, count: int, tell: Tell) -> Iterator[Report]:
         again = _drawn_again(asked, seed)
         yield replace(report, command=again, seeds={"network": seed, "arguments": seed})
         if not report.ok:
-            yield minimal(net, algorithm, report, asking, asked.folder, said)
+            yield minimal(net, algorithm, report, asking, asked.only, asked.folder, said)
         if done == count:
             return
     what = f"{fault!r} has a place" if fault is not None else f"{asked.only} claims anything"
@@ -137,6 +137,7 @@ def minimal(
     algorithm: Mapping[str, Any],
     report: Report,
     asking: Asking,
+    only: tuple[str, ...] | None,
     folder: Path,
     tell: Tell,
 ) -> Report:
@@ -144,16 +145,16 @@ def minimal(
 
     Its last claim says from what it was shrunk, and where it is kept.
     """
-    shrunk = shrink(net, algorithm, _fails(report, asking), tell=tell)
+    shrunk = shrink(net, algorithm, _fails(report, asking, only), tell=tell)
     fault = asking.plant or report.failed[0].rung
-    path, again = save_shrunk(shrunk, fault, folder, asking)
+    path, again = save_shrunk(shrunk, fault, folder, asking, only)
     small, w = shrunk.net, shrunk.net.wiring
     told = (
         f"{small.units} of {net.units} units, {small.inputs} of {net.inputs} input lines, "
         f"{w.size} of {net.wiring.size} connections, delays up to {w.longest_delay} of "
         f"{net.wiring.longest_delay}, {shrunk.tries} networks tried; saved as {path}"
     )
-    found = verified(small, shrunk.algorithm, asking, None, tell)
+    found = verified(small, shrunk.algorithm, asking, only, tell)
     kept = Claim("smallest that fails", "shrunk", None, None, True, told, rung="random")
     return replace(
         found, network=f"{found.network}, shrunk", claims=(*found.claims, kept), command=again,
@@ -161,14 +162,14 @@ def minimal(
     )  # fmt: skip
 
 
-def _fails(report: Report, asking: Asking) -> Fails:
+def _fails(report: Report, asking: Asking, only: tuple[str, ...] | None) -> Fails:
     """The quick check again; for an error, that there is one of the same kind."""
     if report.failed[0].name != NAME:
         return still_fails(report, asking)
     kind = report.failed[0].detail.partition(":")[0]
 
     def fails(net: Network, algorithm: Mapping[str, Any]) -> bool:
-        again = verified(net, algorithm, asking, None)
+        again = verified(net, algorithm, asking, only)
         return any(c.name == NAME and c.detail.startswith(f"{kind}:") for c in again.failed)
 
     return fails

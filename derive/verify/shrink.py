@@ -176,7 +176,13 @@ def _cheapest(report: Report, planted: bool) -> str:
 # --- and kept ------------------------------------------------------------------------------------
 
 
-def save_shrunk(shrunk: Shrunk, fault: str, folder: Path, asking: Asking) -> tuple[Path, str]:
+def save_shrunk(
+    shrunk: Shrunk,
+    fault: str,
+    folder: Path,
+    asking: Asking,
+    only: tuple[str, ...] | None = None,
+) -> tuple[Path, str]:
     """Write a minimal network as a spec, and say how to see it fail.
 
     Parameters
@@ -200,7 +206,7 @@ def save_shrunk(shrunk: Shrunk, fault: str, folder: Path, asking: Asking) -> tup
     path = folder / ("_".join(re.sub(r"\W+", "_", word) for word in words) + ".toml")
     again = command(
         path, shrunk.algorithm, seed=asking.seed, dtype=asking.dtype, schedule=asking.schedule,
-        plant=asking.plant,
+        plant=asking.plant, only=only,
     )  # fmt: skip
     spec = {**shrunk.net.to_spec(), "algorithm": dict(shrunk.algorithm)}
     head = f"# The smallest network found on which this fails: {fault}.\n"
