@@ -36,7 +36,7 @@ def evidence_section(report: Report) -> str:
         HTML without style of its own: verdict, the claims as a table, each failure with the
         command that shows it again, and what the report was made with.
     """
-    failed, total = len(report.failed), len(report.claims)
+    failed, total = len(report.failed), len(report.attempted)
     verdict = f"all {total} claims hold" if report.ok else f"{failed} of {total} claims fail"
     kind = "holds" if report.ok else "fails"
     rows = "\n".join(_row(c) for c in report.claims)
@@ -59,6 +59,8 @@ def evidence_section(report: Report) -> str:
 
 def _row(claim: Claim) -> str:
     kind, said = ("holds", "holds") if claim.ok else ("fails", "FAILS")
+    if not claim.attempted:
+        kind, said = "left", "not attempted"
     cells = [
         f"<td>{escape(claim.name)}</td>",
         f"<td>{escape(claim.method)}</td>",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 SCHEMA = "derive/report/1"
@@ -33,6 +33,8 @@ class Claim:
         Where the worst error is: the parameter, the time, the direction.
     rung : str
         Which part of the ladder checked it, of ``derive.verify.ask.RUNGS``.
+    attempted : bool
+        Whether it was tried at all; what was not neither holds nor fails, and says why.
     """
 
     name: str
@@ -44,6 +46,19 @@ class Claim:
     scope: str = ""
     at: str = ""
     rung: str = ""
+    attempted: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """``"ok"``, ``"FAILED"``, or that it was not attempted."""
+        if not self.attempted:
+            return "not attempted"
+        return "ok" if self.ok else "FAILED"
+
+
+def scoped(claims: Iterable[Claim], scope: str) -> tuple[Claim, ...]:
+    """The claims, where they do not say yet for what they hold, with what they hold for."""
+    return tuple(c if c.scope else replace(c, scope=scope) for c in claims)
 
 
 @dataclass(frozen=True)
@@ -71,13 +86,18 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there are claims and every one holds."""
-        return bool(self.claims) and all(c.ok for c in self.claims)
+        """Whether there are claims and every one that was attempted holds."""
+        return bool(self.attempted) and all(c.ok for c in self.attempted)
+
+    @property
+    def attempted(self) -> tuple[Claim, ...]:
+        """The claims that were tried."""
+        return tuple(c for c in self.claims if c.attempted)
 
     @property
     def failed(self) -> tuple[Claim, ...]:
         """The claims that do not hold."""
-        return tuple(c for c in self.claims if not c.ok)
+        return tuple(c for c in self.attempted if not c.ok)
 
     def reproduce(self, claim: Claim) -> str:
         """The command that checks one claim again, with the rest of its rung; empty if unknown."""
@@ -106,7 +126,8 @@ class Report:
                     "scope": c.scope,
                     "at": c.at,
                     "rung": c.rung,
-                    "reproduce": "" if c.ok else self.reproduce(c),
+                    "reproduce": self.reproduce(c) if c in self.failed else "",
+                    "attempted": c.attempted,
                 }
                 for c in self.claims
             ],
@@ -114,14 +135,15 @@ class Report:
 
     def __str__(self) -> str:
         """A plain aligned table, one line per claim, with the verdict of the whole below."""
-        head = ("claim", "method", "worst", "limit", "verdict", "detail")
+        head = ("claim", "method", "worst", "limit", "verdict", "holds for", "detail")
         rows = [head] + [
             (
                 c.name,
                 c.method,
                 number_text(c.worst),
                 number_text(c.limit),
-                "ok" if c.ok else "FAILED",
+                c.verdict,
+                c.scope,
                 c.detail,
             )
             for c in self.claims
@@ -131,9 +153,10 @@ class Report:
         for r in rows:
             cells = [text.ljust(w) for text, w in zip(r, widths, strict=False)]
             lines.append("  " + "  ".join([*cells, r[-1]]).rstrip())
-        failed, total = len(self.failed), len(self.claims)
+        failed, total = len(self.failed), len(self.attempted)
         verdict = f"all {total} claims hold" if self.ok else f"{failed} of {total} claims FAILED"
-        lines.append(verdict)
+        left = len(self.claims) - total
+        lines.append(verdict + f"; {left} not attempted" * bool(left))
         return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ CLAIMS = (
     Claim("y", "proof", None, None, True, rung="proof"),
     Claim("∂J/∂theta", "quotients", float("inf"), 1e-9, False, HOSTILE, at="w(0, 1)",
           rung="quotients"),
+    Claim("for all n", "induction", None, None, False, "no last step", attempted=False),
     Claim("J", "rounding", float("nan"), 1.0, False, rung="rounding"),
 )  # fmt: skip
 MADE = Report(HOSTILE, "epochwise", CLAIMS, {"derive": "1"}, {"arguments": 3}, "derive verify a")
@@ -199,6 +200,8 @@ def test_the_page_is_whole_escaped_and_needs_nothing_else() -> None:
     for html in (page(MADE), page([MADE, MADE]), evidence_section(MADE)):
         tags = Tags()
         tags.feed(html)
+        assert html.count("not attempted") == html.count("<section")
+        assert "2 of 3 claims fail" in html
         assert not tags.open and "script" not in tags.seen
         assert not re.search(r"(src|href|url|@import)", html)
         assert "&lt;script&gt;" in html and "derive verify a --only quotients" in html
