@@ -24,7 +24,7 @@ from typing import Any
 from derive.errors import BuildError
 from derive.verify.forms import form_of
 from derive.verify.record import Record, read_record
-from derive.verify.report import Claim, Report
+from derive.verify.report import Claim, Report, scoped
 from derive.version import __version__
 
 METHOD = "the module's record"
@@ -83,7 +83,9 @@ def verify_module(
     seeds = {"arguments": seed}
 
     def made(of: list[Claim]) -> Report:
-        return Report(record.net.name, how, tuple(of), environment(), seeds, again)
+        said = (*scoped((c for c in of if c.rung == "text"), "this module"),
+                *(c for c in of if c.rung != "text"))  # fmt: skip
+        return Report(record.net.name, how, said, environment(), seeds, again)
 
     if not (same or trust):
         why = "not run: this text is not what this version emits, and compiling it would run it; "
@@ -277,4 +279,4 @@ def _batch(record: Record, module: Any, seed: int) -> tuple[Claim, ...]:
 
     form = form_of(record.algorithm)
     found = batch_claims(record.net, module, record.dtype, seed, form)
-    return tuple(replace(c, rung="agreement") for c in found)
+    return tuple(replace(c, rung="agreement", scope="these weights") for c in found)

@@ -16,7 +16,7 @@ from derive.verify.forms import form_of
 from derive.verify.kernels import on_numpy
 from derive.verify.paths import learns
 from derive.verify.proof import prove
-from derive.verify.report import Claim
+from derive.verify.report import Claim, scoped
 from derive.verify.witness import Witness, witnesses
 
 
@@ -93,7 +93,8 @@ def _numbers(
         yield from agreement.with_epochwise(net, kernel, algorithm, sample, dtype, ask.seed)
 
     rungs = {"rounding": digits, "quotients": quotients, "agreement": agreements}
-    return [claim for name, climb in rungs.items() for claim in ask.rung(name, climb)]
+    claims = [claim for name, climb in rungs.items() for claim in ask.rung(name, climb)]
+    return list(scoped(claims, f"these weights, T = {sample.steps}"))
 
 
 def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[Claim]:
@@ -106,4 +107,5 @@ def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[C
         return laid_out(net, of, ask.schedule)
 
     cases = [controls.Right(e, scheduled, ask.seed) for e in expectations if e.net is first]
-    return [controls.control(cases).claim]
+    steps = max(e.steps for e in expectations)
+    return list(scoped([controls.control(cases).claim], f"{first.units} units, {steps} steps"))

@@ -27,7 +27,7 @@ from derive.settling import Settling
 from derive.verify.ask import Ask, laid_out
 from derive.verify.held import Held, control, plant
 from derive.verify.proof import corner_claims
-from derive.verify.report import Claim
+from derive.verify.report import Claim, scoped
 from derive.verify.samples import draw
 from derive.verify.stated import stated_forward
 from derive.verify.witness import witnesses
@@ -61,13 +61,14 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
 
     def relaxing() -> list[Claim]:
         ask.tell("relaxing")
-        return numbers(net, kernel, ask, forced)
+        return list(scoped(numbers(net, kernel, ask, forced), "these weights, one constant input"))
 
     def controls() -> list[Claim]:
         if ask.plant is not None:
             return []
         ask.tell("planting faults")
-        return [control(held[0], programs(held[0].net, algorithm))]
+        made = (control(held[0], programs(held[0].net, algorithm)),)
+        return list(scoped(made, f"{held[0].net.units} units, one step"))
 
     return (
         *ask.rung("proof", lambda: _proofs(net, algorithm, held, ask)),
@@ -85,8 +86,9 @@ def _proofs(
         ask.tell(f"proving on {w.words}")
         right = programs(w.net, algorithm)
         planted = None if ask.plant is None else plant(right, ask.plant, w.net)
-        yield from one.claims(laid_out(net, planted or right, ask.schedule))
-        yield Claim("proved on", "witness", None, None, True, w.words)
+        made = one.claims(laid_out(net, planted or right, ask.schedule))
+        made = [*made, Claim("proved on", "witness", None, None, True, w.words)]
+        yield from scoped(made, f"witness: {w.net.units} units, any step, any weights")
 
 
 def on_numpy(net: Network, of: Programs, algorithm: Mapping[str, Any], dtype: str) -> Settling:

@@ -177,6 +177,7 @@ def test_a_refusal_is_one_paragraph_and_exit_status_2(
 def test_a_module_alone_is_verified_from_its_text(tmp_path: Path) -> None:
     report = verify_module(alone(tmp_path), only=QUICK)
     assert report.ok, str(report)
+    assert all((c.scope == "this module") == (c.rung == "text") for c in report.claims)
     methods = {c.method for c in report.claims}
     assert {"emitted again from the record", "compiled from this text", "complex step"} <= methods
     assert "manifest.json" not in methods
