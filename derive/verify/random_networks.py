@@ -31,8 +31,8 @@ from derive.program.algorithms import ALGORITHMS, NEEDED, settle
 UNITS, INPUTS, DELAY = 3, 2, 4
 """The most that are drawn."""
 
-HEAVY, OF_HEAVY = 2, 2
-"""Of cells with more net inputs than this no more units than that: a proof writes each sum out."""
+WRITTEN = 7
+"""Net inputs and states of all units, at most: a proof writes each of them out at every step."""
 
 EXPRESSIONS = ("-(d - y)**2/2", "-(d - y)**4/4", "-log(cosh(d - y))", "d*y - softplus(y)")
 
@@ -57,9 +57,10 @@ def draw_network(seed: int) -> Network:
     n, m = int(generator.integers(1, UNITS + 1)), int(generator.integers(INPUTS + 1))
     mixed = n > 1 and generator.random() < 0.4
     cells = [_lighter(generator) for _ in range(n if mixed else 1)]
-    if any(len(c.net_inputs) > HEAVY for c in cells):
-        n = min(n, OF_HEAVY)
-    cells = cells[:n] if mixed else cells * n
+    cells = cells if mixed else cells * n
+    while n > 1 and sum(len(c.net_inputs) + len(c.states) for c in cells[:n]) > WRITTEN:
+        n -= 1
+    cells = cells[:n]
     connections = _connections(generator, cells, m)
     objective = _objective(generator, n)
     name = f"drawn_{seed}"
@@ -171,7 +172,7 @@ def _options(generator: Any, name: str, net: Network) -> dict[str, Any]:
     known = ALGORITHMS[name].options
     h = int(generator.integers(1, LONGEST + 1))
     h_prime = int(generator.integers(1, h + 1))
-    grouped, forced = generator.random() < 0.4, generator.random() < 0.25
+    grouped, forced = generator.random() < 0.8, generator.random() < 0.25
     drawn: dict[str, Any] = {"h": h, "h_prime": h_prime, "capacity": CAPACITY}
     if grouped and net.units > 1:
         drawn["groups"] = 2
