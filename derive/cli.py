@@ -172,42 +172,54 @@ def draw(
 
 
 @commands.command()
-@SPEC
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC|MODULE", required=False)
 @click.option("--plant", help="Verify a program with this fault in it; it must be caught.")
-@click.option("--seed", default=0, show_default=True, help="Of the random networks and weights.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1),
+              help="Of the random networks and weights.")  # fmt: skip
+@click.option("--only", multiple=True, metavar="RUNG",
+              help="Climb this rung only, as proof or quotients; may be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Also write the report: .txt, .json or .html.")  # fmt: skip
+@click.option("--trust", is_flag=True,
+              help="Run a module although its text is not what this version emits.")  # fmt: skip
+@click.option("--random", "count", type=click.IntRange(1, 100_000), metavar="N",
+              help="Verify N random networks instead of a spec.")  # fmt: skip
+@click.option("--shrink", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to save the smallest network that still fails.")  # fmt: skip
 @ALGORITHM
 @OPTIONS
 @DTYPE
 @SCHEDULE
-def verify(
-    spec: Path,
-    plant: str | None,
-    seed: int,
-    as_json: bool,
-    algorithm: str | None,
-    options: tuple[str, ...],
-    dtype: str,
-    schedule: str,
-) -> int:
-    """Prove a network's program and check its kernel; exit status 1 when a claim fails."""
-    from derive.kernel import as_network
-    from derive.options import read_options
-    from derive.program.algorithms import settle
-    from derive.verify import verify as check
+@click.pass_context
+def verify(context: click.Context, spec: Path | None, as_json: bool, out: Path | None,
+           **asked: Any) -> int:  # fmt: skip
+    """Prove a network's program and check its kernel; exit status 1 when a claim fails.
 
-    net = as_network(spec)
-    settled = settle(net, algorithm, read_options(options))
+    SPEC is a spec file; MODULE an emitted module, as generated/NAME.pyx, which is judged by the
+    record in its text.
+    """
+    from derive.verify.asked import Asked, reports
+    from derive.verify.reportfile import as_json as in_json
+    from derive.verify.reportfile import writer
+
+    default = click.core.ParameterSource.DEFAULT
+    given = {k for k in asked if context.get_parameter_source(k) is not default}
+    write = None if out is None else writer(out)
+    found = []
     with _status(not as_json) as say:
-        report = check(
-            net, settled.pop("name"), schedule=schedule, dtype=dtype, seed=seed, plant=plant,
-            progress=say, **settled,
-        )  # fmt: skip
+        for report in reports(Asked(target=spec, given=frozenset(given), **asked), say):
+            found.append(report)
+            if not as_json and asked["count"] and report.ok:
+                console.print(escape(f"{report.network}: {report.algorithm}: all "
+                                     f"{len(report.claims)} claims hold"))  # fmt: skip
+            elif not as_json:
+                show_claims(console, report)
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1))
-    else:
-        show_claims(console, report)
-    return 0 if report.ok else 1
+        click.echo(in_json(found), nl=False)
+    if write is not None:
+        write(found)
+    return 0 if all(r.ok for r in found) else 1
 
 
 @commands.command()

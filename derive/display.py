@@ -34,7 +34,7 @@ def claims_table(report: Any) -> Table:
     return table
 
 
-SAID_IN_WORDS = ("proved on", "planted faults")
+SAID_IN_WORDS = ("proved on", "planted faults", "smallest that fails")
 """Claims of which the table's numbers say little."""
 
 
@@ -47,6 +47,10 @@ def show_claims(console: Console, report: Any) -> None:
     for claim in report.failed:
         console.print(f"[bold red]{escape(claim.name)}[/], {escape(claim.method)}: "
                       f"{escape(claim.detail) or 'no detail'}")  # fmt: skip
+        if claim.at:
+            console.print(f"  at {escape(claim.at)}")
+        if again := report.reproduce(claim):
+            console.print(f"  reproduce: {escape(again)}")
     console.print("[bold green]all claims hold[/]" if report.ok else "[bold red]a claim fails[/]")
 
 

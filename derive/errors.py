@@ -57,6 +57,10 @@ class BuildError(DeriveError, RuntimeError):
         return "\n".join(lines)
 
 
+class RecordError(DeriveError, ValueError):
+    """From ``verify``: an emitted module does not say, in a form to be trusted, what it is of."""
+
+
 class CacheError(DeriveError, RuntimeError):
     """From ``build``: the cache directory cannot be used, or is not to be trusted."""
 

@@ -24,13 +24,23 @@ paths          whether an approximation leaves anything out
 controls     that every fault planted in the Programs is caught
 faults         mistakes someone could make
 report       the table of claims
+record       what an emitted module says of itself
+environment  what a report was made with, and the command that makes it again
+emitted      a module judged from its own text
+random_networks  networks nobody chose
+searching    random networks verified, one after the other
+shrink       a network that fails, made as small as it goes
+smaller      a network taken apart, and what can be left out
+worst        where the worst error is, in the words of the network
+single       a module over a batch as one over a sequence
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +64,7 @@ def verify(
     plant: str | None = None,
     kernel: Any = None,
     progress: Callable[[str], None] | None = None,
+    only: Iterable[str] | None = None,
     **options: Any,
 ) -> Report:
     """Re-establish every claim about a network's kernel.
@@ -77,6 +88,8 @@ def verify(
         What to check instead of compiling; without a batch axis.
     progress : callable, optional
         Told in a few words what begins.
+    only : sequence of str, optional
+        The rungs to climb, of ``derive.verify.ask.RUNGS``; all if not given.
     **options
         The algorithm's own, as for :func:`derive.compile`.
 
@@ -89,7 +102,8 @@ def verify(
     ------
     NetworkError, DerivationError, ProgramError, BuildError
         As :func:`derive.compile` does; ProgramError also for an unknown fault, one that has no
-        place in this network's Programs, or a kernel of another algorithm than the one asked for.
+        place in this network's Programs, an unknown rung or one that claims nothing here, or a
+        kernel of another algorithm than the one asked for.
 
     Examples
     --------
@@ -98,7 +112,8 @@ def verify(
     from derive.errors import ProgramError
     from derive.kernel import as_network
     from derive.program.algorithms import settle
-    from derive.verify.ask import Ask, silent
+    from derive.verify.ask import Ask, NothingClaimed, checked_rungs, silent
+    from derive.verify.environment import command, environment
     from derive.verify.forms import words
 
     net = as_network(net_or_spec)
@@ -116,11 +131,23 @@ def verify(
                 f"verify: the kernel is of {words(kernel.algorithm)}, not of {words(settled)}"
             )
     ladder = importlib.import_module(LADDERS.get(settled["name"], SEQUENCES))
-    ask = Ask(schedule, dtype, seed, plant, kernel, progress or silent)
+    rungs = checked_rungs(only)
+    ask = Ask(schedule, dtype, seed, plant, kernel, progress or silent, rungs)
     claims = ladder.claims(net, settled, ask)
+    if rungs and not claims:
+        raise NothingClaimed(
+            f"only: {', '.join(rungs)} claims nothing of {words(settled)} on {net.name}; ask for "
+            "another rung, or for all"
+        )
     name = net.name if plant is None else f"{net.name} with {plant!r} planted"
     how = getattr(kernel, "schedule", schedule)
-    return Report(name, f"{words(settled)}, {how}, {dtype}", claims)
+    target = net_or_spec if isinstance(net_or_spec, (str, os.PathLike)) else net
+    again = command(
+        target, settled, seed=seed, dtype=dtype, schedule=schedule, plant=plant, only=rungs
+    )  # fmt: skip
+    return Report(
+        name, f"{words(settled)}, {how}, {dtype}", claims, environment(), {"arguments": seed}, again
+    )
 
 
 class _Callable(ModuleType):

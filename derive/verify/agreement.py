@@ -21,6 +21,7 @@ from derive.verify.paths import is_approximate
 from derive.verify.report import Claim
 from derive.verify.samples import LONG, Sample
 from derive.verify.stated import depth
+from derive.verify.worst import place
 
 SHORT = 8
 """Steps of a window up to which what it cuts off is still large enough to see."""
@@ -138,8 +139,10 @@ METHOD = "agreement: with epochwise BPTT"
 
 def _equal(name: str, kernel: Any, exactly: Epochwise, sample: Sample) -> Claim:
     found = kernel.gradient(**sample.arguments("gradient"))[1]
-    worst, most = distance(found, exactly.gradient(sample)), exactly.limit(sample.steps)
-    return Claim(name, METHOD, worst, most, bool(worst <= most), f"{sample.steps} steps, relative")
+    wanted, most = exactly.gradient(sample), exactly.limit(sample.steps)
+    worst = distance(found, wanted)
+    at, detail = place("theta", exactly.net, found, wanted), f"{sample.steps} steps, relative"
+    return Claim(name, METHOD, worst, most, bool(worst <= most), detail, at=at)
 
 
 def _windows_equal(
@@ -159,7 +162,8 @@ def _windows_equal(
     most = exactly.limit(sample.steps)
     ok = bool(worst <= most)
     detail = f"{len(windows)} of them, differences of two sequences, relative"
-    return (Claim(f"{form.written} = epochwise's", METHOD, worst, most, ok, detail),)
+    at = place("steps theta", exactly.net, found, wanted)
+    return (Claim(f"{form.written} = epochwise's", METHOD, worst, most, ok, detail, at=at),)
 
 
 def _without_limits(

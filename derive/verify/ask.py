@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from derive.errors import ProgramError
 from derive.network.network import Network
 from derive.program.ir import Program
+from derive.verify.report import Claim
+
+RUNGS = ("proof", "rounding", "quotients", "agreement", "relaxing", "controls")
+"""The parts of the ladders, each of which can be asked for alone; ``relaxing`` is of settling nets,
+``rounding``, ``quotients`` and ``agreement`` of all others."""
+
+
+class NothingClaimed(ProgramError):
+    """The rungs that were asked for claim nothing of a network and algorithm."""
+
+
+def checked_rungs(only: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Names of rungs, each of which there is; None for all.
+
+    Raises
+    ------
+    ProgramError
+        For another name.
+    """
+    if only is None:
+        return None
+    names = (only,) if isinstance(only, str) else tuple(only)
+    for name in names:
+        if name not in RUNGS:
+            raise ProgramError(f"only: no rung {name!r}; there are {', '.join(RUNGS)}")
+    return names or None
 
 
 def silent(text: str) -> None:
     """Tell nobody."""
+
+
+def is_numeric(only: tuple[str, ...] | None) -> bool:
+    """Whether rungs run the kernel, and not the Programs alone."""
+    return only is None or not set(only) <= {"proof", "controls"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +62,8 @@ class Ask:
         What to check instead of compiling.
     tell : callable
         Told in a few words what begins.
+    only : tuple of str, optional
+        The rungs to climb; all if not given.
     """
 
     schedule: str = "auto"
@@ -38,6 +72,18 @@ class Ask:
     plant: str | None = None
     kernel: Any = None
     tell: Callable[[str], None] = silent
+    only: tuple[str, ...] | None = None
+
+    def rung(self, name: str, climb: Callable[[], Iterable[Claim]]) -> list[Claim]:
+        """The claims of a rung, named for it; none where it is not asked for."""
+        if self.only is not None and name not in self.only:
+            return []
+        return [replace(c, rung=name) for c in climb()]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether any rung asked for needs numbers of the kernel."""
+        return is_numeric(self.only)
 
     def compiled(self, net: Network, algorithm: Mapping[str, Any]) -> Any:
         """The network's kernel."""

@@ -23,6 +23,7 @@ from derive.verify.report import Claim
 from derive.verify.rounding import LABEL, wrt_of
 from derive.verify.samples import Sample, is_analytic
 from derive.verify.stated import Stated, depth, objective_value
+from derive.verify.worst import direction
 
 COMPONENTS = 40
 """Components of each argument differenced one by one; beyond, drawn ones and directions."""
@@ -125,7 +126,7 @@ def quotients(
         scale = max(1e-8, float(np.abs(gradient).max())) if gradient.size else 1.0
         # What gives theta alone is another function than what gives all.
         answers = [gradient, np.asarray(plain, np.float64)] if name == "theta" else [gradient]
-        worst = 0.0
+        worst, at_worst = 0.0, ""
         ways = slopes.ways(name)
         for i, way in enumerate(ways):
             slope = slopes.along(name, i, way, h)
@@ -135,12 +136,14 @@ def quotients(
                 # Where J bends sharply h was too long; a wrong gradient fails at any.
                 slope = slopes.along(name, i, way, h / 8)
                 error = max(abs(slope - w) / scale for w in wanted)
-            worst = worst if error <= worst else error  # NaN stays
+            if not error <= worst:  # NaN stays
+                worst, at_worst = error, direction(name, net, way)
         detail = f"{len(ways)} of {at.size} directions, h = {h:.2g}, relative"
         if at.size and not ways:
             detail = "nothing to differentiate by"
         method = f"differences of {_run(form)}, extrapolated"
-        claims.append(Claim(LABEL[name], method, worst, limit, bool(worst <= limit), detail))
+        ok = bool(worst <= limit)
+        claims.append(Claim(LABEL[name], method, worst, limit, ok, detail, at=at_worst))
     return tuple(claims)
 
 
@@ -213,10 +216,12 @@ def complex_step(
         gradient = np.asarray(getattr(g, name), dtype=np.float64)
         along = (gradient[..., None] * stack).reshape(-1, len(ways)).sum(axis=0)
         scale = max(1e-8, float(np.abs(gradient).max()))
-        worst = float(np.abs(slopes - along).max()) / scale
+        apart = np.abs(slopes - along)
+        worst, way = float(apart.max()) / scale, ways[int(apart.argmax())]
         ok = bool(worst <= limit)
         detail = f"{len(ways)} of {at.size} directions, relative"
-        claims.append(Claim(LABEL[name], "complex step", worst, limit, ok, detail))
+        at_worst = direction(name, net, way)
+        claims.append(Claim(LABEL[name], "complex step", worst, limit, ok, detail, at=at_worst))
     return tuple(claims)
 
 

@@ -21,6 +21,7 @@ from derive.verify.online_runs import run_online
 from derive.verify.report import Claim
 from derive.verify.samples import Sample
 from derive.verify.stated import Stated, depth
+from derive.verify.worst import place
 
 WRT = ("theta", "x", "y0")
 LABEL = {"y": "forward y", "J": "J^total", "theta": "∂J/∂theta", "x": "∂J/∂x", "y0": "∂J/∂y0"}
@@ -59,16 +60,19 @@ def rounding(
     J, plain = kernel.gradient(**sample.arguments("gradient"))
     method = f"rounding: {dtype} against {DIGITS} digits, in ulp"
 
-    def claim(name: str, values: list[Any], wanted: Any) -> Claim:
-        worst = max(ulps(v, wanted, dtype) for v in values)
-        return Claim(name, method, worst, limit, bool(worst <= limit), f"{steps} steps")
+    def claim(name: str, what: str, values: list[Any], wanted: Any) -> Claim:
+        errors = [ulps(v, wanted, dtype) for v in values]
+        worst = max(errors)
+        with mpmath.workdps(DIGITS):
+            at = place(what, net, values[errors.index(worst)], wanted)
+        return Claim(name, method, worst, limit, bool(worst <= limit), f"{steps} steps", at=at)
 
     claims = [
-        claim(LABEL["y"], [y], exactly["y"]),
-        claim(LABEL["J"], [g.J, J], exactly["J"]),
-        claim(LABEL["theta"], [g.theta, plain], exactly["theta"]),
+        claim(LABEL["y"], "y", [y], exactly["y"]),
+        claim(LABEL["J"], "J", [g.J, J], exactly["J"]),
+        claim(LABEL["theta"], "theta", [g.theta, plain], exactly["theta"]),
     ]
-    claims += [claim(LABEL[n], [getattr(g, n)], exactly[n]) for n in wrt_of(form)[1:]]
+    claims += [claim(LABEL[n], n, [getattr(g, n)], exactly[n]) for n in wrt_of(form)[1:]]
     sample = sample.of_steps(min(steps, form.room or steps))
     if form.period is None:
         return tuple(claims)
@@ -76,11 +80,11 @@ def rounding(
         before, inputs = mpmath.mpf(1), _inputs(sample)
         wanted = run_online(programs, form, MULTIPRECISION, inputs, sample.steps, before)
     found = run_steps(kernel, sample, sample.steps)
-    claims.append(claim("y(t), each step", [np.array(found.y)], np.array(wanted.y)))
-    claims.append(claim("J(t), each step", [np.array(found.J)], np.array(wanted.J)))
+    claims.append(claim("y(t), each step", "steps y", [np.array(found.y)], np.array(wanted.y)))
+    claims.append(claim("J(t), each step", "steps J", [np.array(found.J)], np.array(wanted.J)))
     if wanted.gradients:
         pair = [np.array(found.gradients)], np.array(wanted.gradients)
-        claims.append(claim(form.written, *pair))
+        claims.append(claim(form.written, "steps theta", *pair))
     return tuple(claims)
 
 
@@ -140,4 +144,5 @@ def stated_claim(net: Network, kernel: Any, sample: Sample, dtype: str) -> Claim
     limit = float(2 * sample.steps * depth(net) * np.finfo(dtype).eps)
     method = "equations as stated, in NumPy"
     ok = bool(worst <= limit)
-    return Claim(LABEL["y"], method, worst, limit, ok, f"{sample.steps} steps, relative")
+    at = place("y", net, y, wanted)
+    return Claim(LABEL["y"], method, worst, limit, ok, f"{sample.steps} steps, relative", at=at)

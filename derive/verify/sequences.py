@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from derive.errors import ProgramError
@@ -16,7 +16,7 @@ from derive.verify.forms import form_of
 from derive.verify.kernels import on_numpy
 from derive.verify.paths import learns
 from derive.verify.proof import prove
-from derive.verify.report import Claim
+from derive.verify.report import Claim, scoped
 from derive.verify.witness import Witness, witnesses
 
 
@@ -35,14 +35,14 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
         if wrong is None:
             raise ProgramError(f"plant: {ask.plant!r} has no place in the Programs of {net.name}")
         mine, kernel = wrong, on_numpy(net, wrong, algorithm, ask.dtype)
-    elif kernel is None:
+    elif kernel is None and ask.numeric:
         kernel = ask.compiled(net, algorithm)
     found = witnesses(net, algorithm)
     expectations = [Expectation(w.net, w.steps, w.algorithm) for w in found]
     return (
-        *_proofs(net, found, expectations, ask),
+        *ask.rung("proof", lambda: _proofs(net, found, expectations, ask)),
         *_numbers(net, kernel, mine, algorithm, ask),
-        *_controls(net, expectations, ask),
+        *ask.rung("controls", lambda: _controls(net, expectations, ask)),
     )
 
 
@@ -68,21 +68,33 @@ def _numbers(
     ask: Ask,
 ) -> list[Claim]:
     form, dtype = form_of(algorithm), ask.dtype
+    if not ask.numeric:
+        return []
     ask.tell("drawing arguments")
     sample = samples.draw(net, ask.seed, dtype, form)
-    ask.tell("comparing with 50 digits")
-    claims = [*rounding.rounding(net, kernel, mine, sample, dtype, form)]
-    ask.tell("comparing with difference quotients")
-    claims.append(rounding.stated_claim(net, kernel, sample, dtype))
-    if form.is_exact(sample.steps):
+
+    def digits() -> Iterator[Claim]:
+        ask.tell("comparing with 50 digits")
+        yield from rounding.rounding(net, kernel, mine, sample, dtype, form)
+        yield rounding.stated_claim(net, kernel, sample, dtype)
+
+    def quotients() -> Iterator[Claim]:
+        if not form.is_exact(sample.steps):
+            return
+        ask.tell("comparing with difference quotients")
         run = differences.learnt_run(net, kernel, sample, form)
         slopes = differences.Slopes(net, run, sample, dtype, ask.seed)
-        claims += differences.quotients(net, kernel, sample, dtype, form, slopes)
-        claims += differences.complex_step(net, mine["forward"], kernel, sample, dtype, form)
-    ask.tell("comparing algorithms")
-    claims += agreement.steps_agree(net, kernel, sample, dtype, form)
-    claims += agreement.with_epochwise(net, kernel, algorithm, sample, dtype, ask.seed)
-    return claims
+        yield from differences.quotients(net, kernel, sample, dtype, form, slopes)
+        yield from differences.complex_step(net, mine["forward"], kernel, sample, dtype, form)
+
+    def agreements() -> Iterator[Claim]:
+        ask.tell("comparing algorithms")
+        yield from agreement.steps_agree(net, kernel, sample, dtype, form)
+        yield from agreement.with_epochwise(net, kernel, algorithm, sample, dtype, ask.seed)
+
+    rungs = {"rounding": digits, "quotients": quotients, "agreement": agreements}
+    claims = [claim for name, climb in rungs.items() for claim in ask.rung(name, climb)]
+    return list(scoped(claims, f"these weights, T = {sample.steps}"))
 
 
 def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[Claim]:
@@ -95,4 +107,5 @@ def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[C
         return laid_out(net, of, ask.schedule)
 
     cases = [controls.Right(e, scheduled, ask.seed) for e in expectations if e.net is first]
-    return [controls.control(cases).claim]
+    steps = max(e.steps for e in expectations)
+    return list(scoped([controls.control(cases).claim], f"{first.units} units, {steps} steps"))

@@ -13,7 +13,7 @@ differentiates them. That relaxing reaches the fixed points is checked with numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from derive.settling import Settling
 from derive.verify.ask import Ask, laid_out
 from derive.verify.held import Held, control, plant
 from derive.verify.proof import corner_claims
-from derive.verify.report import Claim
+from derive.verify.report import Claim, scoped
 from derive.verify.samples import draw
 from derive.verify.stated import stated_forward
 from derive.verify.witness import witnesses
@@ -52,25 +52,43 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
         if wrong is None:
             raise ProgramError(f"plant: {ask.plant!r} has no place in the Programs of {net.name}")
         kernel = on_numpy(net, wrong, algorithm, ask.dtype)
-    elif kernel is None:
+    elif kernel is None and ask.numeric:
         kernel = ask.compiled(net, algorithm).module
-    else:
+    elif kernel is not None:
         kernel = kernel.module
-    found: list[Claim] = list(corner_claims(net))
     forced = bool(options_of(algorithm)["teacher_forcing"])
     held = [Held(w.net, forced) for w in witnesses(net)]
+
+    def relaxing() -> list[Claim]:
+        ask.tell("relaxing")
+        return list(scoped(numbers(net, kernel, ask, forced), "these weights, one constant input"))
+
+    def controls() -> list[Claim]:
+        if ask.plant is not None:
+            return []
+        ask.tell("planting faults")
+        made = (control(held[0], programs(held[0].net, algorithm)),)
+        return list(scoped(made, f"{held[0].net.units} units, one step"))
+
+    return (
+        *ask.rung("proof", lambda: _proofs(net, algorithm, held, ask)),
+        *ask.rung("relaxing", relaxing),
+        *ask.rung("controls", controls),
+    )
+
+
+def _proofs(
+    net: Network, algorithm: Mapping[str, Any], held: list[Held], ask: Ask
+) -> Iterator[Claim]:
+    """The claims that are about one step, on symbols."""
+    yield from corner_claims(net)
     for w, one in zip(witnesses(net), held, strict=True):
         ask.tell(f"proving on {w.words}")
         right = programs(w.net, algorithm)
         planted = None if ask.plant is None else plant(right, ask.plant, w.net)
-        found += one.claims(laid_out(net, planted or right, ask.schedule))
-        found.append(Claim("proved on", "witness", None, None, True, w.words))
-    ask.tell("relaxing")
-    found += numbers(net, kernel, ask, forced)
-    if ask.plant is None:
-        ask.tell("planting faults")
-        found.append(control(held[0], programs(held[0].net, algorithm)))
-    return tuple(found)
+        made = one.claims(laid_out(net, planted or right, ask.schedule))
+        made = [*made, Claim("proved on", "witness", None, None, True, w.words)]
+        yield from scoped(made, f"witness: {w.net.units} units, any step, any weights")
 
 
 def on_numpy(net: Network, of: Programs, algorithm: Mapping[str, Any], dtype: str) -> Settling:
