@@ -53,6 +53,7 @@ _HOME = {
     "continuous_adjoint": "derive.costate",
     "verify": "derive.verify",
     "check": "derive.claims.checking",
+    "document": "derive.document",
     "DeriveError": "derive.errors",
     "DeriveWarning": "derive.errors",
     "NetworkError": "derive.errors",

@@ -59,9 +59,12 @@ class Latex(Terminal):
         star = "*" * name.endswith("*")
         return f"{self.name(name.removesuffix('*'))}^{{{star}{above}}}_{{{below}}}"
 
-    def delay_mark(self, delay: str) -> str:
-        """The delay of a weight, as a superscript."""
-        return f"^{{({delay})}}"
+    def delayed(self, weight: str, delay: str) -> str:
+        """A weight with its delay as a superscript, beside the mark it may have."""
+        head, mark, below = weight.partition("}_{")
+        if mark and "^{" in head:
+            return f"{head}({delay})}}_{{{below}"
+        return f"{weight}^{{({delay})}}"
 
     def fraction(self, above: list[Expr], below: list[Expr]) -> str:
         """A fraction."""
