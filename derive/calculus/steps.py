@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from html import escape
 
 from sympy import Expr
 
@@ -55,6 +56,17 @@ class Step:
         return (
             rf"{as_latex(self.left)} &{sign} {as_latex(self.right)}{ranges}"
             rf" && \text{{{_escaped(self.rule)}}} \tag{{{self.number}}}"
+        )
+
+    def html(self) -> str:
+        """The equation as one row of a table, in MathML."""
+        from derive.calculus.mathml import as_mathml, range_as_mathml
+
+        sides = f"{as_mathml(self.left)}<mo>{self.sign}</mo>{as_mathml(self.right)}"
+        ranges = "".join(f", <math>{range_as_mathml(r)}</math>" for r in self.ranges)
+        return (
+            f'<tr><td>({self.number})</td><td><math displaystyle="true">{sides}</math>{ranges}</td>'
+            f"<td>{escape(self.rule, quote=False)}</td></tr>"
         )
 
 

@@ -86,8 +86,9 @@ class Latex(Terminal):
         return rf"\sqrt{{{text}}}"
 
     def raised(self, text: str, power: Expr) -> str:
-        """A power."""
-        return f"{text}^{{{self._print(power)}}}"
+        """A power; what ends with a superscript of its own is kept together."""
+        base = f"{{{text}}}" if "^" in text and not text.endswith(")") else text
+        return f"{base}^{{{self._print(power)}}}"
 
     def big_sum(self, place: str) -> str:
         """Σ over a place; a range in time has its ends below."""

@@ -179,21 +179,22 @@ class Instance:
 
     # --- equations ----------------------------------------------------------------------------
 
-    def equations(self, step: Step) -> Iterator[tuple[Expr, Expr]]:
-        """Both sides of an equation for every value of its free indices.
+    def places(self, step: Step) -> Iterator[At]:
+        """The values that an equation's free indices can have.
 
-        Left sides that are structurally zero, and weights that are not there, are left out.
+        Those at which its left side is structurally zero, or by a weight that is not there or
+        not learnt, are left out.
         """
         free = [v for v in INDICES.values() if v in step.left.free_symbols]
-        sets = [self._set(step, v) for v in free]
-        for values in product(*sets):
+        theta = self._by(step.left)
+        for values in product(*(self._set(step, v) for v in free)):
             at: At = {v: Integer(n) for v, n in zip(free, values, strict=True)}
-            if not self._learnt(step, at):
+            if theta is not None and not self._learnt(theta, at):
                 continue
             left = step.left.xreplace(at)
             if isinstance(left, Indexed) and self._leaf(left) == 0 and left.base != ix.e:
                 continue
-            yield left, self(step.right, at)
+            yield at
 
     def _set(self, step: Step, index: Symbol) -> list[int]:
         """The values of an index, as the ranges of the equation say."""
@@ -219,11 +220,8 @@ class Instance:
         carried = w.weight[w.learnt].tolist()
         return sorted({v for v in carried if carried.count(v) > 1})
 
-    def _learnt(self, step: Step, at: At) -> bool:
-        """Whether what an equation is about, or by, is there and learnt."""
-        theta = self._by(step.left)
-        if theta is None:
-            return True
+    def _learnt(self, theta: Learned, at: At) -> bool:
+        """Whether a learnt quantity is there for some indices."""
         if theta.net_input is None:
             u = theta.unit
             unit = at.get(ix.i)

@@ -27,11 +27,13 @@ body:has(> .derive) { margin: 0; background: #fdfdfb; }
 .derive li { margin: .25rem 0; }
 .derive a { color: var(--link); text-decoration: none; }
 .derive a:hover, .derive a:focus { text-decoration: underline; }
-.derive nav { margin: 1.4rem 0; padding: .5rem 0; border-block: 1px solid var(--line); font-size: .95rem; }
+.derive nav { margin: 1.4rem 0; padding: .5rem 0; border-block: 1px solid var(--line);
+    font-size: .95rem; }
 .derive nav ol { margin: 0; padding-left: 1.5rem; columns: 2 15rem; }
-.derive math { font-size: 1.04em; }
+.derive math { font-size: 1.08em; }
 .derive .eq { display: grid; grid-template-columns: minmax(0, 1fr) 3.2rem; column-gap: .4rem;
-              margin: .3rem -.45rem; padding: .25rem .45rem; border-radius: .3rem; scroll-margin-top: 2rem; }
+              margin: .3rem -.45rem; padding: .25rem .45rem; border-radius: .3rem;
+             scroll-margin-top: 2rem; }
 .derive .eq:target { background: var(--mark); }
 .derive .eq .no { grid-column: 2; grid-row: 1; text-align: right; padding-top: .45rem;
                   font-variant-numeric: tabular-nums; }
@@ -53,8 +55,10 @@ body:has(> .derive) { margin: 0; background: #fdfdfb; }
 .derive .num { text-align: right; font-variant-numeric: tabular-nums; }
 .derive figure { margin: 1rem 0; }
 .derive figure.code .box { background: var(--panel); border-radius: .35rem; padding: .1rem .8rem; }
-.derive pre { font: .78rem/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; margin: .6rem 0; }
-.derive code { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .88em; }
+.derive pre { font: .78rem/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
+    margin: .6rem 0; }
+.derive code { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
+    font-size: .88em; }
 .derive pre code { font-size: inherit; }
 .derive figcaption { color: var(--soft); font-size: .9rem; margin: .3rem 0; }
 .derive figure.picture svg { max-width: 100%; height: auto; }

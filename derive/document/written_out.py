@@ -19,7 +19,10 @@ from derive.network.network import Network
 MOST_UNITS, MOST_CONNECTIONS = 10, 48
 """Networks with more are summed up."""
 SHOWN = 48
-"""Equations of one kind that are written out."""
+"""Equations of one kind that are written out; of more, only the first."""
+FIRST = 6
+MOST_SHOWN = 90
+"""Equations of a section, after which the next ones are only named."""
 
 GROUPS = {
     "forward": ("Forward, unit by unit", ("forward",)),
@@ -94,9 +97,16 @@ def _span(first: int, end: int) -> str:
 def _group(key: str, derivation: Derivation, instance: Instance) -> Section | None:
     title, parts = GROUPS[key]
     blocks: list[Block] = []
+    left_out: list[int] = []
     for step in results(derivation):
         if step.part in parts and _belongs(step, key):
-            blocks += _instances(step, instance)
+            if sum(isinstance(b, Equation) for b in blocks) < MOST_SHOWN:
+                blocks += _instances(step, instance)
+            else:
+                left_out.append(step.number)
+    if left_out:
+        numbers = ", ".join(f"({v})" for v in left_out)
+        blocks.append(Paragraph(f"In the same way for {numbers}."))
     return Section(title, f"written-{key}", tuple(blocks)) if blocks else None
 
 
@@ -128,24 +138,23 @@ def _by_name(step: Step) -> bool:
 
 
 def _instances(step: Step, instance: Instance) -> Iterator[Block]:
-    found = list(instance.equations(step))
-    if not found:
+    places = list(instance.places(step))
+    if not places:
         return
     # Times have no numbers: an equation holds for all of them.
     times = tuple(r for r in step.ranges if r.startswith(("τ", "ρ")))
     during = f", for {', '.join(f'${r}$' for r in times)}" if times else ""
     yield Paragraph(f"From ({step.number}){during}:")
-    zero = [left for left, right in found if right == 0]
-    written = [(left, right) for left, right in found if right != 0]
-    for left, right in written[:SHOWN]:
-        yield Equation(left, right, step.sign)
-    if len(written) > SHOWN:
-        yield Paragraph(f"… and {len(written) - SHOWN} more of the same form.")
+    shown = places if len(places) <= SHOWN else places[:FIRST]
+    found = [(step.left.xreplace(at), instance(step.right, at)) for at in shown]
+    for left, right in found:
+        if right != 0:
+            yield Equation(left, right, step.sign)
+    zero = [f"${in_terminal(left)}$" for left, right in found if right == 0]
     if zero:
-        same = [in_terminal(v) for v in zero[:SHOWN]]
-        more = f", … ({len(zero)} in all)" if len(zero) > SHOWN else ""
-        where = ", ".join(f"${v}$" for v in same)
-        yield Paragraph(f"{where}{more} {'is' if len(zero) == 1 else 'are'} zero.")
+        yield Paragraph(f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} zero.")
+    if len(places) > len(shown):
+        yield Paragraph(f"… and {len(places) - len(shown)} more of the same form.")
 
 
 # --- large -----------------------------------------------------------------------------------
