@@ -24,6 +24,8 @@ from derive.errors import DeriveError
 
 __all__ = ["Document", "document"]
 
+SUFFIXES = (".txt", ".tex", ".html")
+
 
 @dataclass(frozen=True)
 class Document:
@@ -70,15 +72,10 @@ class Document:
         from derive.files import write_whole
 
         path = Path(path)
-        ways: dict[str, Callable[[], str]] = {
-            ".txt": self.text, ".tex": self.latex, ".html": self.html,
-        }  # fmt: skip
-        if path.suffix.lower() not in ways:
-            raise DeriveError(
-                f"{path.name}: a document is saved as {', '.join(ways)}; "
-                f"give the file one of these suffixes, not {path.suffix or 'none'!r}"
-            )
-        write_whole(path, ways[path.suffix.lower()]())
+        ways: dict[str, Callable[[], str]] = dict(
+            zip(SUFFIXES, (self.text, self.latex, self.html), strict=True)
+        )
+        write_whole(path, ways[checked_suffix(path)]())
         return path
 
     def __str__(self) -> str:
@@ -101,6 +98,23 @@ class Document:
             "text/latex": self._repr_latex_(),
             "text/plain": self.text(),
         }
+
+
+def checked_suffix(path: Path) -> str:
+    """The suffix that says how a document is saved.
+
+    Raises
+    ------
+    DeriveError
+        For another suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DeriveError(
+            f"{path.name}: a document is saved as {', '.join(SUFFIXES)}; give the file one of "
+            f"these suffixes, not {path.suffix or 'none'!r}"
+        )
+    return suffix
 
 
 def document(

@@ -66,9 +66,8 @@ def _block(block: Block) -> str:
 
 def _captioned(kind: str, inner: str, caption: str) -> str:
     said = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="{kind}">{said if kind == "code" else ""}<div class="box">{inner}</div>' + (
-        "" if kind == "code" else said
-    ) + "</figure>"  # fmt: skip
+    above, below = (said, "") if kind == "code" else ("", said)
+    return f'<figure class="{kind}">{above}<div class="box">{inner}</div>{below}</figure>'
 
 
 def math(row: str) -> str:
@@ -84,7 +83,7 @@ def equation(one: Equation, linked: bool = True) -> str:
     pieces = [math(as_mathml(one.left)), math(f"<mrow></mrow>{sign}<mrow></mrow>{first}")]
     pieces += [math(term) for term in rest]
     ranges = "".join(
-        f'<span class="range"><math>{range_as_mathml(r)}</math></span>' for r in one.ranges
+        f'<span class="range"><math>{range_as_mathml(r)}</math></span> ' for r in one.ranges
     )
     said = f'<div class="rule">{to_html(one.rule, linked)}</div>' if one.rule else ""
     body = f'<div class="sides">{" ".join(pieces)} {ranges}</div>'

@@ -140,8 +140,9 @@ class Instance:
         zero = sympy.S.Zero
         if is_weight(expr):
             if all(v.is_Integer for v in at):
-                place = (*map(int, at[:2]), int(at[2]) if len(at) > 2 else 1)
-                return expr if (label, *place) in self.connections else zero
+                target, source, *delay = map(int, at)
+                place = label, target, source, delay[0] if delay else 1
+                return expr if place in self.connections else zero
         elif not at[0].is_Integer:
             return expr
         elif expr.base == GROUP:
@@ -229,8 +230,9 @@ class Instance:
         by = theta.by.xreplace(at)
         if not all(v.is_Integer for v in by.indices):
             return True
-        place = (*map(int, by.indices[:2]), int(by.indices[2]) if len(by.indices) > 2 else 1)
-        c = self.connections.get((str(by.base.label), *place))
+        target, source, *delay = map(int, by.indices)
+        lag = delay[0] if delay else 1
+        c = self.connections.get((str(by.base.label), target, source, lag))
         return c is not None and bool(self.net.wiring.learnt[c])
 
     def _by(self, left: Expr) -> Learned | None:

@@ -17,7 +17,7 @@ from derive.calculus.typeset import Latex, as_latex
 from derive.document.blocks import Block, Code, Equation, Figure, Items, Paragraph, Section, Table
 from derive.document.inline import plain, text_in_latex, to_latex
 
-LINE = 84
+LINE = 74
 """How many signs of an equation go into a line."""
 CODE = 100
 """How many signs of a program go into one."""
@@ -167,7 +167,8 @@ def _terms(expr: Expr) -> list[tuple[str, float]]:
     return found
 
 
-FRACTION = re.compile(r"\\frac\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")  # fmt: skip
+BRACED = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+FRACTION = re.compile(r"\\frac" + BRACED + BRACED)
 CASES = re.compile(r"\\begin\{cases\}(.*?)\\end\{cases\}")
 
 

@@ -41,10 +41,10 @@ NETWORK = (
 )
 
 TIED = (
-    "The weights are tied. N* has a copy of $w_ij$ for every step at which the connection is used, "
-    "and all copies are the one number $w_ij$. The derivative by $w_ij$ is therefore the sum, over the "
-    "copies, of the derivatives by each copy on its own. Parameters of a cell are tied over "
-    "time in the same way."
+    "The weights are tied. N* has a copy of $w_ij$ for every step at which its connection is "
+    "used, and all copies are the one number $w_ij$. The derivative by $w_ij$ is therefore the "
+    "sum, over the copies, of the derivatives by each copy on its own. Parameters of a cell are "
+    "tied over time in the same way."
 )
 
 SHARED = (

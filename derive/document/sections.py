@@ -1,7 +1,8 @@
-"""The sections of a document, in order: what is stated, what follows, for which net, at what cost."""
+"""The sections of a document in order: what is stated, what follows from it, at what cost."""
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Mapping
 from itertools import groupby
@@ -105,15 +106,16 @@ def learning(derivation: Derivation, grouped: bool) -> Section:
         seen[part] += 1
         said = prose.about(part, derivation.algorithm)
         anchor = f"{part.replace(' ', '-')}" + f"-{seen[part]}" * (seen[part] > 1)
-        blocks = [*([Paragraph(said)] if said else []), *(equation(s) for s in run)]
+        blocks: list[Block] = [Paragraph(said)] if said else []
+        blocks += [equation(s) for s in run]
         inner.append(Section(prose.TITLES[part], anchor, tuple(blocks)))
     kept = ", ".join(f"${in_terminal(v)}$" for v in derivation.kept)
-    blocks = (
+    opening = (
         Paragraph(prose.order(derivation.algorithm, grouped)),
         Paragraph(f"{derivation.keeping}: {kept}."),
     )
     title = f"How it learns: {derivation.title}"
-    return Section(title, "learning", blocks, tuple(inner))
+    return Section(title, "learning", opening, tuple(inner))
 
 
 def equation(step: Step) -> Equation:
@@ -194,7 +196,7 @@ def evidence(report: Any, command: str) -> Section:
     )
     details = tuple(f"{c.name}: {c.detail}" for c in report.claims if c.detail)
     blocks: list[Block] = [
-        Paragraph(f"What was checked of this network's program and kernel ({report.algorithm}). {said}"),
+        Paragraph(f"What was checked of program and kernel ({report.algorithm}). {said}"),
         Table(("claim", "how it was checked", "worst error", "limit", "verdict", "reaches"),
               tuple(rows), numbers=frozenset({2, 3})),
     ]  # fmt: skip
@@ -205,8 +207,8 @@ def evidence(report: Any, command: str) -> Section:
 def pictures_of(net: Network) -> tuple[Figure, ...]:
     """Pictures of a network, where its room and what draws them are there."""
     try:
-        from derive.pictures import draw  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
+        draw = importlib.import_module("derive.pictures").draw
+    except (ImportError, AttributeError):
         return ()
     from derive.errors import DeriveError
 
