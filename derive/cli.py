@@ -99,7 +99,7 @@ def new(
 
 @commands.command()
 @SPEC
-@click.option("--full", is_flag=True, help="The whole document: this network, its program, its cost.")
+@click.option("--full", is_flag=True, help="The whole document, for a terminal.")
 @click.option("--latex", is_flag=True, help="The document for LaTeX; it stands alone.")
 @click.option("--html", is_flag=True, help="The document as one HTML file.")
 @click.option("--out", type=click.Path(path_type=Path),
@@ -134,7 +134,9 @@ def show(
         raise click.UsageError(f"{' and '.join(wanted)}: ask for one form of the document")
     if wanted:
         if source:
-            raise click.UsageError(f"--source: the module is no part of a document; leave {wanted[0]}")
+            raise click.UsageError(
+                f"--source: the module is no part of a document; leave out {wanted[0]}"
+            )
         _document(spec, wanted[0], out, evidence, algorithm, options, dtype, schedule)
         return
     if evidence:

@@ -26,7 +26,7 @@ from derive.calculus.steps import Step
 from derive.network.network import Network
 
 At = dict[Symbol, Expr]
-INDICES = {v.name: v for v in (ix.i, ix.j, ix.k, ix.l, ix.q, ix.a, ix.D)}
+INDICES = {v.name: v for v in (ix.i, ix.j, ix.k, ix.l, ix.q, ix.a, ix.D, ix.r)}
 
 
 class Instance:
@@ -124,6 +124,8 @@ class Instance:
                 return list(self.form.delays)
             case ix.LATER:
                 return [d for d in self.form.delays if d]
+        if high in (ix.LONGEST, ix.LATER[1]) and sympy.sympify(low).is_Integer:
+            return [d for d in self.form.delays if d >= low]
         cell = re.fullmatch(r"n\[(.*)\] - 1", str(high))
         return self.units(cell[1]) if cell else None
 
@@ -143,6 +145,11 @@ class Instance:
                 target, source, *delay = map(int, at)
                 place = label, target, source, delay[0] if delay else 1
                 return expr if place in self.connections else zero
+            if all(v.is_Integer for v in at[:2]):
+                there = any(
+                    (label, *map(int, at[:2]), d) in self.connections for d in self.form.delays
+                )
+                return expr if there else zero
         elif not at[0].is_Integer:
             return expr
         elif expr.base == GROUP:
@@ -212,6 +219,8 @@ class Instance:
             return self._shared
         if index == ix.D:
             return list(self.form.delays)
+        if index == ix.r:  # how many steps before the window
+            return list(range(1, max(self.form.delays)))
         return list(range(self.net.units + self.net.inputs * (index == ix.j)))
 
     @cached_property

@@ -158,13 +158,28 @@ def _terms(expr: Expr) -> list[tuple[str, float]]:
     """The terms of a sum with their signs, and how wide each is."""
     printer = Latex()
     if not expr.is_Add:
-        text = as_latex(expr)
-        return [(text, signs_wide(text))]
+        return _within(as_latex(expr))
     found = []
     for place, (negative, term) in enumerate(printer.terms(expr)):
         text = ("-" if negative else "+" * bool(place)) + " " + printer._print(term)
-        found.append((text, signs_wide(text)))
+        found += _within(text)
     return found
+
+
+def _within(text: str) -> list[tuple[str, float]]:
+    """A term that is too long for a line, in pieces between the terms within its parentheses."""
+    width = signs_wide(text)
+    if width <= LINE - 12 or r"\begin" in text:
+        return [(text, width)]
+    # Parentheses that grow cannot be open at the end of a line.
+    text = text.replace(r"\left(", r"\bigl(").replace(r"\right)", r"\bigr)")
+    pieces, depth, start = [], 0, 0
+    for at, sign in enumerate(text):
+        depth += (sign == "{") - (sign == "}")
+        if not depth and at > start + 2 and text[at : at + 3] in (" + ", " - "):
+            pieces.append(text[start:at])
+            start = at
+    return [(v, signs_wide(v)) for v in [*pieces, text[start:]]]
 
 
 BRACED = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
