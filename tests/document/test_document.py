@@ -256,9 +256,9 @@ def test_a_derivation_is_a_table_in_notebooks() -> None:
 
 def test_the_same_network_gives_the_same_bytes() -> None:
     program = (
-        "import derive, hashlib; d = derive.document({!r}, 'truncated'); "
+        f"import derive, hashlib; d = derive.document({str(WZ3X5)!r}, 'truncated'); "
         "print([hashlib.sha256(v.encode()).hexdigest() for v in (d.text(), d.latex(), d.html())])"
-    ).format(str(WZ3X5))
+    )
     seen = {
         subprocess.run(
             [sys.executable, "-c", program], env={**_environment(), "PYTHONHASHSEED": seed},
