@@ -47,7 +47,7 @@ class MathML(Terminal):
         if base != name:
             return f"<msub>{self.name(base)}<mn>{name[len(base) :].translate(DIGITS)}</mn></msub>"
         if name == "Δ":
-            return "<mo>Δ</mo>"
+            return '<mi mathvariant="normal">Δ</mi>'
         return f"<mi>{name}</mi>"
 
     def script(self, name: str, mark: str, below: str) -> str:

@@ -56,8 +56,21 @@ def plain(text: str) -> str:
 
 
 def to_html(text: str, linked: bool = True) -> str:
-    """For HTML; a reference links to its equation."""
-    return "".join(_html(s, linked) for s in spans(text))
+    """For HTML; a reference links to its equation, and a comma stays with its formula."""
+    out, found = "", spans(text)
+    for place, s in enumerate(found):
+        after = found[place + 1].text if place + 1 < len(found) else ""
+        before = found[place - 1].kind if place else ""
+        written = _html(s, linked)
+        if s.kind == "math" and after[:1] in CLOSING:
+            written = f'<span class="close">{written}{after[:1]}</span>'
+        elif before == "math" and s.kind == "text" and s.text[:1] in CLOSING:
+            written = written[1:]
+        out += written
+    return out
+
+
+CLOSING = (",", ".", ";", ":")
 
 
 def _html(s: Span, linked: bool) -> str:

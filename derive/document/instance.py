@@ -109,9 +109,15 @@ class Instance:
             if values is None:
                 kept.append((index, low, high))
             else:
-                terms = [v.xreplace({index: Integer(n)}) for v in terms for n in values]
+                put_in = (v.xreplace({index: Integer(n)}) for v in terms for n in values)
+                terms = [v for v in put_in if not self._vanishes(v)]
         total = sympy.Add(*(self._written_out(v) for v in terms))
         return Sum(total, *kept) if kept and total else total
+
+    def _vanishes(self, term: Expr) -> bool:
+        """Whether a factor of a term is known to be zero, so that it need not be written out."""
+        factors = sympy.Mul.make_args(term)
+        return any(v == 0 or (isinstance(v, Indexed) and self._leaf(v) == 0) for v in factors)
 
     def values(self, low: Expr, high: Expr) -> list[int] | None:
         """What an index ranges over; None for a range in time."""

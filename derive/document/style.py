@@ -31,6 +31,7 @@ body:has(> .derive) { margin: 0; background: #fdfdfb; }
     font-size: .95rem; }
 .derive nav ol { margin: 0; padding-left: 1.5rem; columns: 2 15rem; }
 .derive math { font-size: 1.08em; }
+.derive .close { white-space: nowrap; }
 .derive .eq { display: grid; grid-template-columns: minmax(0, 1fr) 3.2rem; column-gap: .4rem;
               margin: .3rem -.45rem; padding: .25rem .45rem; border-radius: .3rem;
              scroll-margin-top: 2rem; }

@@ -21,7 +21,7 @@ MOST_UNITS, MOST_CONNECTIONS = 10, 48
 SHOWN = 48
 """Equations of one kind that are written out; of more, only the first."""
 FIRST = 6
-MOST_SHOWN = 90
+MOST_SHOWN = 60
 """Equations of a section, after which the next ones are only named."""
 
 GROUPS = {
@@ -152,7 +152,8 @@ def _instances(step: Step, instance: Instance) -> Iterator[Block]:
             yield Equation(left, right, step.sign)
     zero = [f"${in_terminal(left)}$" for left, right in found if right == 0]
     if zero:
-        yield Paragraph(f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} zero.")
+        said = ", ".join(zero if len(zero) <= FIRST else [*zero[:2], "…", zero[-1]])
+        yield Paragraph(f"{said} {'is' if len(zero) == 1 else 'are'} zero.")
     if len(places) > len(shown):
         yield Paragraph(f"… and {len(places) - len(shown)} more of the same form.")
 
