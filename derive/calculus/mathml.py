@@ -82,7 +82,9 @@ class MathML(Terminal):
         return f"{self.minus * (expr.p < 0)}<mfrac><mn>{abs(expr.p)}</mn><mn>{expr.q}</mn></mfrac>"
 
     def group(self, text: str) -> str:
-        """In parentheses that grow."""
+        """In parentheses, which grow around what is tall."""
+        if not any(tall in text for tall in ("<mfrac", "<munder", "<mtable")):
+            return f"<mrow>({text})</mrow>"
         return f"<mrow><mo>(</mo>{text}<mo>)</mo></mrow>"
 
     def root(self, text: str) -> str:
