@@ -47,7 +47,7 @@ def _facts(net: Network) -> list[tuple[str, str]]:
         ("connections", f"{w.size:,}" + (f", {fixed:,} of them with a fixed weight" * bool(fixed))),
         ("distinct weights that are learnt", f"{w.weights:,}"),
         ("delays", ", ".join(map(str, delays)) or "none"),
-        ("units with a target", f"{len(targets):,}: {_some(targets)}" if targets else "none"),
+        ("units with a target", _some(targets) if targets else "none"),
         ("entries of theta, all that is learnt", f"{net.size:,}"),
     ]
     return facts

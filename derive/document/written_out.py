@@ -79,8 +79,8 @@ def written_out(net: Network, derivation: Derivation, instance: Instance, known:
 def _counted(net: Network) -> str:
     """Which numbers are units and which inputs."""
     n, m = net.units, net.inputs
-    units = f"Units are numbered {_span(0, n)}"
-    inputs = f", input lines {_span(n, n + m)}" if m else ""
+    units = f"{'Units are' if n > 1 else 'The unit is'} numbered {_span(0, n)}"
+    inputs = f", input line{'s' * (m > 1)} {_span(n, n + m)}" if m else ""
     targets = ", ".join(map(str, net.objective.targets[:12]))
     more = "…" * (len(net.objective.targets) > 12)
     judged = f" Targets can be given for {targets}{more}." if net.objective.targets else ""
