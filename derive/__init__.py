@@ -57,6 +57,7 @@ _HOME = {
     "PictureError": "derive.pictures.picture",
     "check": "derive.claims.checking",
     "gradcheck": "derive.gradient_check",
+    "document": "derive.document",
     "DeriveError": "derive.errors",
     "DeriveWarning": "derive.errors",
     "NetworkError": "derive.errors",

@@ -99,7 +99,12 @@ def new(
 
 @commands.command()
 @SPEC
-@click.option("--latex", is_flag=True, help="LaTeX instead of text.")
+@click.option("--full", is_flag=True, help="The whole document, for a terminal.")
+@click.option("--latex", is_flag=True, help="The document for LaTeX; it stands alone.")
+@click.option("--html", is_flag=True, help="The document as one HTML file.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Save the document: .txt, .tex or .html.")
+@click.option("--evidence", is_flag=True, help="Verify first; the document gets the claims.")
 @click.option("--program", is_flag=True, help="Also the program, as pseudo-code.")
 @click.option("--source", is_flag=True, help="Also the emitted module.")
 @ALGORITHM
@@ -109,7 +114,11 @@ def new(
 @SCHEDULE
 def show(
     spec: Path,
+    full: bool,
     latex: bool,
+    html: bool,
+    out: Path | None,
+    evidence: bool,
     program: bool,
     source: bool,
     algorithm: str | None,
@@ -118,7 +127,35 @@ def show(
     batch: bool,
     schedule: str,
 ) -> None:
-    """Show how a network learns: its derivation, and on demand the code."""
+    """Show how a network learns: its derivation, and on demand the code or a whole document."""
+    asked = {"--full": full, "--latex": latex, "--html": html, "--out": out is not None}
+    wanted = [name for name, given in asked.items() if given]
+    if len(wanted) > 1:
+        raise click.UsageError(f"{' and '.join(wanted)}: ask for one form of the document")
+    if wanted:
+        if source:
+            raise click.UsageError(
+                f"--source: the module is no part of a document; leave out {wanted[0]}"
+            )
+        _document(spec, wanted[0], out, evidence, algorithm, options, dtype, schedule)
+        return
+    if evidence:
+        raise click.UsageError(
+            "--evidence: claims are part of the document; add --full, --latex, --html or --out FILE"
+        )
+    _derivation(spec, program, source, algorithm, options, dtype, batch, schedule)
+
+
+def _derivation(
+    spec: Path,
+    program: bool,
+    source: bool,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    batch: bool,
+    schedule: str,
+) -> None:
     import numpy as np
 
     from derive.kernel import as_network, checked_dtype, differentiate, emit
@@ -130,9 +167,8 @@ def show(
     settled = settle(net, algorithm, chosen)
     choice = choose(net, batch, schedule)
     itemsize = np.dtype(checked_dtype(dtype)).itemsize
-    derivation = differentiate(net, algorithm, **chosen)
-    shown = [derivation.latex() if latex else str(derivation)]
-    if (structure := structure_of(net, settled)) is not None and not latex:
+    shown = [str(differentiate(net, algorithm, **chosen))]
+    if (structure := structure_of(net, settled)) is not None:
         shown.append(f"On {net.name} {structure.words}.")
     if program:
         # What is computed once a call, or what a step and its window compute.
@@ -142,6 +178,36 @@ def show(
     if source:
         shown.append(emit(net, settled, dtype, batch, schedule).text)
     click.echo("\n\n".join(shown))
+
+
+def _document(
+    spec: Path,
+    form: str,
+    out: Path | None,
+    evidence: bool,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    schedule: str,
+) -> None:
+    from derive.document import checked_suffix, document
+    from derive.kernel import as_network
+    from derive.options import read_options
+    from derive.verify import verify as check
+
+    if out is not None:
+        checked_suffix(out)
+    net, chosen = as_network(spec), read_options(options)
+    report = None
+    if evidence:
+        with _status() as say:
+            report = check(net, algorithm, schedule=schedule, dtype=dtype, progress=say, **chosen)
+    made = document(net, algorithm, report, **chosen)
+    if out is not None:
+        console.print(f"wrote {escape(str(made.save(out)))}")
+    else:
+        ways = {"--full": made.text, "--latex": made.latex, "--html": made.html}
+        click.echo(ways[form](), nl=False)
 
 
 @commands.command()

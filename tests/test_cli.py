@@ -205,9 +205,51 @@ def test_show_prints_the_derivation(run: Run) -> None:
     assert "δ" in out and "ε" in out and "for t in" not in out
 
 
+def test_show_prints_the_document(run: Run, tmp_path: Path) -> None:
+    made = derive.document(WZ3X5, "truncated", h=2)
+    chosen = ("show", WZ3X5, "--algorithm", "truncated", "-o", "h=2")
+    assert run(*chosen, "--full") == (0, made.text(), "")
+    assert run(*chosen, "--latex") == (0, made.latex(), "")
+    assert run(*chosen, "--html") == (0, made.html(), "")
+    code, out, _ = run(*chosen, "--out", tmp_path / "a.html")
+    assert code == 0 and "wrote" in out
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == made.html()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--latex", "--html"], "--latex and --html: ask for one form"),
+        (["--evidence"], "add --full, --latex, --html or --out FILE"),
+        (["--html", "--source"], "the module is no part of a document"),
+        (["--out", "a.pdf"], "saved as .txt, .tex, .html"),
+        (["--out", "nowhere/a.html"], "nowhere/"),
+    ],
+)
+def test_show_refuses_what_does_not_go_together(run: Run, asked: list[str], said: str) -> None:
+    code, out, err = run("show", WZ3X5, *asked)
+    assert (code, out) == (2, "") and said in err and "Traceback" not in err
+
+
+def test_show_puts_the_evidence_into_the_document(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from derive.verify.report import Claim, Report
+
+    claim = Claim("∂J/∂theta", "planted", 1.0, 0.5, False)
+
+    def verified(net: Any, algorithm: Any, **options: Any) -> Report:
+        return Report("wz3x5", str(algorithm), (claim,))
+
+    monkeypatch.setattr("derive.verify.verify", verified)
+    _, out, _ = run("show", WZ3X5, "--full", "--evidence")
+    assert "1 of 1 claims FAIL." in out
+
+
 def test_show_adds_what_it_is_asked_for(run: Run) -> None:
     _, out, _ = run("show", WZ3X5, "--latex")
-    assert r"\delta" in out and "δ" not in out
+    assert r"\delta" in out and out.startswith(r"\documentclass")
+    assert out.rstrip().endswith(r"\end{document}")
     _, out, _ = run("show", WZ3X5, "--program", "--source")
     assert "for t" in out and "cdef void gradient_core(" in out and "δ" in out
     _, out, _ = run("show", WZ3X5, "--source", "--dtype", "float32", "--batch")

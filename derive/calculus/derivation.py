@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from sympy import Expr
@@ -115,6 +116,15 @@ class Derivation:
 
     def _repr_latex_(self) -> str:
         return self.latex()
+
+    def html(self) -> str:
+        """All equations as a table in HTML, formulas in MathML: number, equation, rule."""
+        rows = "\n".join(s.html() for s in self.steps)
+        title = escape(f"{self.network}: {self.title or self.algorithm}")
+        return f"<table>\n<caption>{title}</caption>\n{rows}\n</table>"
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
 
 def derivation(

@@ -108,6 +108,7 @@ def state_terms(sheet: Sheet) -> None:
     if isinstance(sheet.horizon.of, Total):
         of_steps = Sum(J(tau), (tau, *sheet.horizon.errors))
         sheet.numbers["judged"] = sheet.add("J_total", sheet.horizon.of, of_steps, "definition")
+    sheet.part = "error"
     for v, found in terms:
         _through_pools(sheet, v, found, stated)
     by = form.output[k, t]

@@ -245,9 +245,8 @@ class Terminal(Printer):  # type: ignore[misc]
         label, at = str(expr.base.label), [self._print(v) for v in expr.indices]
         name, _, mark = label.partition("^")
         if is_weight(expr):
-            return self.script(name, mark, "".join(at[:2])) + (
-                self.delay_mark(at[2]) if len(at) > 2 else ""
-            )
+            text = self.script(name, mark, side_by_side(at[:2]))
+            return self.delayed(text, at[2]) if len(at) > 2 else text
         if is_tiered(expr):
             return self.two_tiers(label, at)
         text = self.script(name, mark, at[0])
@@ -259,7 +258,7 @@ class Terminal(Printer):  # type: ignore[misc]
         time = "" if name.endswith("*") else f"({at.pop()})"
         unit, *rest = at
         above = (f"({self.name(of)})" if of else "") + unit
-        below = (f"({self.name(by)})" if by else "") + "".join(rest[:2])
+        below = (f"({self.name(by)})" if by else "") + side_by_side(rest[:2])
         return self.tiers(name, above, ",".join([below, *rest[2:]])) + time
 
     def tiers(self, name: str, above: str, below: str) -> str:
@@ -270,9 +269,9 @@ class Terminal(Printer):  # type: ignore[misc]
         """A name with what stands above and below it."""
         return f"{self.name(name)}{'^' + mark if mark else ''}_{below}"
 
-    def delay_mark(self, delay: str) -> str:
-        """The delay of a weight."""
-        return f"^({delay})"
+    def delayed(self, weight: str, delay: str) -> str:
+        """A weight with its delay."""
+        return f"{weight}^({delay})"
 
     def _print_Integer(self, expr: Any) -> str:
         return self.minus * bool(expr.p < 0) + str(abs(expr.p))
@@ -354,6 +353,11 @@ class Terminal(Printer):  # type: ignore[misc]
     def emptyPrinter(self, expr: Any) -> str:  # noqa: N802 - SymPy's name
         """What has no rule of its own is written as SymPy does."""
         return str(expr)
+
+
+def side_by_side(indices: list[str]) -> str:
+    """Indices one after the other; numbers of several digits are told apart."""
+    return ("," if any(len(v) > 1 and v.isdigit() for v in indices) else "").join(indices)
 
 
 def is_member(expr: Any) -> bool:

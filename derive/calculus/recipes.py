@@ -40,19 +40,26 @@ Kept = tuple[Expr, ...]
 
 def _backpropagation(sheet: Sheet, options: Options) -> Kept:
     """ε and δ backward over the steps of the horizon."""
+    sheet.part = "forward"
     state_forward(sheet)
+    sheet.part = "objective"
     state_objective(sheet)
     state_errors(sheet)
+    sheet.part = "definitions"
     define(sheet)
     _go_back(sheet)
+    sheet.part = "gradient"
     gradients(sheet)
+    sheet.part = "update"
     updates(sheet)
     return kept_for_the_way_back(sheet)
 
 
 def _go_back(sheet: Sheet) -> None:
+    sheet.part = "connections"
     through_connections(sheet)
     differentiate_forcing(sheet)
+    sheet.part = "backward"
     for unit in sheet.form.units:
         through_unit(sheet, unit)
 
@@ -60,28 +67,42 @@ def _go_back(sheet: Sheet) -> None:
 def _recurrent_learning(sheet: Sheet, options: Options) -> Kept:
     """p forward, and no way back."""
     grouped = options.groups is not None
+    sheet.part = "forward"
     state_forward(sheet, "its slope needs")
+    sheet.part = "objective"
     state_objective(sheet)
+    sheet.part = "definitions"
     define_sensitivities(sheet)
+    sheet.part = "connections"
     through_connections(sheet)
     differentiate_forcing(sheet)
+    sheet.part = "sensitivities"
     sensitivities(sheet, grouped)
+    sheet.part = "gradient"
     gradient_by_sensitivities(sheet, grouped)
     shared_weights(sheet)
+    sheet.part = "update"
     updates(sheet)
     return sensitivities_kept(sheet, tau)
 
 
 def _hybrid(sheet: Sheet, options: Options) -> Kept:
     """ε and δ backward within a window, p from one window to the next."""
+    sheet.part = "forward"
     state_forward(sheet)
+    sheet.part = "objective"
     state_objective(sheet)
+    sheet.part = "definitions"
     define(sheet)
     define_sensitivities(sheet, of_net_inputs=False)
     _go_back(sheet)
+    sheet.part = "boundary"
     before = at_the_boundary(sheet)
+    sheet.part = "gradient"
     gradients(sheet, before)
+    sheet.part = "sweeps"
     sweeps(sheet, before)
+    sheet.part = "update"
     updates(sheet)
     return (*kept_for_the_way_back(sheet), *sensitivities_kept(sheet, t - h))
 
@@ -93,17 +114,27 @@ def _settling(sheet: Sheet, options: Options) -> Kept:
             "settling: nothing of this network is learnt, so that there is no sensitivity whose "
             "equation could be solved; leave some weight free"
         )
+    sheet.part = "forward"
     state_forward(sheet, "its slope needs")
+    sheet.part = "fixed point"
     state_fixed_point(sheet)
+    sheet.part = "objective"
     state_objective(resting(sheet))
+    sheet.part = "definitions"
     define_sensitivities(sheet)
+    sheet.part = "connections"
     through_connections(sheet)
     differentiate_forcing(sheet)
+    sheet.part = "implicit"
     balances = implicit_derivatives(sheet)
+    sheet.part = "sensed gradient"
     gradient_by_sensitivities(resting(sheet))
+    sheet.part = "elimination"
     eliminate(sheet, balances)
+    sheet.part = "relaxation"
     relax(sheet)
     shared_weights(sheet)
+    sheet.part = "update"
     updates(sheet)
     return tuple(at_rest(v) for v in kept_for_the_way_back(sheet))
 

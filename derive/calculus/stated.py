@@ -92,6 +92,7 @@ def state_objective(sheet: Sheet) -> None:
     if isinstance(sheet.horizon.of, Total):
         total = Sum(J(tau), (tau, *sheet.horizon.errors))
         sheet.numbers["judged"] = sheet.add("J_total", sheet.horizon.of, total, "definition")
+    sheet.part = "error"
     by = form.output[k, t]
     sheet.add("e", ix.e[k, t], Slope(J(t), by), "definition: the error of unit k", "k∈U")
     slope = form.output[l, t].diff(by)

@@ -59,9 +59,12 @@ class Latex(Terminal):
         star = "*" * name.endswith("*")
         return f"{self.name(name.removesuffix('*'))}^{{{star}{above}}}_{{{below}}}"
 
-    def delay_mark(self, delay: str) -> str:
-        """The delay of a weight, as a superscript."""
-        return f"^{{({delay})}}"
+    def delayed(self, weight: str, delay: str) -> str:
+        """A weight with its delay as a superscript, beside the mark it may have."""
+        head, mark, below = weight.partition("}_{")
+        if mark and "^{" in head:
+            return f"{head}({delay})}}_{{{below}"
+        return f"{weight}^{{({delay})}}"
 
     def fraction(self, above: list[Expr], below: list[Expr]) -> str:
         """A fraction."""
@@ -83,8 +86,9 @@ class Latex(Terminal):
         return rf"\sqrt{{{text}}}"
 
     def raised(self, text: str, power: Expr) -> str:
-        """A power."""
-        return f"{text}^{{{self._print(power)}}}"
+        """A power; what ends with a superscript of its own is kept together."""
+        base = f"{{{text}}}" if "^" in text and not text.endswith(")") else text
+        return f"{base}^{{{self._print(power)}}}"
 
     def big_sum(self, place: str) -> str:
         """Σ over a place; a range in time has its ends below."""
