@@ -1,0 +1,1 @@
+"""Proofs for every number of units and steps, by induction on indexed sums."""
