@@ -174,6 +174,10 @@ class Stated:
         mine = theta is not None and theta.unit is u
         return self._along(stated, theta if mine else None, stated.atoms(Indexed))
 
+    def along(self, expr: Expr, moving: Iterable[Expr]) -> Expr:
+        """The derivative of an expression along tangents of what moves in it."""
+        return self._along(expr, None, moving)
+
     def _along(self, expr: Expr, theta: Learned | None, moving: Iterable[Expr]) -> Expr:
         moved: dict[Expr, Expr] = {
             v: v + THETA * dot(v.base)[v.indices] for v in moving if not self._is_given(v)
@@ -201,14 +205,21 @@ class Stated:
         )
 
 
+SINCE = sympy.Function("since")
+"""1 where its argument is not negative, else 0."""
+
+
 def member(expr: Expr, env: Env) -> Expr | None:
     """Cases by a membership, which is 1 or 0, as a product with it."""
     if isinstance(expr, sympy.Piecewise) and len(expr.args) == 2:
         (value, condition), (other, always) = expr.args
-        if other == 0 and always == sympy.true and isinstance(condition, sympy.Eq):
-            if condition.rhs == 1 and isinstance(condition.lhs, Indexed):
-                if condition.lhs.base == ix.MEMBER:
-                    return condition.lhs * value
+        if other == 0 and always == sympy.true:
+            if isinstance(condition, sympy.Eq) and condition.rhs == 1:
+                of = condition.lhs
+                return of * value if isinstance(of, Indexed) and of.base == ix.MEMBER else None
+            if isinstance(condition, (sympy.Ge, sympy.Le)):
+                since = condition.gts - condition.lts
+                return SINCE(sympy.expand(since)) * value
     if expr.is_Pow and isinstance(expr.base, Indexed) and expr.base.base == ix.MEMBER:
         return expr.base if expr.exp.is_Integer and expr.exp > 1 else None
     return None
