@@ -89,7 +89,7 @@ def _last(stated: Stated, page: Page, u: Unit, y: Symbol) -> Line:
     right = stated.sheet.right(u.name(eps_name(u, y) + "_last"))
     error = ix.e[k, last] if y == u.output else sympy.S.Zero
     pushed = heard(stated, delays=0).xreplace({tau: last + 1})
-    return _pairing(
+    return pairing(
         stated, page, u, y, right - error, pushed, last, "nothing follows the last step"
     )
 
@@ -102,23 +102,18 @@ def _before(stated: Stated, page: Page, u: Unit, y: Symbol) -> Line:
     error = injected(stated.sheet.horizon, tau - 1) if y == u.output else sympy.S.Zero
     pushed = own(stated) + heard(stated)
     rule = "what reads the state, from the stated equations; sums exchanged"
-    return _pairing(stated, page, u, y, right - error, pushed, tau - 1, rule)
+    return pairing(stated, page, u, y, right - error, pushed, tau - 1, rule)
 
 
-def _pairing(
+def pairing(
     stated: Stated, page: Page, u: Unit, y: Symbol, brought: Expr, pushed: Expr, time: Expr,
-    rule: str,
+    rule: str, now: Expr = tau,
 ) -> Line:  # fmt: skip
     """Σ_k (ε_k − error)·v_k is what the tangent v of one state adds to what follows."""
     left = Sum(brought * V[k, time], (k, *u.domain))
     table = values(stated) | tangents(stated, None) | bars(stated, net_inputs=False)
-    space = stated.space({}, only(stated, u, y), unfolding(table), gains(stated))
-    return page.line(left, tidy(pushed, stated, u, y), rule, cases=[(left, pushed, space, "")])
-
-
-def tidy(pushed: Expr, stated: Stated, u: Unit, y: Symbol) -> Expr:
-    """The other side as it is shown: what moves of the state named."""
-    return pushed
+    space = stated.space({}, only(stated, u, y, now), unfolding(table, now), gains(stated))
+    return page.line(left, pushed, rule, cases=[(left, pushed, space, "")])
 
 
 def _within(stated: Stated, page: Page, u: Unit) -> Line:
@@ -196,11 +191,11 @@ def heard(stated: Stated, ports: Iterable[NetInput] | None = None, delays: Any =
     return sympy.Add(*found)
 
 
-def only(stated: Stated, u: Unit | None, y: Symbol | None) -> Rewrite:
+def only(stated: Stated, u: Unit | None, y: Symbol | None, now: Expr = tau) -> Rewrite:
     """Tangents that come in are v for one state, and 0 for the others."""
 
     def rewrite(expr: Expr, env: Env) -> Expr | None:
-        found = incoming(stated, expr, env)
+        found = incoming(stated, expr, env, now)
         if found is None:
             return None
         of, state, place = found

@@ -144,12 +144,14 @@ def supposed(stated: Stated, theta: Learned, still: Still, put: dict[Symbol, Exp
     return rewrite
 
 
-def incoming(stated: Stated, expr: Expr, env: Env) -> tuple[Unit, Symbol, tuple[Expr, Expr]] | None:
+def incoming(
+    stated: Stated, expr: Expr, env: Env, now: Expr = tau
+) -> tuple[Unit, Symbol, tuple[Expr, Expr]] | None:
     """Which state's tangent this is, if it comes in by a connection or from the step before."""
     if not isinstance(expr, Indexed) or len(expr.indices) != 2:
         return None
     name = str(expr.base.label)
-    if not name.endswith(DOT) or (not name.endswith(DOT + DOT) and expr.indices[1] == tau):
+    if not name.endswith(DOT) or (not name.endswith(DOT + DOT) and expr.indices[1] == now):
         return None
     u = stated.units.get(env.get(expr.indices[0], ""))
     if u is None:
