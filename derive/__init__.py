@@ -52,6 +52,7 @@ _HOME = {
     "differentiate": "derive.kernel",
     "continuous_adjoint": "derive.costate",
     "verify": "derive.verify",
+    "prove": "derive.verify.induction.proving",
     "check": "derive.claims.checking",
     "DeriveError": "derive.errors",
     "DeriveWarning": "derive.errors",

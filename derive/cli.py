@@ -102,6 +102,7 @@ def new(
 @click.option("--latex", is_flag=True, help="LaTeX instead of text.")
 @click.option("--program", is_flag=True, help="Also the program, as pseudo-code.")
 @click.option("--source", is_flag=True, help="Also the emitted module.")
+@click.option("--proof", is_flag=True, help="Also the proof by induction, for all n and T.")
 @ALGORITHM
 @OPTIONS
 @DTYPE
@@ -112,6 +113,7 @@ def show(
     latex: bool,
     program: bool,
     source: bool,
+    proof: bool,
     algorithm: str | None,
     options: tuple[str, ...],
     dtype: str,
@@ -134,6 +136,11 @@ def show(
     shown = [derivation.latex() if latex else str(derivation)]
     if (structure := structure_of(net, settled)) is not None and not latex:
         shown.append(f"On {net.name} {structure.words}.")
+    if proof:
+        from derive.verify.induction.proving import prove
+
+        proved = prove(net, algorithm, **chosen)
+        shown.append(proved.latex() if latex else str(proved))
     if program:
         # What is computed once a call, or what a step and its window compute.
         found = programs(net, settled)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -25,6 +26,8 @@ class Claim:
         Sizes, units, and on failure the culprit.
     scope : str
         For which networks and how many steps it holds.
+    attempted : bool
+        Whether it was tried at all; what was not neither holds nor fails, and says why.
     """
 
     name: str
@@ -34,6 +37,19 @@ class Claim:
     ok: bool
     detail: str = ""
     scope: str = ""
+    attempted: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """``"ok"``, ``"FAILED"``, or that it was not attempted."""
+        if not self.attempted:
+            return "not attempted"
+        return "ok" if self.ok else "FAILED"
+
+
+def scoped(claims: Iterable[Claim], scope: str) -> tuple[Claim, ...]:
+    """The claims, where they do not say yet for what they hold, with what they hold for."""
+    return tuple(c if c.scope else replace(c, scope=scope) for c in claims)
 
 
 @dataclass(frozen=True)
@@ -46,13 +62,18 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there are claims and every one holds."""
-        return bool(self.claims) and all(c.ok for c in self.claims)
+        """Whether there are claims and every one that was attempted holds."""
+        return bool(self.attempted) and all(c.ok for c in self.attempted)
+
+    @property
+    def attempted(self) -> tuple[Claim, ...]:
+        """The claims that were tried."""
+        return tuple(c for c in self.claims if c.attempted)
 
     @property
     def failed(self) -> tuple[Claim, ...]:
         """The claims that do not hold."""
-        return tuple(c for c in self.claims if not c.ok)
+        return tuple(c for c in self.attempted if not c.ok)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data for JSON; a number that is not finite becomes text."""
@@ -69,6 +90,7 @@ class Report:
                     "ok": c.ok,
                     "detail": c.detail,
                     "scope": c.scope,
+                    "attempted": c.attempted,
                 }
                 for c in self.claims
             ],
@@ -76,14 +98,15 @@ class Report:
 
     def __str__(self) -> str:
         """A plain aligned table, one line per claim, with the verdict of the whole below."""
-        head = ("claim", "method", "worst", "limit", "verdict", "detail")
+        head = ("claim", "method", "worst", "limit", "verdict", "holds for", "detail")
         rows = [head] + [
             (
                 c.name,
                 c.method,
                 number_text(c.worst),
                 number_text(c.limit),
-                "ok" if c.ok else "FAILED",
+                c.verdict,
+                c.scope,
                 c.detail,
             )
             for c in self.claims
@@ -93,9 +116,10 @@ class Report:
         for r in rows:
             cells = [text.ljust(w) for text, w in zip(r, widths, strict=False)]
             lines.append("  " + "  ".join([*cells, r[-1]]).rstrip())
-        failed, total = len(self.failed), len(self.claims)
+        failed, total = len(self.failed), len(self.attempted)
         verdict = f"all {total} claims hold" if self.ok else f"{failed} of {total} claims FAILED"
-        lines.append(verdict)
+        left = len(self.claims) - total
+        lines.append(verdict + f"; {left} not attempted" * bool(left))
         return "\n".join(lines)
 
 

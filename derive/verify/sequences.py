@@ -13,10 +13,11 @@ from derive.verify import agreement, controls, differences, faults, rounding, sa
 from derive.verify.ask import Ask, laid_out
 from derive.verify.expectation import Expectation
 from derive.verify.forms import form_of
+from derive.verify.induction.claim import induction_claim
 from derive.verify.kernels import on_numpy
 from derive.verify.paths import learns
 from derive.verify.proof import prove
-from derive.verify.report import Claim
+from derive.verify.report import Claim, scoped
 from derive.verify.witness import Witness, witnesses
 
 
@@ -39,7 +40,9 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
         kernel = ask.compiled(net, algorithm)
     found = witnesses(net, algorithm)
     expectations = [Expectation(w.net, w.steps, w.algorithm) for w in found]
+    ask.tell("proving by induction")
     return (
+        induction_claim(net, algorithm),
         *_proofs(net, found, expectations, ask),
         *_numbers(net, kernel, mine, algorithm, ask),
         *_controls(net, expectations, ask),
@@ -55,8 +58,9 @@ def _proofs(
         several = f"witness {i + 1}: " if len(found) > 1 else ""
         right = programs(w.net, w.algorithm)
         planted = None if ask.plant is None else faults.plant(right, ask.plant, w.net)
-        claims += prove(laid_out(net, planted or right, ask.schedule), expectation, several)
-        claims.append(Claim("proved on", "witness", None, None, True, several + w.words))
+        made = prove(laid_out(net, planted or right, ask.schedule), expectation, several)
+        claims += scoped((*made, Claim("proved on", "witness", None, None, True, several + w.words)),
+                         w.scope)  # fmt: skip
     return claims
 
 
@@ -82,7 +86,7 @@ def _numbers(
     ask.tell("comparing algorithms")
     claims += agreement.steps_agree(net, kernel, sample, dtype, form)
     claims += agreement.with_epochwise(net, kernel, algorithm, sample, dtype, ask.seed)
-    return claims
+    return list(scoped(claims, f"these weights, T = {sample.steps}"))
 
 
 def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[Claim]:
@@ -95,4 +99,5 @@ def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[C
         return laid_out(net, of, ask.schedule)
 
     cases = [controls.Right(e, scheduled, ask.seed) for e in expectations if e.net is first]
-    return [controls.control(cases).claim]
+    steps = max(e.steps for e in expectations)
+    return list(scoped([controls.control(cases).claim], f"{first.units} units, {steps} steps"))

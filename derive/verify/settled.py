@@ -27,7 +27,8 @@ from derive.settling import Settling
 from derive.verify.ask import Ask, laid_out
 from derive.verify.held import Held, control, plant
 from derive.verify.proof import corner_claims
-from derive.verify.report import Claim
+from derive.verify.induction.claim import induction_claim
+from derive.verify.report import Claim, scoped
 from derive.verify.samples import draw
 from derive.verify.stated import stated_forward
 from derive.verify.witness import witnesses
@@ -56,20 +57,22 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
         kernel = ask.compiled(net, algorithm).module
     else:
         kernel = kernel.module
-    found: list[Claim] = list(corner_claims(net))
+    found: list[Claim] = [induction_claim(net, algorithm), *corner_claims(net)]
     forced = bool(options_of(algorithm)["teacher_forcing"])
     held = [Held(w.net, forced) for w in witnesses(net)]
     for w, one in zip(witnesses(net), held, strict=True):
         ask.tell(f"proving on {w.words}")
         right = programs(w.net, algorithm)
         planted = None if ask.plant is None else plant(right, ask.plant, w.net)
-        found += one.claims(laid_out(net, planted or right, ask.schedule))
-        found.append(Claim("proved on", "witness", None, None, True, w.words))
+        made = one.claims(laid_out(net, planted or right, ask.schedule))
+        made = (*made, Claim("proved on", "witness", None, None, True, w.words))
+        found += scoped(made, f"witness: {w.net.units} units, any step, any weights")
     ask.tell("relaxing")
-    found += numbers(net, kernel, ask, forced)
+    found += scoped(numbers(net, kernel, ask, forced), "these weights, one constant input")
     if ask.plant is None:
         ask.tell("planting faults")
-        found.append(control(held[0], programs(held[0].net, algorithm)))
+        made = (control(held[0], programs(held[0].net, algorithm)),)
+        found += scoped(made, f"{held[0].net.units} units, one step")
     return tuple(found)
 
 
