@@ -14,8 +14,6 @@ the equations of δ, Σ_k δ_k·ṡ_k + g, which the connections carry to earlie
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import sympy
@@ -23,12 +21,22 @@ from sympy import Expr, Indexed, Sum, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.adjoint import bar
-from derive.calculus.form import NetInput, Unit
+from derive.calculus.form import Unit
 from derive.calculus.horizon import Horizon
-from derive.calculus.indexed import D2, Slope, Within, k, tau
+from derive.calculus.indexed import D2, k, tau
 from derive.calculus.recursion import eps_name
 from derive.verify.induction.forward import incoming, tangents, values
-from derive.verify.induction.network import DOT, Stated, Table, at_unit, dot, part, unfolding
+from derive.verify.induction.network import (
+    DOT,
+    SINCE,
+    Stated,
+    Table,
+    dot,
+    gains,
+    part,
+    unfolding,
+    without_cases,
+)
 from derive.verify.induction.parts import Lemma, Line, Page
 from derive.verify.induction.sums import Env, Rewrite
 
@@ -45,7 +53,7 @@ def errors_lemma(stated: Stated, page: Page) -> Lemma:
     objective, e = sheet.right("J"), sheet.right("e")
     outputs = {v for v in objective.atoms(Indexed) if v.base == form.output}
     left = stated.along(objective, outputs)
-    right = Sum(e * dot(form.output)[k, ix.t], (k, *ix.UNITS))
+    right = Sum(without_cases(e) * dot(form.output)[k, ix.t], (k, *ix.UNITS))
     line = page.line(
         left, right, "stated objective differentiated along ẏ",
         cases=[(left, right, stated.space({}), "")],
@@ -90,7 +98,7 @@ def _last(stated: Stated, page: Page, u: Unit, y: Symbol) -> Line:
     error = ix.e[k, last] if y == u.output else sympy.S.Zero
     pushed = heard(stated, delays=0).xreplace({tau: last + 1})
     return pairing(
-        stated, page, u, y, right - error, pushed, last, "nothing follows the last step"
+        stated, page, u, y, without_cases(right) - error, pushed, last, "nothing follows the last step"
     )
 
 
@@ -102,7 +110,7 @@ def _before(stated: Stated, page: Page, u: Unit, y: Symbol) -> Line:
     error = injected(stated.sheet.horizon, tau - 1) if y == u.output else sympy.S.Zero
     pushed = own(stated) + heard(stated)
     rule = "what reads the state, from the stated equations; sums exchanged"
-    return pairing(stated, page, u, y, right - error, pushed, tau - 1, rule)
+    return pairing(stated, page, u, y, without_cases(right) - error, pushed, tau - 1, rule)
 
 
 def pairing(
@@ -110,7 +118,7 @@ def pairing(
     rule: str, now: Expr = tau,
 ) -> Line:  # fmt: skip
     """Σ_k (ε_k − error)·v_k is what the tangent v of one state adds to what follows."""
-    left = Sum(brought * V[k, time], (k, *u.domain))
+    left = Sum(without_cases(brought) * V[k, time], (k, *u.domain))
     table = values(stated) | tangents(stated, None) | bars(stated, net_inputs=False)
     space = stated.space({}, only(stated, u, y, now), unfolding(table, now), gains(stated))
     return page.line(left, pushed, rule, cases=[(left, pushed, space, "")])
@@ -142,7 +150,7 @@ def injected(horizon: Horizon, time: Expr) -> Expr:
         return ix.e[k, time]
     if horizon.since == horizon.until:
         return sympy.S.Zero
-    return sympy.Piecewise((ix.e[k, time], sympy.Ge(time, horizon.since)), (0, True))
+    return SINCE(sympy.expand(time - horizon.since)) * ix.e[k, time]
 
 
 # --- what reads a state, from the stated equations -------------------------------------------------
@@ -164,7 +172,7 @@ def own(stated: Stated) -> Expr:
     return sympy.Add(*found)
 
 
-def heard(stated: Stated, ports: Iterable[NetInput] | None = None, delays: Any = AS_STATED) -> Expr:
+def heard(stated: Stated, delays: Any = AS_STATED) -> Expr:
     """Σ δ·ṡ over the net inputs that hear what there is at τ−1, whenever they do.
 
     ``delays`` limits them, to one value or a range.
@@ -173,7 +181,9 @@ def heard(stated: Stated, ports: Iterable[NetInput] | None = None, delays: Any =
     if not form.delayed and delays == 0:
         return sympy.S.Zero
     found = []
-    for port in ports or form.net_inputs.values():
+    for port in form.net_inputs.values():
+        if delays == 0 and not port.at_once:
+            continue  # no connection of it is heard in the same step
         total = stated.net_input(port, moving="heard")
         if not isinstance(total, Sum):
             continue
@@ -182,8 +192,6 @@ def heard(stated: Stated, ports: Iterable[NetInput] | None = None, delays: Any =
             # At the time that hears τ−1 with this delay.
             term = term.xreplace({tau: tau - 1 + D2})
             if delays == 0:
-                if form.soonest:
-                    continue
                 term, limits = term.xreplace({D2: sympy.S.Zero}), limits[:1]
             elif delays is not AS_STATED:
                 limits[1] = sympy.Tuple(D2, *delays)
@@ -225,27 +233,3 @@ def bars(stated: Stated, net_inputs: bool = True) -> Table:
             right = sheet.right(u.name(f"delta{stated.form.mark(port.name)}"))
             found[str(port.delta.label), part(u)] = right
     return found
-
-
-def gains(stated: Stated) -> Rewrite:
-    """Slopes of net inputs by what their connections look at, as found."""
-    sheet = stated.sheet
-    found = {
-        (part(u), u.slope(p).args[0].base, u.slope(p).args[1].base): sheet.steps[
-            sheet.numbers[u, p.of, p.by] - 1
-        ].right
-        for u in stated.form.units
-        for p in u.local.partials
-        if p.found in u.local.gains and (u, p.of, p.by) in sheet.numbers
-    }
-
-    def rewrite(expr: Expr, env: Env) -> Expr | None:
-        if not isinstance(expr, (Slope, Within)):
-            return None
-        of, by = expr.args
-        if not (isinstance(of, Indexed) and isinstance(by, Indexed)):
-            return None
-        right = found.get((env.get(of.indices[0], ""), of.base, by.base))
-        return None if right is None else at_unit(right, *of.indices)
-
-    return rewrite

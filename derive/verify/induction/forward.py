@@ -25,6 +25,7 @@ from derive.verify.induction.network import (
     Stated,
     Table,
     dot,
+    gains,
     part,
     unfolding,
 )
@@ -88,7 +89,7 @@ def _step(
     cases = []
     for env, put, words in cases_of(stated, theta):
         free = {**env, k: part(u)}
-        space = stated.space(free, supposed(stated, theta, still, put), unfolding(at(table, put)))
+        space = stated.space(free, supposed(stated, theta, still, put), unfolding(at(table, put)), gains(stated))
         tangent = stated.equation(u, z, theta)
         cases.append((
             tangent.xreplace(put),
@@ -176,6 +177,7 @@ def unreached(stated: Stated, theta: Learned) -> Still:
                             {**env, k: part(u)},
                             supposed(stated, theta, still, put),
                             unfolding(at(table, put)),
+                            gains(stated),
                         )
                         tangent = stated.equation(u, z, theta).xreplace(put)
                         if not same(tangent, sympy.S.Zero, space):

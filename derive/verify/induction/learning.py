@@ -21,14 +21,13 @@ from derive.calculus.recursion import eps_name
 from derive.calculus.sensitivities import carried, minded
 from derive.verify.induction.backward import (
     bars,
-    gains,
     heard,
     only,
     own,
     pairing,
 )
 from derive.verify.induction.forward import at, cases_of, supposed, tangents, unreached, values
-from derive.verify.induction.network import DOT, Stated, dot, part, unfolding
+from derive.verify.induction.network import DOT, Stated, dot, gains, part, unfolding
 from derive.verify.induction.parts import Lemma, Line, Page
 
 

@@ -19,7 +19,7 @@ from sympy import Expr, Indexed, IndexedBase, KroneckerDelta, Sum, Symbol
 
 from derive.calculus import indexed as ix
 from derive.calculus.form import Form, NetInput, Unit, weighted_sum
-from derive.calculus.indexed import D2, k, l, tau
+from derive.calculus.indexed import D2, Slope, Within, k, l, tau
 from derive.calculus.learned import Learned
 from derive.calculus.steps import Sheet
 from derive.functions import convention
@@ -225,6 +225,14 @@ def member(expr: Expr, env: Env) -> Expr | None:
     return None
 
 
+def without_cases(expr: Expr) -> Expr:
+    """Cases by a membership or a time as products: a sum would take the whole of it into each."""
+    return expr.replace(
+        lambda v: isinstance(v, sympy.Piecewise),
+        lambda v: found if (found := member(v, {})) is not None else v,
+    )
+
+
 def unfolding(table: Table, now: Expr = tau) -> Rewrite:
     """What puts in for a signal, at the time ``now``, what a table has for it at τ."""
 
@@ -243,3 +251,27 @@ def at_unit(expr: Expr, unit: Expr, time: Expr = tau) -> Expr:
     bound = {i for total in expr.atoms(Sum) for i, *_ in total.limits}
     apart = {v: sympy.Dummy(v.name, integer=True) for v in bound}
     return expr.xreplace(apart).xreplace({k: unit, tau: time})
+
+
+def gains(stated: Stated) -> Rewrite:
+    """Slopes of net inputs by what their connections look at, as found."""
+    sheet = stated.sheet
+    found = {
+        (part(u), u.slope(p).args[0].base, u.slope(p).args[1].base): sheet.steps[
+            sheet.numbers[u, p.of, p.by] - 1
+        ].right
+        for u in stated.form.units
+        for p in u.local.partials
+        if p.found in u.local.gains and (u, p.of, p.by) in sheet.numbers
+    }
+
+    def rewrite(expr: Expr, env: Env) -> Expr | None:
+        if not isinstance(expr, (Slope, Within)):
+            return None
+        of, by = expr.args
+        if not (isinstance(of, Indexed) and isinstance(by, Indexed)):
+            return None
+        right = found.get((env.get(of.indices[0], ""), of.base, by.base))
+        return None if right is None else at_unit(right, *of.indices)
+
+    return rewrite

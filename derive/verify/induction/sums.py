@@ -8,7 +8,7 @@ An expression is read into terms Σ over bound indices of a coefficient times a 
     bound indices get names by their range, and of all orders of them the first in order is taken
 
 Equal terms are then added. Two sides are the same if nothing is left of their difference. What is
-left may still be zero, as cosh² − sinh² − 1 is, and then the algebra of the witness proofs has
+left may still be zero, as 1/(1 + b) + b/(1 + b) − 1 is, and then the algebra of the witness proofs has
 the last word on what stands before each sum. Only finite sums are exchanged.
 """
 

@@ -105,6 +105,11 @@ def shift(expr: Expr) -> Expr:
     return expr.xreplace({tau: tau - 1})
 
 
+def later_source(expr: Expr) -> Expr:
+    x = {v: v.base[v.indices[0], tau] for v in expr.atoms(Indexed) if v.base == ix.x}
+    return expr.xreplace(x)
+
+
 def negate(expr: Expr) -> Expr:
     return -expr
 
@@ -148,7 +153,7 @@ FAULTS = {
     "an error too many": ("wz3x5", "truncated", "eps", lambda v: v + ix.e[ix.k, tau - 1]),
     "an error before those that count": ("wz3x5", "truncated 4;2", "eps", lambda v: v.replace(
         lambda q: isinstance(q, sympy.Piecewise), lambda q: q.args[0][0])),
-    "the gradient of the source": ("wz3x5", "epochwise", "gradient_w", shift),
+    "the gradient of another time": ("wz3x5", "epochwise", "gradient_w", later_source),
     "the gradient with i and j exchanged": ("wz3x5", "epochwise", "gradient_w", lambda v: v.xreplace(
         {ix.i: ix.j, ix.j: ix.i})),
     "the gradient without a step": ("wz3x5", "epochwise", "gradient_w", other_limits),

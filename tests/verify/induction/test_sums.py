@@ -38,9 +38,9 @@ EQUAL = {
         Sum(A[l], (l, *U)) ** 2,
         Sum(A[l] * A[Q], (l, *U), (Q, *U)),
     ),
-    "only a function's algebra": (
-        Sum(A[l], (l, *U)) * sympy.cosh(B[k]) ** 2,
-        Sum(A[l], (l, *U)) * (1 + sympy.sinh(B[k]) ** 2),
+    "only the algebra before a sum": (
+        Sum(A[l], (l, *U)) / (1 + B[k]),
+        Sum(A[l], (l, *U)) * (1 - B[k] / (1 + B[k])),
     ),
 }  # fmt: skip
 
