@@ -26,8 +26,8 @@ from derive.program.ir import Program
 from derive.settling import Settling
 from derive.verify.ask import Ask, laid_out
 from derive.verify.held import Held, control, plant
-from derive.verify.proof import corner_claims
 from derive.verify.induction.claim import induction_claim
+from derive.verify.proof import corner_claims
 from derive.verify.report import Claim, scoped
 from derive.verify.samples import draw
 from derive.verify.stated import stated_forward

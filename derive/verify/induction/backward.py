@@ -95,10 +95,17 @@ def _last(stated: Stated, page: Page, u: Unit, y: Symbol) -> Line:
     """ε of the last step: its error, and what hears it in the same step."""
     last = stated.sheet.horizon.last
     right = stated.sheet.right(u.name(eps_name(u, y) + "_last"))
-    error = ix.e[k, last] if y == u.output else sympy.S.Zero
+    error = stated.error_at_last(u, y)
     pushed = heard(stated, delays=0).xreplace({tau: last + 1})
     return pairing(
-        stated, page, u, y, without_cases(right) - error, pushed, last, "nothing follows the last step"
+        stated,
+        page,
+        u,
+        y,
+        without_cases(right) - error,
+        pushed,
+        last,
+        "nothing follows the last step",
     )
 
 
@@ -120,17 +127,36 @@ def pairing(
     """Σ_k (ε_k − error)·v_k is what the tangent v of one state adds to what follows."""
     left = Sum(without_cases(brought) * V[k, time], (k, *u.domain))
     table = values(stated) | tangents(stated, None) | bars(stated, net_inputs=False)
-    space = stated.space({}, only(stated, u, y, now), unfolding(table, now), gains(stated))
-    return page.line(left, pushed, rule, cases=[(left, pushed, space, "")])
+    cases = []
+    for free in stated.places:
+        rewrites = only(stated, u, y, now), unfolding(table, now), gains(stated)
+        cases.append((left, pushed, stated.space(free, *rewrites), ""))
+    return page.line(*shown(stated, u, y, brought, pushed, time), rule, cases=cases)
+
+
+def shown(
+    stated: Stated, u: Unit, y: Symbol, brought: Expr, pushed: Expr, time: Expr
+) -> tuple[Expr, Expr]:
+    """The two sides as they are written: what moves is v, and nothing else does."""
+    moved: dict[Expr, Expr] = {}
+    carriers = {str(h.base.label) for h in stated.form.heard if h.carries(u, y)} | {u.names[y]}
+    inner = {u.names[v] for u in stated.form.units for v in u.local.inner}
+    for v in pushed.atoms(Indexed):
+        name = str(v.base.label)
+        if name.endswith(DOT) and name.rstrip(DOT) in carriers:
+            moved[v] = V[v.indices]
+        elif name.endswith(DOT) and name.rstrip(DOT) not in inner:
+            moved[v] = sympy.S.Zero
+    return Sum(brought * V[k, time], (k, *u.domain)), pushed.xreplace(moved)
 
 
 def _within(stated: Stated, page: Page, u: Unit) -> Line:
     """Σ ε·ẏ of a unit is Σ δ·ṡ, where old states and parameters are at rest."""
     eps = [u.eps(y)[k, tau] * dot(u.names[y])[k, tau] for y in u.local.old]
-    delta = [
-        port.delta[k, tau] * dot(port.s)[k, tau] for port in u.of_net_input.values()
-    ]
-    moving = {name: v for name, v in tangents(stated, None).items() if not _is_net_input(stated, name)}
+    delta = [port.delta[k, tau] * dot(port.s)[k, tau] for port in u.of_net_input.values()]
+    moving = {
+        name: v for name, v in tangents(stated, None).items() if not _is_net_input(stated, name)
+    }
     table = values(stated) | moving | bars(stated)
     space = stated.space({k: part(u)}, only(stated, None, None), unfolding(table), gains(stated))
     left, right = sympy.Add(*eps), sympy.Add(*delta)
@@ -210,7 +236,11 @@ def only(stated: Stated, u: Unit | None, y: Symbol | None, now: Expr = tau) -> R
         return V[place] if of is u and state == y else sympy.S.Zero
 
     def net_inputs_at_rest(expr: Expr, env: Env) -> Expr | None:
-        if u is not None and isinstance(expr, Indexed) and _is_net_input(stated, (str(expr.base.label), "")):
+        if (
+            u is not None
+            and isinstance(expr, Indexed)
+            and _is_net_input(stated, (str(expr.base.label), ""))
+        ):
             if str(expr.base.label).endswith(DOT):
                 return sympy.S.Zero
         return rewrite(expr, env)

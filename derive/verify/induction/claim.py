@@ -24,7 +24,9 @@ def induction_claim(net: Network, algorithm: Mapping[str, Any]) -> Claim:
     if proof.holds:
         detail = f"{len(proof.lemmas)} lemmas, {len(lines)} equations"
     else:
-        detail = f"{len(proof.failed)} of {len(lines)} equations not proved, first {proof.failed[0]}"
+        detail = (
+            f"{len(proof.failed)} of {len(lines)} equations not proved, first {proof.failed[0]}"
+        )
     scope = EVERYWHERE
     if algorithm["name"] == "truncated":
         scope += "; older steps held fixed"

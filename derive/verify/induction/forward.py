@@ -13,7 +13,6 @@ from itertools import product
 import sympy
 from sympy import Expr, Indexed, Symbol
 
-from derive.calculus import indexed as ix
 from derive.calculus.form import Unit
 from derive.calculus.indexed import D, i, j, k, t0, tau
 from derive.calculus.learned import Learned
@@ -47,8 +46,13 @@ def forward(stated: Stated, theta: Learned, page: Page) -> Lemma:
         right = stated.sheet.right(f"p{v.told}_start_{theta.name}")
         left = dot(v.signal)[k, t0]
         base.append(
-            page.line(left, right, "the state at t₀ does not depend on θ", v.among("k"),
-                      cases=[(right, sympy.S.Zero, stated.space({}), "")])  # fmt: skip
+            page.line(
+                left,
+                right,
+                "the state at t₀ does not depend on θ",
+                v.among("k"),
+                cases=[(right, sympy.S.Zero, stated.space({}), "")],
+            )  # fmt: skip
         )
     for u in stated.form.units:
         for y, z in zip(u.local.old, u.local.new, strict=True):
@@ -89,7 +93,9 @@ def _step(
     cases = []
     for env, put, words in cases_of(stated, theta):
         free = {**env, k: part(u)}
-        space = stated.space(free, supposed(stated, theta, still, put), unfolding(at(table, put)), gains(stated))
+        space = stated.space(
+            free, supposed(stated, theta, still, put), unfolding(at(table, put)), gains(stated)
+        )
         tangent = stated.equation(u, z, theta)
         cases.append((
             tangent.xreplace(put),

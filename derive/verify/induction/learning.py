@@ -14,10 +14,9 @@ from sympy import Expr, Sum, Symbol
 from derive.calculus import indexed as ix
 from derive.calculus.boundary import LAGS
 from derive.calculus.horizon import Horizon
-from derive.calculus.indexed import LONGEST, D, D2, k, l, r, tau
+from derive.calculus.indexed import D2, LONGEST, D, k, l, r, tau
 from derive.calculus.judging import by_itself
 from derive.calculus.learned import Learned
-from derive.calculus.recursion import eps_name
 from derive.calculus.sensitivities import carried, minded
 from derive.verify.induction.backward import (
     bars,
@@ -26,7 +25,15 @@ from derive.verify.induction.backward import (
     own,
     pairing,
 )
-from derive.verify.induction.forward import at, cases_of, supposed, tangents, unreached, values
+from derive.verify.induction.forward import (
+    Case,
+    at,
+    cases_of,
+    supposed,
+    tangents,
+    unreached,
+    values,
+)
 from derive.verify.induction.network import DOT, Stated, dot, gains, part, unfolding
 from derive.verify.induction.parts import Lemma, Line, Page
 
@@ -53,7 +60,7 @@ def by_steps(stated: Stated, theta: Learned, page: Page) -> Lemma:
     }
     table = values(stated) | moving | bars(stated, net_inputs=False)
     cases = []
-    for env, put, words in cases_of(stated, theta):
+    for env, put, words in _cases(stated, theta):
         space = stated.space(env, only(stated, None, None), _at_rest(stated), unfolding(at(table, put)),
                              gains(stated))  # fmt: skip
         cases.append((left.xreplace(put), each.xreplace(put), space, words))
@@ -79,6 +86,15 @@ def by_steps(stated: Stated, theta: Learned, page: Page) -> Lemma:
         tuple(lines),
         _so(horizon, theta),
     )
+
+
+def _cases(stated: Stated, theta: Learned) -> list[Case]:
+    """Where the indices of θ may be, and q of a sweep."""
+    return [
+        ({**env, **place}, put, words)
+        for env, put, words in cases_of(stated, theta)
+        for place in stated.places
+    ]
 
 
 def _from(horizon: Horizon) -> str:
@@ -124,7 +140,8 @@ def split(stated: Stated, theta: Learned) -> tuple[Expr, tuple[Expr, ...], Expr]
 
     What J has of θ itself is its partial derivative by θ, and no matter of time.
     """
-    total = stated.sheet.right(f"gradient_{theta.name}") - by_itself(stated.sheet, theta)
+    total = stated.sheet.right(f"gradient_{theta.name}")
+    total -= by_itself(stated.sheet, theta) if stated.seed is None else 0
     each, limits, rest = sympy.S.Zero, (), sympy.S.Zero
     for term in sympy.Add.make_args(total):
         factor, sum_ = term.as_coeff_Mul()
@@ -226,7 +243,7 @@ def _joined(stated: Stated, theta: Learned, page: Page, rest: Expr) -> list[Line
                     wanted += Sum(term, (l, *u.domain), (r, *LAGS))
     still = unreached(stated, theta)
     cases = []
-    for env, put, words in cases_of(stated, theta):
+    for env, put, words in _cases(stated, theta):
         space = stated.space(env, supposed(stated, theta, still, put), _unheard(stated))
         cases.append((wanted, rest.xreplace(put), space, words))
     rule = "P at the start of the window, with ẏ = p there"

@@ -21,6 +21,7 @@ from derive.calculus import indexed as ix
 from derive.calculus.form import Form, NetInput, Unit, weighted_sum
 from derive.calculus.indexed import D2, Slope, Within, k, l, tau
 from derive.calculus.learned import Learned
+from derive.calculus.sensitivities import Minded
 from derive.calculus.steps import Sheet
 from derive.functions import convention
 from derive.verify.induction.sums import Env, Rewrite, Space
@@ -56,9 +57,25 @@ def part(u: Unit) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Stated:
-    """The stated equations of a network, from the sheet its derivation is written on."""
+    """The stated equations of a network, from the sheet its derivation is written on.
+
+    ``seed`` is the state of unit q that takes the objective's place, in a sweep of the hybrid.
+    """
 
     sheet: Sheet
+    seed: Minded | None = None
+
+    @property
+    def places(self) -> list[dict[Symbol, str]]:
+        """Where q may be: in each cell that has the state."""
+        return [{}] if self.seed is None else [{ix.q: part(u)} for u in self.seed.units]
+
+    def error_at_last(self, u: Unit, y: Symbol) -> Expr:
+        """What is judged, differentiated by a state of unit k at the last time."""
+        if self.seed is not None:
+            own: Expr = KroneckerDelta(k, ix.q)
+            return own if u.mark(y) == self.seed.mark else sympy.S.Zero
+        return ix.e[k, self.sheet.horizon.last] if y == u.output else sympy.S.Zero
 
     @property
     def form(self) -> Form:
@@ -86,7 +103,9 @@ class Stated:
             ix.DELAYS: (LATER,),
             ix.DELAYS_FROM_NOW: (0, LATER),
         }
-        labels = {u.label for u in self.form.units} | {s.label for s in self.form.net_inputs.values()}
+        labels = {u.label for u in self.form.units} | {
+            s.label for s in self.form.net_inputs.values()
+        }
         for step in self.sheet.steps:
             for total in step.right.atoms(Sum):
                 for _, _, high in total.limits:

@@ -10,6 +10,7 @@ from derive.calculus.judging import is_plain
 from derive.calculus.learned import learned
 from derive.calculus.options import options_of
 from derive.calculus.recipes import RECIPES
+from derive.calculus.sensitivities import minded
 from derive.calculus.steps import Sheet
 from derive.errors import DerivationError
 from derive.network.network import Network
@@ -20,6 +21,7 @@ from derive.verify.induction.network import Stated
 from derive.verify.induction.parts import Lemma, Page, Proof
 from derive.verify.induction.scope import reason_not, scope_of
 from derive.verify.induction.sums import NotReadable
+from derive.verify.induction.sweeps import sweep_lemma
 
 
 def prove(net_or_spec: Any, algorithm: str | None = None, **options: Any) -> Proof:
@@ -101,4 +103,6 @@ def lemmas_of(sheet: Sheet, name: str) -> tuple[Lemma, ...]:
     if name == "hybrid":
         found.append(boundary_lemma(stated, page))
     found += [by_steps(stated, theta, page) for theta in everything]
+    if name == "hybrid" and everything:
+        found += [sweep_lemma(sheet, state, page) for state in minded(sheet.form)]
     return tuple(found)

@@ -168,6 +168,11 @@ FAULTS = {
     "Σ e·p with another sign": ("wz3x5", "rtrl", "gradient_w", negate),
     "a hybrid without its boundary": ("wz3x5", "hybrid", "gradient_w", drop_boundary),
     "ε at the boundary": ("wz3x5", "hybrid", "boundary", transpose),
+    "a sweep with W transposed": ("wz3x5", "hybrid", "zeta", transpose),
+    "a sweep from another unit": ("wz3x5", "hybrid", "zeta_last", lambda v: sympy.S.One),
+    "a sweep without its boundary": ("wz3x5", "hybrid", "p_w", drop_boundary),
+    "a memory that no sweep begins from": ("lstm", "hybrid", "zeta(c)_last[c]",
+                                           lambda v: sympy.S.Zero),
     "what longer delays bring in": ("delayed", "hybrid", "boundary_earlier", negate),
 }  # fmt: skip
 
