@@ -59,8 +59,8 @@ def _proofs(
         right = programs(w.net, w.algorithm)
         planted = None if ask.plant is None else faults.plant(right, ask.plant, w.net)
         made = prove(laid_out(net, planted or right, ask.schedule), expectation, several)
-        claims += scoped((*made, Claim("proved on", "witness", None, None, True, several + w.words)),
-                         w.scope)  # fmt: skip
+        told = Claim("proved on", "witness", None, None, True, several + w.words)
+        claims += scoped((*made, told), w.scope)
     return claims
 
 

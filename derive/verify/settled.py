@@ -64,15 +64,15 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
         ask.tell(f"proving on {w.words}")
         right = programs(w.net, algorithm)
         planted = None if ask.plant is None else plant(right, ask.plant, w.net)
-        made = one.claims(laid_out(net, planted or right, ask.schedule))
-        made = (*made, Claim("proved on", "witness", None, None, True, w.words))
-        found += scoped(made, f"witness: {w.net.units} units, any step, any weights")
+        proved = one.claims(laid_out(net, planted or right, ask.schedule))
+        told = Claim("proved on", "witness", None, None, True, w.words)
+        found += scoped((*proved, told), f"witness: {w.net.units} units, any step, any weights")
     ask.tell("relaxing")
     found += scoped(numbers(net, kernel, ask, forced), "these weights, one constant input")
     if ask.plant is None:
         ask.tell("planting faults")
-        made = (control(held[0], programs(held[0].net, algorithm)),)
-        found += scoped(made, f"{held[0].net.units} units, one step")
+        caught = control(held[0], programs(held[0].net, algorithm))
+        found += scoped([caught], f"{held[0].net.units} units, one step")
     return tuple(found)
 
 

@@ -179,7 +179,7 @@ def injected(horizon: Horizon, time: Expr) -> Expr:
     return SINCE(sympy.expand(time - horizon.since)) * ix.e[k, time]
 
 
-# --- what reads a state, from the stated equations -------------------------------------------------
+# --- what reads a state, from the stated equations --------------------------------------------
 
 
 def own(stated: Stated) -> Expr:
@@ -248,7 +248,7 @@ def only(stated: Stated, u: Unit | None, y: Symbol | None, now: Expr = tau) -> R
     return net_inputs_at_rest
 
 
-# --- what is derived ---------------------------------------------------------------------------------
+# --- what is derived --------------------------------------------------------------------------
 
 
 def bars(stated: Stated, net_inputs: bool = True) -> Table:

@@ -168,7 +168,7 @@ def incoming(
 
 
 def unreached(stated: Stated, theta: Learned) -> Still:
-    """The states without a p whose tangent is 0 if those of all of them were: shown, not assumed."""
+    """The states without a p whose tangents are 0: shown by induction, all of them together."""
     still = frozenset(
         (u.names[y], part(u)) for u in stated.form.units for y in u.local.old if y not in carried(u)
     )

@@ -1,4 +1,4 @@
-"""What the gradient is: by what each step does to θ directly, or by e and p; windows and what is cut.
+"""What the gradient is: by what each step does to θ, or by e and p; windows and what is cut.
 
 With the claim of :mod:`backward` down to the first step of a horizon, ∂(what is judged)/∂θ is the
 sum over the steps of g(τ), what θ does directly, and of ε·ẏ over the states that the window starts
@@ -9,7 +9,7 @@ are held fixed, which is what truncation is.
 from __future__ import annotations
 
 import sympy
-from sympy import Expr, Sum, Symbol
+from sympy import Expr, Sum
 
 from derive.calculus import indexed as ix
 from derive.calculus.boundary import LAGS
@@ -36,10 +36,11 @@ from derive.verify.induction.forward import (
 )
 from derive.verify.induction.network import DOT, Stated, dot, gains, part, unfolding
 from derive.verify.induction.parts import Lemma, Line, Page
+from derive.verify.induction.sums import Env, Rewrite
 
 
 def direct(stated: Stated, theta: Learned) -> Expr:
-    """What θ does at step τ with all signals before at rest: Σ δ·∂s/∂θ, or Σ ε·∂y/∂θ of the unit."""
+    """What θ does at step τ, signals before at rest: Σ δ·∂s/∂θ, or Σ ε·∂y/∂θ of the unit."""
     if theta.net_input is not None:
         port = stated.form.net_inputs[theta.net_input]
         term = port.delta[k, tau] * stated.net_input(port, theta, moving="none")
@@ -61,14 +62,11 @@ def by_steps(stated: Stated, theta: Learned, page: Page) -> Lemma:
     table = values(stated) | moving | bars(stated, net_inputs=False)
     cases = []
     for env, put, words in _cases(stated, theta):
-        space = stated.space(env, only(stated, None, None), _at_rest(stated), unfolding(at(table, put)),
-                             gains(stated))  # fmt: skip
+        rewrites = only(stated, None, None), _at_rest(stated), gains(stated)
+        space = stated.space(env, *rewrites, unfolding(at(table, put)))
         cases.append((left.xreplace(put), each.xreplace(put), space, words))
     rule = "g(τ): stated equations differentiated by θ, signals before τ at rest"
-    shown = left if theta.net_input else Sum(
-        sympy.Add(*(theta.unit.eps(y)[k, tau] * dot(theta.unit.names[y])[k, tau]
-                    for y in theta.unit.local.old)), (k, *theta.unit.domain))  # fmt: skip
-    lines = [page.line(shown, each, rule, *theta.ranges, cases=cases)]
+    lines = [page.line(left, each, rule, *theta.ranges, cases=cases)]
     wanted = (tau, *horizon.steps)
     if limits != wanted:
         lines[0] = Line(lines[0].step, False, " for the steps it is summed over")
@@ -125,10 +123,10 @@ def _of_net_input(stated: Stated, name: str) -> bool:
     return name.removesuffix(DOT) in {str(s.s.label) for s in stated.form.net_inputs.values()}
 
 
-def _at_rest(stated: Stated):  # type: ignore[no-untyped-def]
+def _at_rest(stated: Stated) -> Rewrite:
     """Net inputs do not move where a parameter of a cell is asked about."""
 
-    def rewrite(expr: Expr, env: object) -> Expr | None:
+    def rewrite(expr: Expr, env: Env) -> Expr | None:
         name = str(expr.base.label) if isinstance(expr, sympy.Indexed) else ""
         return sympy.S.Zero if name.endswith(DOT) and _of_net_input(stated, name) else None
 
@@ -170,14 +168,14 @@ def by_sensitivities(stated: Stated, theta: Learned, page: Page) -> Lemma:
     line = page.line(left, derived, rule, *theta.ranges, cases=cases)
     return Lemma(
         f"Gradient by θ = {_text(theta.by)}",
-        f"{_text(sheet.step(f'gradient_{theta.name}').left)} is Σ_k e_k({_text(last)})·ẏ_k({_text(last)}).",
+        f"{_text(sheet.step(f'gradient_{theta.name}').left)} is Σ_k e_k(t)·ẏ_k(t).",
         "", (), (line,),
         f"So it is the derivative by {_text(theta.by)}, for all n and all t; over an epoch the sum "
         "of them is that of J^total.",
     )  # fmt: skip
 
 
-# --- where windows meet ----------------------------------------------------------------------------
+# --- where windows meet -----------------------------------------------------------------------
 
 
 def boundary_lemma(stated: Stated, page: Page) -> Lemma:
@@ -250,7 +248,7 @@ def _joined(stated: Stated, theta: Learned, page: Page, rest: Expr) -> list[Line
     return [page.line(wanted, rest, rule, *theta.ranges, cases=cases)]
 
 
-def _unheard(stated: Stated):  # type: ignore[no-untyped-def]
+def _unheard(stated: Stated) -> Rewrite:
     """ε of states that reach no output is 0, and they have no p."""
     names = {
         (str(u.eps(y).label), part(u))
@@ -258,7 +256,7 @@ def _unheard(stated: Stated):  # type: ignore[no-untyped-def]
         if y != u.output and y not in carried(u)
     }  # fmt: skip
 
-    def rewrite(expr: Expr, env: dict[Symbol, str]) -> Expr | None:
+    def rewrite(expr: Expr, env: Env) -> Expr | None:
         if not isinstance(expr, sympy.Indexed):
             return None
         here = str(expr.base.label), env.get(expr.indices[0], "")

@@ -1,4 +1,4 @@
-"""What is stated of a network, in index form, and its tangent: SymPy's derivative along a direction.
+"""What is stated of a network, in index form, and its tangent: a derivative along a direction.
 
 Nothing here is derived by the calculus. The tangent of an equation is found by giving every
 quantity q in it a direction, q + θ·q̇, and differentiating by θ at 0. In a sum over U∪I that is
@@ -266,7 +266,7 @@ def unfolding(table: Table, now: Expr = tau) -> Rewrite:
 
 
 def at_unit(expr: Expr, unit: Expr, time: Expr = tau) -> Expr:
-    """An equation of unit k at time τ for another unit and time; its own sums keep their letters."""
+    """An equation of unit k at time τ for another unit and time; its sums get letters apart."""
     bound = {i for total in expr.atoms(Sum) for i, *_ in total.limits}
     apart = {v: sympy.Dummy(v.name, integer=True) for v in bound}
     return expr.xreplace(apart).xreplace({k: unit, tau: time})

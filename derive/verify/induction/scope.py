@@ -12,9 +12,9 @@ from derive.verify.induction.network import Stated
 EVERYWHERE = "all n, all T"
 
 ASSUMED = (
-    "Assumed: every function is differentiable where it is evaluated (at a corner the slope is the "
-    "one the convention names), weights do not move within a gradient, all sums are finite, so that "
-    "they may be exchanged, and where there is no connection w is 0."
+    "Assumed: every function is differentiable where it is evaluated (at a corner the slope is "
+    "the one the convention names), weights do not move within a gradient, all sums are finite, "
+    "so that they may be exchanged, and where there is no connection w is 0."
 )
 
 

@@ -7,9 +7,8 @@ An expression is read into terms Σ over bound indices of a coefficient times a 
     a Kronecker delta fixes a bound index    Σ_{l∈U} 1{l=k}·a_l = a_k for k∈U, and 0 for k∈I
     bound indices get names by their range, and of all orders of them the first in order is taken
 
-Equal terms are then added. Two sides are the same if nothing is left of their difference. What is
-left may still be zero, as 1/(1 + b) + b/(1 + b) − 1 is, and then the algebra of the witness proofs has
-the last word on what stands before each sum. Only finite sums are exchanged.
+Two sides are the same if nothing is left of their difference. What is left may still be zero: then
+the algebra of the witness proofs has the last word on what stands before each sum.
 """
 
 from __future__ import annotations
@@ -41,17 +40,10 @@ class NotReadable(ValueError):
 class Space:
     """What indices run over.
 
-    Attributes
-    ----------
-    ranges : mapping
-        The limits of a sum to the disjoint parts they are made of: a part's name, or one value. A
-        range that is not known is a part of its own, of which nothing else is known.
-    disjoint : frozenset of str
-        Parts of which no two have an index in common.
-    free : mapping
-        The part that each free index is in.
-    rewrite : callable
-        What stands for an expression by the equations that are stated or derived, or None.
+    ``ranges`` leads from the limits of a sum to the disjoint parts they are made of, each a name or
+    one value; a range that is not known is a part of its own. No two parts in ``disjoint`` have an
+    index in common. ``free`` has the part of each free index. ``rewrite`` gives what stands for an
+    expression by the equations that are stated or derived, or None.
     """
 
     ranges: Mapping[Limits, tuple[str | int, ...]] = field(default_factory=dict)

@@ -154,7 +154,7 @@ FAULTS = {
     "an error before those that count": ("wz3x5", "truncated 4;2", "eps", lambda v: v.replace(
         lambda q: isinstance(q, sympy.Piecewise), lambda q: q.args[0][0])),
     "the gradient of another time": ("wz3x5", "epochwise", "gradient_w", later_source),
-    "the gradient with i and j exchanged": ("wz3x5", "epochwise", "gradient_w", lambda v: v.xreplace(
+    "i and j exchanged": ("wz3x5", "epochwise", "gradient_w", lambda v: v.xreplace(
         {ix.i: ix.j, ix.j: ix.i})),
     "the gradient without a step": ("wz3x5", "epochwise", "gradient_w", other_limits),
     "a parameter's gradient": ("leaky", "epochwise", "gradient_tau", negate),
