@@ -106,6 +106,7 @@ def _last(stated: Stated, page: Page, u: Unit, y: Symbol) -> Line:
         pushed,
         last,
         "nothing follows the last step",
+        error=error,
     )
 
 
@@ -117,12 +118,15 @@ def _before(stated: Stated, page: Page, u: Unit, y: Symbol) -> Line:
     error = injected(stated.sheet.horizon, tau - 1) if y == u.output else sympy.S.Zero
     pushed = own(stated) + heard(stated)
     rule = "what reads the state, from the stated equations; sums exchanged"
-    return pairing(stated, page, u, y, without_cases(right) - error, pushed, tau - 1, rule)
+    return pairing(
+        stated, page, u, y, without_cases(right) - error, pushed, tau - 1, rule, error=error
+    )
 
 
 def pairing(
     stated: Stated, page: Page, u: Unit, y: Symbol, brought: Expr, pushed: Expr, time: Expr,
     rule: str, now: Expr = tau,
+    error: Expr = sympy.S.Zero,
 ) -> Line:  # fmt: skip
     """Σ_k (ε_k − error)·v_k is what the tangent v of one state adds to what follows."""
     left = Sum(without_cases(brought) * V[k, time], (k, *u.domain))
@@ -131,13 +135,13 @@ def pairing(
     for free in stated.places:
         rewrites = only(stated, u, y, now), unfolding(table, now), gains(stated)
         cases.append((left, pushed, stated.space(free, *rewrites), ""))
-    return page.line(*shown(stated, u, y, brought, pushed, time), rule, cases=cases)
+    return page.line(*shown(stated, u, y, brought, pushed, time, error), rule, cases=cases)
 
 
 def shown(
-    stated: Stated, u: Unit, y: Symbol, brought: Expr, pushed: Expr, time: Expr
+    stated: Stated, u: Unit, y: Symbol, brought: Expr, pushed: Expr, time: Expr, error: Expr
 ) -> tuple[Expr, Expr]:
-    """The two sides as they are written: what moves is v, and nothing else does."""
+    """The two sides as they are written, with the error on both: what moves is v, nothing else."""
     moved: dict[Expr, Expr] = {}
     carriers = {str(h.base.label) for h in stated.form.heard if h.carries(u, y)} | {u.names[y]}
     inner = {u.names[v] for u in stated.form.units for v in u.local.inner}
@@ -147,7 +151,12 @@ def shown(
             moved[v] = V[v.indices]
         elif name.endswith(DOT) and name.rstrip(DOT) not in inner:
             moved[v] = sympy.S.Zero
-    return Sum(brought * V[k, time], (k, *u.domain)), pushed.xreplace(moved)
+    seen = pushed.xreplace(moved).replace(
+        lambda v: isinstance(v, Sum) and v.function == 0, lambda v: sympy.S.Zero
+    )
+    sides = (Sum(part * V[k, time], (k, *u.domain)) for part in (brought + error, error))
+    left, own_error = (v if v.function != 0 else sympy.S.Zero for v in sides)
+    return left, own_error + seen
 
 
 def _within(stated: Stated, page: Page, u: Unit) -> Line:
