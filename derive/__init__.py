@@ -55,6 +55,7 @@ _HOME = {
     "draw": "derive.pictures",
     "Picture": "derive.pictures.picture",
     "PictureError": "derive.pictures.picture",
+    "prove": "derive.verify.induction.proving",
     "check": "derive.claims.checking",
     "gradcheck": "derive.gradient_check",
     "document": "derive.document",

@@ -107,6 +107,7 @@ def new(
 @click.option("--evidence", is_flag=True, help="Verify first; the document gets the claims.")
 @click.option("--program", is_flag=True, help="Also the program, as pseudo-code.")
 @click.option("--source", is_flag=True, help="Also the emitted module.")
+@click.option("--proof", is_flag=True, help="Also the proof by induction, for all n and T.")
 @ALGORITHM
 @OPTIONS
 @DTYPE
@@ -121,6 +122,7 @@ def show(
     evidence: bool,
     program: bool,
     source: bool,
+    proof: bool,
     algorithm: str | None,
     options: tuple[str, ...],
     dtype: str,
@@ -143,13 +145,14 @@ def show(
         raise click.UsageError(
             "--evidence: claims are part of the document; add --full, --latex, --html or --out FILE"
         )
-    _derivation(spec, program, source, algorithm, options, dtype, batch, schedule)
+    _derivation(spec, program, source, proof, algorithm, options, dtype, batch, schedule)
 
 
 def _derivation(
     spec: Path,
     program: bool,
     source: bool,
+    proof: bool,
     algorithm: str | None,
     options: tuple[str, ...],
     dtype: str,
@@ -170,6 +173,10 @@ def _derivation(
     shown = [str(differentiate(net, algorithm, **chosen))]
     if (structure := structure_of(net, settled)) is not None:
         shown.append(f"On {net.name} {structure.words}.")
+    if proof:
+        from derive.verify.induction.proving import prove
+
+        shown.append(str(prove(net, algorithm, **chosen)))
     if program:
         # What is computed once a call, or what a step and its window compute.
         found = programs(net, settled)

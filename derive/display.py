@@ -22,14 +22,17 @@ def claims_table(report: Any) -> Table:
     # A number that is cut off loses its exponent.
     for name in ("worst error", "limit", "verdict"):
         table.add_column(name, no_wrap=True)
+    table.add_column("holds for")
     for claim in report.claims:
         verdict = "[green]holds[/]" if claim.ok else "[bold red]FAILS[/]"
+        verdict = verdict if claim.attempted else "[yellow]not tried[/]"
         table.add_row(
             escape(str(claim.name)),
             escape(str(claim.method)),
             number_text(claim.worst),
             number_text(claim.limit),
             verdict,
+            escape(str(claim.scope)),
         )
     return table
 
@@ -44,6 +47,9 @@ def show_claims(console: Console, report: Any) -> None:
     for claim in report.claims:
         if claim.ok and claim.name in SAID_IN_WORDS:
             console.print(f"{escape(claim.name)}: {escape(claim.detail)}")
+    for claim in report.claims:
+        if not claim.attempted:
+            console.print(f"[yellow]{escape(claim.name)}[/]: {escape(claim.detail)}")
     for claim in report.failed:
         console.print(f"[bold red]{escape(claim.name)}[/], {escape(claim.method)}: "
                       f"{escape(claim.detail) or 'no detail'}")  # fmt: skip

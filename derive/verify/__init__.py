@@ -5,6 +5,7 @@ settled      the ladder for nets that settle
 held           what is proved of one step of theirs, forward and back
 sequences    the ladder for algorithms that give gradients over time
 forms          what each of them claims to give, and when
+induction    the derived equations, for every number of units and steps
 proof        scheduled Programs on symbols − sympy.diff of the unrolled objective = 0
 expectation    the symbols, the runs, and when two expressions are equal
 references     the other side: what is differentiated, and what is constant

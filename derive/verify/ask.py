@@ -11,7 +11,9 @@ from derive.network.network import Network
 from derive.program.ir import Program
 from derive.verify.report import Claim
 
-RUNGS = ("proof", "rounding", "quotients", "agreement", "relaxing", "controls")
+RUNGS = (
+    "induction", "proof", "rounding", "quotients", "agreement", "relaxing", "controls",
+)  # fmt: skip
 """The parts of the ladders, each of which can be asked for alone; ``relaxing`` is of settling nets,
 ``rounding``, ``quotients`` and ``agreement`` of all others."""
 
@@ -43,7 +45,7 @@ def silent(text: str) -> None:
 
 def is_numeric(only: tuple[str, ...] | None) -> bool:
     """Whether rungs run the kernel, and not the Programs alone."""
-    return only is None or not set(only) <= {"proof", "controls"}
+    return only is None or not set(only) <= {"induction", "proof", "controls"}
 
 
 @dataclass(frozen=True)

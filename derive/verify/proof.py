@@ -133,7 +133,7 @@ def corner_claims(net: Network) -> tuple[Claim, ...]:
         by_cases = algebra.read(sympy.diff(function.definition(x), x))
         ok = algebra.is_zero(by_cases, algebra.read(sympy.diff(function(x), x)))
         method = "proof: slope of its definition by cases"
-        claims.append(Claim(f"d {function.__name__}(x)/dx", method, None, None, ok))
+        claims.append(Claim(f"d {function.__name__}(x)/dx", method, None, None, ok, "", "all x"))
     return tuple(claims)
 
 

@@ -13,6 +13,7 @@ from derive.verify import agreement, controls, differences, faults, rounding, sa
 from derive.verify.ask import Ask, laid_out
 from derive.verify.expectation import Expectation
 from derive.verify.forms import form_of
+from derive.verify.induction.claim import inductions
 from derive.verify.kernels import on_numpy
 from derive.verify.paths import learns
 from derive.verify.proof import prove
@@ -40,6 +41,7 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
     found = witnesses(net, algorithm)
     expectations = [Expectation(w.net, w.steps, w.algorithm) for w in found]
     return (
+        *ask.rung("induction", lambda: inductions(net, algorithm, ask)),
         *ask.rung("proof", lambda: _proofs(net, found, expectations, ask)),
         *_numbers(net, kernel, mine, algorithm, ask),
         *ask.rung("controls", lambda: _controls(net, expectations, ask)),
@@ -55,8 +57,9 @@ def _proofs(
         several = f"witness {i + 1}: " if len(found) > 1 else ""
         right = programs(w.net, w.algorithm)
         planted = None if ask.plant is None else faults.plant(right, ask.plant, w.net)
-        claims += prove(laid_out(net, planted or right, ask.schedule), expectation, several)
-        claims.append(Claim("proved on", "witness", None, None, True, several + w.words))
+        made = prove(laid_out(net, planted or right, ask.schedule), expectation, several)
+        told = Claim("proved on", "witness", None, None, True, several + w.words)
+        claims += scoped((*made, told), w.scope)
     return claims
 
 

@@ -26,6 +26,7 @@ from derive.program.ir import Program
 from derive.settling import Settling
 from derive.verify.ask import Ask, laid_out
 from derive.verify.held import Held, control, plant
+from derive.verify.induction.claim import inductions
 from derive.verify.proof import corner_claims
 from derive.verify.report import Claim, scoped
 from derive.verify.samples import draw
@@ -71,6 +72,7 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
         return list(scoped(made, f"{held[0].net.units} units, one step"))
 
     return (
+        *ask.rung("induction", lambda: inductions(net, algorithm, ask)),
         *ask.rung("proof", lambda: _proofs(net, algorithm, held, ask)),
         *ask.rung("relaxing", relaxing),
         *ask.rung("controls", controls),

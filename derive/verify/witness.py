@@ -52,6 +52,12 @@ class Witness:
     words: str
     algorithm: Mapping[str, Any]
 
+    @property
+    def scope(self) -> str:
+        """For what a proof on it holds."""
+        units, steps = self.net.units, self.steps
+        return f"witness: {units} unit{'s' * (units != 1)}, {steps} steps, any weights"
+
 
 def witnesses(net: Network, algorithm: Mapping[str, Any] = EPOCHWISE) -> tuple[Witness, ...]:
     """The networks a proof for ``net`` is run on: itself where it is small.
