@@ -17,6 +17,7 @@ from derive.errors import DeriveError
 from derive.network.network import Network
 from derive.program.algorithms import programs, structure_of
 from derive.program.complexity import complexity
+from derive.verify.induction.proving import induction
 
 MOST_COUNTED = 20_000
 """Connections; the cost of larger networks is left to ``derive cost``."""
@@ -34,11 +35,13 @@ def sections_of(
     form = form_of(net, options.forced, frozenset(RECIPES[name].letters))
     instance = Instance(net, form, options.groups)
     known = zero_sensitivities(structure_of(net, settled), net)
+    drawn = sections.pictures_of(net, settled)
     content = [
-        sections.network(net, sections.pictures_of(net)),
+        sections.network(net, drawn.get("network")),
         sections.stated(found),
-        sections.unrolled(found, net),
-        sections.learning(found, options.groups is not None),
+        sections.unrolled(found, net, drawn.get("unrolled")),
+        sections.learning(found, options.groups is not None, drawn.get("flow")),
+        sections.proof(induction(net, settled), len(found)),
         written_out(net, found, instance, known),
         sections.program(programs(net, settled)),
         *_cost(net, settled),

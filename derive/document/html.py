@@ -6,6 +6,7 @@ it between terms; what is longer still scrolls within its own box.
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from derive.calculus.mathml import as_mathml, range_as_mathml, terms_as_mathml
@@ -60,7 +61,8 @@ def _block(block: Block) -> str:
             return _captioned("code", f"<pre><code>{escape(text)}</code></pre>", to_html(caption))
         case Figure(svg, title, description):
             said = f"<b>{escape(title)}.</b> {escape(description)}"
-            return _captioned("picture", svg, said)
+            # Inside of HTML an SVG needs no name for its namespace.
+            return _captioned("picture", re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg), said)
     raise TypeError(block)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -17,11 +19,12 @@ from derive.calculus.steps import Step
 from derive.document import prose
 from derive.document.blocks import Block, Code, Equation, Figure, Items, Paragraph, Section, Table
 from derive.network.network import Network
+from derive.verify.induction.parts import Lemma, Proof
 
 STATED = ("forward", "objective")
 
 
-def network(net: Network, pictures: tuple[Figure, ...]) -> Section:
+def network(net: Network, picture: Figure | None) -> Section:
     """What the network is: counts, and pictures where there are any."""
     n, m = net.units, net.inputs
     lines = f"{m} input line{'s' * (m != 1)}" if m else "no input lines"
@@ -31,7 +34,11 @@ def network(net: Network, pictures: tuple[Figure, ...]) -> Section:
         "signals that its connections carry: outputs of units and inputs, some steps old."
     )
     table = Table(("what", "in this network"), tuple(_facts(net)))
-    return Section("The network", "network", (Paragraph(text), table, *pictures))
+    return Section("The network", "network", (Paragraph(text), table, *_shown(picture)))
+
+
+def _shown(picture: Figure | None) -> tuple[Figure, ...]:
+    return () if picture is None else (picture,)
 
 
 def _facts(net: Network) -> list[tuple[str, str]]:
@@ -71,7 +78,7 @@ def stated(derivation: Derivation) -> Section:
     return Section("What is stated", "stated", (Paragraph(text),), (*inner, letters))
 
 
-def unrolled(derivation: Derivation, net: Network) -> Section:
+def unrolled(derivation: Derivation, net: Network, picture: Figure | None) -> Section:
     """N*: its nodes, what is tied, and what a derivative holds fixed."""
     steps = [s for s in derivation if s.part == "forward"]
     rows = [
@@ -80,7 +87,8 @@ def unrolled(derivation: Derivation, net: Network) -> Section:
         for s in steps
     ]  # fmt: skip
     table = Table(("node", "one for each", "edges from", "stated in"), tuple(rows))
-    blocks: list[Block] = [Paragraph(prose.NETWORK), table, Paragraph(prose.TIED)]
+    blocks: list[Block] = [Paragraph(prose.NETWORK), *_shown(picture), table]
+    blocks.append(Paragraph(prose.TIED))
     w = net.wiring
     if w.weights < int(w.learnt.sum()):
         blocks.append(Paragraph(prose.SHARED))
@@ -98,7 +106,7 @@ def _read(expr: Expr) -> list[str]:
     return sorted({in_terminal(v) for v in found})
 
 
-def learning(derivation: Derivation, grouped: bool) -> Section:
+def learning(derivation: Derivation, grouped: bool, picture: Figure | None) -> Section:
     """The derivation, in the parts it was written in."""
     steps = [s for s in derivation if s.part not in STATED]
     inner, seen = [], Counter[str]()
@@ -110,9 +118,10 @@ def learning(derivation: Derivation, grouped: bool) -> Section:
         blocks += [equation(s) for s in run]
         inner.append(Section(prose.TITLES[part], anchor, tuple(blocks)))
     kept = ", ".join(f"${in_terminal(v)}$" for v in derivation.kept)
-    opening = (
+    opening: tuple[Block, ...] = (
         Paragraph(prose.order(derivation.algorithm, grouped)),
         Paragraph(f"{derivation.keeping}: {kept}."),
+        *_shown(picture),
     )
     title = f"How it learns: {derivation.title}"
     return Section(title, "learning", opening, tuple(inner))
@@ -121,6 +130,39 @@ def learning(derivation: Derivation, grouped: bool) -> Section:
 def equation(step: Step) -> Equation:
     """A step as an equation of the document."""
     return Equation(step.left, step.right, step.sign, step.number, step.ranges, step.rule)
+
+
+def proof(found: Proof, after: int) -> Section:
+    """Why these are the derivatives: the induction, its equations numbered after the others."""
+    title = "Why this is the derivative, for all n and T"
+    if not found.attempted:
+        said = f"The equations are not proved by induction here: {found.reason}."
+        return Section(title, "proof", (Paragraph(said),))
+    inner = [
+        Section(lemma.name, f"lemma-{i}", tuple(_lemma(lemma, after)))
+        for i, lemma in enumerate(found.lemmas, 1)
+    ]
+    opening = Paragraph(
+        "Each lemma holds the derivative of the stated equations along a tangent, found anew, "
+        "against the equations above. In ẏ the dot is the derivative along that tangent; both "
+        "sides of every equation were brought to one normal form of indexed sums."
+    )
+    scope = Section("What is proved", "proved", (Items(tuple(found.scope.splitlines())),))
+    return Section(title, "proof", (opening,), (*inner, scope))
+
+
+def _lemma(lemma: Lemma, after: int) -> Iterator[Block]:
+    for called, said in (("Claim", lemma.statement), ("Hypothesis", lemma.hypothesis)):
+        if said:
+            yield Paragraph(f"{called}. " + re.sub(r"Σ_\{([^}]*)\}", r"Σ over \1 of", said))
+    for called, lines in (("Base.", lemma.base), ("Step.", lemma.step)):
+        if lines:
+            yield Paragraph(called)
+        for line in lines:
+            one = equation(line.step)
+            fault = "" if line.holds else f"; this does not hold{line.against}"
+            yield replace(one, number=after + line.step.number, rule=one.rule + fault)
+    yield Paragraph(f"{lemma.so}{' ∎' if lemma.holds else ''}")
 
 
 CALLED = {
@@ -204,19 +246,20 @@ def evidence(report: Any, command: str) -> Section:
     return Section("The evidence", "evidence", tuple(blocks))
 
 
-def pictures_of(net: Network) -> tuple[Figure, ...]:
-    """Pictures of a network, where its room and what draws them are there."""
+def pictures_of(net: Network, settled: Mapping[str, Any]) -> dict[str, Figure]:
+    """Pictures of a network by what they show, where what draws them is installed."""
     try:
         draw = importlib.import_module("derive.pictures").draw
     except (ImportError, AttributeError):
-        return ()
+        return {}
     from derive.errors import DeriveError
 
-    found = []
-    for what in ("network", "unrolled"):
+    found = {}
+    for what in ("network", "unrolled", "flow"):
+        options = {k: v for k, v in settled.items() if k != "name"} if what == "flow" else {}
         try:
-            picture = draw(net, what=what)
+            picture = draw(net, what, algorithm=settled["name"], **options)
         except (DeriveError, ImportError):
-            continue  # its extra is not installed, or the network is too large to be drawn
-        found.append(Figure(picture.svg, picture.title, picture.description))
-    return tuple(found)
+            continue  # its extra is not installed, or there is no such picture of the network
+        found[what] = Figure(picture.svg, picture.title, picture.description)
+    return found

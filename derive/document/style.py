@@ -55,6 +55,7 @@ body:has(> .derive) { margin: 0; background: #fdfdfb; }
 .derive th { font-weight: 600; border-bottom-color: var(--soft); vertical-align: bottom; }
 .derive .num { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .derive figure { margin: 1rem 0; }
+.derive figure svg { --derive-ink: var(--ink); --derive-paper: var(--paper); }
 .derive figure.code .box { background: var(--panel); border-radius: .35rem; padding: .1rem .8rem; }
 .derive pre { font: .78rem/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
     margin: .6rem 0; }
