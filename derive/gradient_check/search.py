@@ -22,7 +22,7 @@ Floats = Any
 CORE_STATEMENTS = 200_000
 """Statements that may be run to see what the numbers could show."""
 
-LARGE = "this net is large: not every known mistake was tried, nor every window length"
+LARGE = "net and run are large: not every known mistake was tried, nor every window length"
 ADVICE = "draw random unsymmetric weights, nonzero inputs and T ≥ 3"
 
 
