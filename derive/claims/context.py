@@ -23,6 +23,11 @@ class Budget:
     clock: Callable[[], float] = monotonic
     _end: float | None = None
 
+    def share(self, part: float) -> Budget:
+        """A part of the time that is left."""
+        left = self.seconds if self._end is None else self._end - self.clock()
+        return Budget(max(0.0, left * part), self.clock)
+
     def check(self) -> None:
         """Raise OutOfTime where they are over."""
         now = self.clock()

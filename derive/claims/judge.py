@@ -18,7 +18,7 @@ from derive.claims.derived import Key, derived, key_of
 from derive.claims.evaluate import Evaluator, of_objective
 from derive.claims.letters import DELAY, LINE, SOURCE, TIME, Letters
 from derive.claims.model import Model, Undefined
-from derive.claims.models import models, proving
+from derive.claims.models import MOST_UNITS, models, proving
 from derive.claims.places import Env
 from derive.claims.symbols import DIGITS
 from derive.claims.syntax import (
@@ -96,7 +96,7 @@ class Outcome:
 
     refuted: Refutation | None
     compared: int
-    proved: bool = False
+    proved: Model | None = None
     networks: int = 0
     because: str = ""
 
@@ -113,8 +113,8 @@ class Court:
         return list(models(self.net))
 
     @cached_property
-    def proving(self) -> list[Model]:
-        """Those that a proof is for."""
+    def proving(self) -> list[list[Model]]:
+        """Those that a proof is for, and smaller ones for claims that are too long."""
         return proving(self.net)
 
     @cached_property
@@ -137,18 +137,26 @@ class Court:
         found = self.tried(relation, budget)
         if found.refuted is not None or not found.compared:
             return found
-        try:
-            proved = all(self.proved(relation, model, budget) for model in self.proving)
-            return replace(found, proved=proved and bool(self.proving))
-        except TooManyTerms:
-            return replace(found, because="what is to be proved is too large")
-        except OutOfTime:
-            return replace(found, because="the time allowed for the proof is over")
+        because = ""
+        for i, level in enumerate(self.proving):
+            allowed = budget if i == len(self.proving) - 1 else budget.share(0.5)
+            try:
+                if all(self.proved(relation, model, allowed) for model in level):
+                    return replace(found, proved=level[0])
+                return found
+            except TooManyTerms:
+                because = "what is to be proved is too large"
+            except OutOfTime:
+                because = "the time allowed for the proof is over"
+        return replace(found, because=because)
 
-    def tried(self, relation: Relation, budget: Budget, most: int = MOST_PLACES) -> Outcome:
-        """Compare the two sides as numbers."""
+    def tried(
+        self, relation: Relation, budget: Budget, most: int = MOST_PLACES, units: int = MOST_UNITS
+    ) -> Outcome:
+        """Compare the two sides as numbers, on networks of so many units at most."""
         compared = networks = 0
-        for model in self.models:
+        most_units = max(units, len(self.net.cells))
+        for model in (m for m in self.models if m.net.units <= most_units):
             here = 0
             evaluator = Evaluator(model, relation.context, budget)
             for env in places(relation, evaluator, most):

@@ -30,14 +30,20 @@ def models(net: Network) -> Iterator[Model]:
                     yield Model(little, steps, missing)
 
 
-def proving(net: Network) -> list[Model]:
-    """Those on which a claim is proved: large enough for what is left out to show."""
+def proving(net: Network) -> list[list[Model]]:
+    """Those on which a claim is proved: first large enough for what is left out to show.
+
+    Where that is too much for the time there is, smaller ones serve.
+    """
     longest = min(net.wiring.longest_delay, 3)
-    little = _small(net, max(2, len(net.cells)), min(net.inputs, 1))
-    if little is None:
-        return []
-    steps = 2 + longest
-    return [Model(little, steps, 0), Model(little, steps, 1)]
+    several = len(net.cells)
+    found = []
+    for n, steps in ((max(2, several), 2 + longest), (max(2, several), 1 + longest),
+                     (max(1, several), 1 + longest)):  # fmt: skip
+        little = _small(net, n, min(net.inputs, 1))
+        if little is not None:
+            found.append([Model(little, steps, 0), Model(little, steps, 1)])
+    return found
 
 
 def _lines(net: Network) -> range:

@@ -13,17 +13,19 @@ from derive.claims.judge import Court, Refutation, Relation, differ, is_meant
 from derive.claims.syntax import IllFormed, Node, Ref, Total, Unbound
 from derive.claims.trees import swap
 
-SECONDS = 6.0
+PART = 0.5
+"""Of the time allowed for a claim, that is then spent looking for a true one near it."""
 FIRST_OF_TWO = 60
 """Edits that a second one is tried after."""
-PLACES = 60
+PLACES, UNITS = 24, 2
+"""How much of a network, and how large ones, an edit is tried on."""
 KEPT = 6
 """Refutations that further edits are first held against."""
 
 
 def nearest(relation: Relation, refuted: Refutation, court: Court, budget: Budget) -> str:
     """What would make a relation true; empty where nothing tried does."""
-    own = Budget(min(SECONDS, budget.seconds))
+    own = Budget(PART * budget.seconds)
     seen: list[Relation] = []
     where = [refuted]
     try:
@@ -54,10 +56,10 @@ def _is_true(relation: Relation, where: list[Refutation], court: Court, budget: 
         for known in where:
             evaluator = Evaluator(known.model, relation.context, budget)
             if is_meant(relation, evaluator, known.env):
-                still, _ = differ(relation, evaluator, known.env)
-                if still is not None:
+                still, compared = differ(relation, evaluator, known.env)
+                if still is not None or not compared:
                     return False
-        found = court.tried(relation, budget, PLACES)
+        found = court.tried(relation, budget, PLACES, UNITS)
     except (IllFormed, ArithmeticError, KeyError):
         return False
     if found.refuted is not None:
@@ -85,7 +87,7 @@ def bound_to_the_end(
     if changed == list(sides):
         return ""
     try:
-        found = court.tried(make(*changed), Budget(min(SECONDS, budget.seconds)), PLACES)
+        found = court.tried(make(*changed), Budget(PART * budget.seconds), PLACES, UNITS)
     except (IllFormed, ArithmeticError, OutOfTime):
         return ""
     return "true with t₁ as the end of the sum" if found.compared and not found.refuted else ""

@@ -84,10 +84,12 @@ class Verdicts:
 
 
 def proved(outcome: Outcome, court: Court) -> str:
-    witness = court.proving[0]
+    witness = outcome.proved
+    assert witness is not None
     return (
         f"the difference is exactly 0 for all weights, inputs and targets on {witness.net.units} "
-        f"units, {witness.net.inputs} input lines and {witness.steps} steps, and 0 as a number on "
+        f"unit{'s' * (witness.net.units > 1)}, {witness.net.inputs} input "
+        f"line{'s' * (witness.net.inputs != 1)} and {witness.steps} steps, and 0 as a number on "
         f"{outcome.networks} networks of up to {court.models[-1].net.units} units"
     )
 

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 import derive
-from derive.claims.checking import judge
+from derive.claims import checking
 from derive.claims.claimsfile import judged, read_claims
 from derive.claims.judge import Court
+from derive.claims.verdict import Verdicts
 from derive.cli import commands
 from derive.errors import ClaimError
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTES = ROOT / "examples/claims/williams_zipser_notes.toml"
 SPEC = ROOT / "examples/wz3x5.toml"
+
+
+def judge(claim: str, court: Court, algorithm: str, **how: Any) -> Verdicts:
+    """As the command does, with time enough on a busy machine."""
+    return checking.judge(claim, court, algorithm, **{"seconds": 300.0, **how})
+
 
 TRUE = {
     "recursion": ("realtime", "eps_k(tau-1) = Sum(w_lk*delta_l(tau), l in U)"),
@@ -286,3 +294,30 @@ def test_a_step_is_defined_only_by_what_approaches_the_unit() -> None:
     assert verdict.verdict == "holds" and "Euler net, of order 1" in verdict.because
     (verdict,) = derive.check(step.format("2"), spec, definition=True)
     assert verdict.verdict == "false"
+
+
+def test_names_of_several_letters_and_sensitivities_by_any_parameter() -> None:
+    cell = derive.cells.ctrnn()
+    net = derive.Network(cell, 3, 1, derive.connect.full(), derive.SquaredError([0]))
+    court = Court(net)
+    true = "p^(v)k_(tau)i(τ) = ∂°v_k(τ)/∂tau_k·1{i=k} + p^(s)k_(tau)i(τ)·∂°v_k(τ)/∂s_k(τ) + p^(v)k_(tau)i(τ−1)·∂°v_k(τ)/∂v_k(τ−1)"  # noqa: E501
+    assert judge(true, court, "rtrl").ok
+    (verdict,) = judge(true.replace("·1{i=k}", ""), court, "rtrl")
+    assert verdict.verdict == "false"
+    assert judge("∂v_next_k(τ)/∂s_k(τ) = 1/tau_k", court, "rtrl").ok
+
+
+def test_a_proof_that_is_too_long_is_made_on_a_smaller_network() -> None:
+    net = derive.Network(derive.cells.lstm(), 3, 1, derive.connect.full(), derive.SquaredError([0]))
+    court = Court(net)
+    assert [(v[0].net.units, v[0].steps) for v in court.proving] == [(2, 3), (2, 2), (1, 2)]
+    (verdict,) = judge("δ^(s_i)_k(τ) = i_k(τ)·(1 − i_k(τ))·ε^(i)_k(τ)", court, "epochwise")
+    assert verdict.verdict == "holds"
+    (verdict,) = judge("δ^(s_i)_k(τ) = i_k(τ)·(1 + i_k(τ))·ε^(i)_k(τ)", court, "epochwise")
+    assert verdict.verdict == "false"
+
+
+def test_forgotten_delays_are_put_back() -> None:
+    claim = "∂J^total(t0,t1)/∂w_ij^(D) = Σ_{τ=t0+1…t1} δ_i(τ)·x_j(τ−1)"
+    (verdict,) = derive.check(claim, ROOT / "examples/sparse_delayed.toml", seconds=300)
+    assert verdict.verdict == "false" and "x_j(τ−D) in place of x_j(τ−1)" in verdict.nearest
