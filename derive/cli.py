@@ -7,7 +7,6 @@ status 1.
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -299,12 +298,19 @@ def verify(context: click.Context, spec: Path | None, as_json: bool, out: Path |
 @click.argument("claims", type=click.Path(path_type=Path))
 @SPEC
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Also write the verdicts: .txt, .json or .html.")  # fmt: skip
 @ALGORITHM
-def check(claims: Path, spec: Path, as_json: bool, algorithm: str | None) -> int:
+def check(
+    claims: Path, spec: Path, as_json: bool, out: Path | None, algorithm: str | None
+) -> int:
     """Judge the equations of a claims file; exit status 1 when one is not as the file says."""
     from derive.claims.claimsfile import judged, read_claims
+    from derive.claims.page import as_json as in_json
+    from derive.claims.page import summary, writer
     from derive.display import show_judged
 
+    write = None if out is None else writer(out)
     found = []
     with _status(not as_json) as say:
         for one in judged(read_claims(claims), spec, algorithm):
@@ -313,10 +319,11 @@ def check(claims: Path, spec: Path, as_json: bool, algorithm: str | None) -> int
             if not as_json:
                 show_judged(console, one)
     if as_json:
-        click.echo(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))
+        click.echo(in_json(found), nl=False)
     else:
-        right = sum(one.ok for one in found)
-        console.print(f"{right} of {len(found)} claims judged as expected")
+        console.print(summary(found))
+    if write is not None:
+        write(found)
     return 0 if all(one.ok for one in found) else 1
 
 

@@ -321,3 +321,20 @@ def test_forgotten_delays_are_put_back() -> None:
     claim = "∂J^total(t0,t1)/∂w_ij^(D) = Σ_{τ=t0+1…t1} δ_i(τ)·x_j(τ−1)"
     (verdict,) = derive.check(claim, ROOT / "examples/sparse_delayed.toml", seconds=300)
     assert verdict.verdict == "false" and "x_j(τ−D) in place of x_j(τ−1)" in verdict.nearest
+
+
+def test_verdicts_are_written_as_text_data_and_page(tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text(
+        'claims = "derive/claims/1"\n[[claim]]\nname = "<script>"\n'
+        'text = "y_k(t+1) = f_k(s_k(t+1)]"\nverdicts = ["ill-formed"]\n', encoding="utf-8"
+    )  # fmt: skip
+    for suffix, said in ((".txt", "ill-formed"), (".json", "ill-formed"), (".html", "<mark>]")):
+        out = tmp_path / f"verdicts{suffix}"
+        arguments = ["check", str(path), str(SPEC), "--out", str(out)]
+        assert CliRunner().invoke(commands, arguments, standalone_mode=False).return_value == 0
+        assert said in out.read_text(encoding="utf-8")
+    assert "<script>" not in out.read_text(encoding="utf-8")
+    arguments[-1] = str(tmp_path / "verdicts.pdf")
+    result = CliRunner().invoke(commands, arguments, standalone_mode=False)
+    assert isinstance(result.exception, ClaimError)
