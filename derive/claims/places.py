@@ -10,6 +10,8 @@ from derive.claims.model import Model, Undefined
 from derive.claims.syntax import Add, Condition, Group, IllFormed, Member, Mul, Node, Num, Ref
 
 Env = Mapping[str, int]
+LONGEST = 10_000
+"""Values of one range; the networks that claims are tried on have a handful of units and steps."""
 
 
 @dataclass(eq=False)
@@ -97,6 +99,8 @@ class Places:
         if ends[0] > ends[1] and any("t1" == letter_of(v) for v in group.of[0].walk()
                                      if isinstance(v, Ref)):  # fmt: skip
             first, last = last, first
+        if last - first >= LONGEST:
+            raise IllFormed(f"a range of more than {LONGEST} values", group.span)
         return list(range(first, last + 1))
 
     def holds(self, condition: Condition, env: Env) -> bool:

@@ -136,6 +136,7 @@ def test_a_true_statement_near_a_false_one(
         (r"\input{secrets} = 1", r"\input has no meaning", 0),
         ("__import__('os') = 1", "", None),
         ("y_k(t) = 9^9^9", "", None),
+        ("J(t) = Sum(1, (tau, 0, 1000000000))", "a range of more than", None),
         ("(" * 200 + "1 = 1", "deep", None),
         ("", "no equation", None),
         ("x" * 5000, "characters", None),
