@@ -72,7 +72,11 @@ def _errors(sweep: Loop, by: int | None) -> Body:
     def change(s: Statement, around: Around) -> Body | None:
         if not (errs(s) and adds(s, "eps")):
             return None
-        return () if by is None else substituted((s,), {sweep.var: plus(Var(sweep.var), by)})
+        if by is None:
+            return ()
+        (moved_,) = substituted((s,), {sweep.var: plus(Var(sweep.var), by)})
+        assert isinstance(s, Assign) and isinstance(moved_, Assign)
+        return (replace(moved_, target=s.target),)  # another step's error, to where this one's goes
 
     return within(sweep.body, change)
 
