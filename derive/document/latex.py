@@ -7,13 +7,14 @@ terms are themselves too long is set in smaller type.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from textwrap import TextWrapper
 
 from sympy import Expr
 
 from derive.calculus.steps import range_in_latex
-from derive.calculus.typeset import Latex, as_latex
+from derive.calculus.typeset import DOT, Latex, as_latex
 from derive.document.blocks import Block, Code, Equation, Figure, Items, Paragraph, Section, Table
 from derive.document.inline import plain, text_in_latex, to_latex
 
@@ -24,6 +25,7 @@ CODE = 100
 SIZES = ((1.0, ""), (1.12, r"\small"), (1.3, r"\footnotesize"), (1.6, r"\scriptsize"))
 
 SIGNS = {
+    "∎": r"\rule{1ex}{1ex}",
     "ε": r"\varepsilon", "δ": r"\delta", "ζ": r"\zeta", "η": r"\eta", "θ": r"\theta",
     "τ": r"\tau", "ρ": r"\rho", "λ": r"\lambda", "µ": r"\mu", "μ": r"\mu", "σ": r"\sigma",
     "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "φ": r"\phi", "κ": r"\kappa", "ω": r"\omega",
@@ -74,9 +76,17 @@ def _declared(sign: str) -> str:
     meaning = WRITTEN.get(sign)
     if sign in SIGNS:
         meaning = rf"\ensuremath{{{SIGNS[sign]}}}"
+    elif (base := undotted(sign)) is not None:
+        meaning = rf"\ensuremath{{\dot {base}}}"
     elif meaning is None and ord(sign) < 0x180:
         return ""  # an accented letter: inputenc has it
     return f"\\DeclareUnicodeCharacter{{{ord(sign):04X}}}{{{meaning or f'[U+{ord(sign):04X}]'}}}\n"
+
+
+def undotted(sign: str) -> str | None:
+    """The letter below a dot: y of ẏ."""
+    parts = unicodedata.normalize("NFD", sign)
+    return parts[0] if parts[1:] == DOT else None
 
 
 def _section(section: Section, level: int) -> Iterator[str]:
@@ -137,9 +147,20 @@ def lines_of(one: Equation) -> tuple[list[str], float]:
     (first, width), *more = _terms(one.right)
     left = as_latex(one.left)
     start = signs_wide(left) + 3
+    above: tuple[list[str], list[float]] = [], []
+    if start > LINE / 2:  # the left side has lines of its own
+        (over, w), *rest = _terms(one.left)
+        above = _wrapped([(f"&{over}", w), *((" " + t, w + 2) for t, w in rest)], 0)
+        left, start = "", 5
     pieces = [(f"{left} &{sign} {first}", start + width), *((" " + t, w + 2) for t, w in more)]
     pieces += [(rf",\quad {range_in_latex(r)}", signs_wide(range_in_latex(r)) + 3)
                for r in one.ranges]  # fmt: skip
+    lines, widths = _wrapped(pieces, start)
+    return above[0] + lines, max(above[1] + widths)
+
+
+def _wrapped(pieces: list[tuple[str, float]], start: float) -> tuple[list[str], list[float]]:
+    """Pieces with their widths in lines; those after the first begin where the right side does."""
     lines, widths = [pieces[0][0]], [pieces[0][1]]
     for text, w in pieces[1:]:
         if widths[-1] + w > LINE:
@@ -151,7 +172,7 @@ def lines_of(one: Equation) -> tuple[list[str], float]:
         else:
             lines[-1] += text
             widths[-1] += w
-    return lines, max(widths)
+    return lines, widths
 
 
 def _terms(expr: Expr) -> list[tuple[str, float]]:

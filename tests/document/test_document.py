@@ -176,6 +176,7 @@ def test_sections_come_in_order() -> None:
         "What is stated",
         "The unrolled network N*",
         "How it learns: epochwise backpropagation through time",
+        "Why this is the derivative, for all n and T",
         "Written out for this network",
         "The program",
         "The cost",
