@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any
 
 from sympy import Expr, Indexed
@@ -138,8 +138,9 @@ def proof(found: Proof, after: int) -> Section:
     if not found.attempted:
         said = f"The equations are not proved by induction here: {found.reason}."
         return Section(title, "proof", (Paragraph(said),))
+    numbers = count(after + 1)
     inner = [
-        Section(lemma.name, f"lemma-{i}", tuple(_lemma(lemma, after)))
+        Section(lemma.name, f"lemma-{i}", tuple(_lemma(lemma, numbers)))
         for i, lemma in enumerate(found.lemmas, 1)
     ]
     opening = Paragraph(
@@ -151,7 +152,7 @@ def proof(found: Proof, after: int) -> Section:
     return Section(title, "proof", (opening,), (*inner, scope))
 
 
-def _lemma(lemma: Lemma, after: int) -> Iterator[Block]:
+def _lemma(lemma: Lemma, numbers: Iterator[int]) -> Iterator[Block]:
     for called, said in (("Claim", lemma.statement), ("Hypothesis", lemma.hypothesis)):
         if said:
             yield Paragraph(f"{called}. " + re.sub(r"Σ_\{([^}]*)\}", r"Σ over \1 of", said))
@@ -161,7 +162,7 @@ def _lemma(lemma: Lemma, after: int) -> Iterator[Block]:
         for line in lines:
             one = equation(line.step)
             fault = "" if line.holds else f"; this does not hold{line.against}"
-            yield replace(one, number=after + line.step.number, rule=one.rule + fault)
+            yield replace(one, number=next(numbers), rule=one.rule + fault)
     yield Paragraph(f"{lemma.so}{' ∎' if lemma.holds else ''}")
 
 
@@ -255,8 +256,8 @@ def pictures_of(net: Network, settled: Mapping[str, Any]) -> dict[str, Figure]:
     from derive.errors import DeriveError
 
     found = {}
+    options = {k: v for k, v in settled.items() if k != "name"}
     for what in ("network", "unrolled", "flow"):
-        options = {k: v for k, v in settled.items() if k != "name"} if what == "flow" else {}
         try:
             picture = draw(net, what, algorithm=settled["name"], **options)
         except (DeriveError, ImportError):

@@ -17,6 +17,7 @@ import pytest
 
 import derive
 from derive.document import Document
+from derive.document.blocks import Equation
 from derive.document.inline import plain, spans, to_html, to_latex
 from derive.errors import DeriveError
 from derive.verify.report import Claim, Report
@@ -167,6 +168,21 @@ def test_latex_asks_for_two_packages_only(case: str) -> None:
 def test_sentences_of_the_text_fit_a_terminal(case: str) -> None:
     prose = [v for v in made(case).text().splitlines() if v[:1].isalpha() and "  " not in v]
     assert max(map(len, prose)) <= 100
+
+
+@every
+def test_pictures_stand_where_they_belong(case: str) -> None:
+    """The network, the network unrolled, and what flows back, in every page."""
+    assert made(case).html().count("<svg") == 3
+
+
+@every
+def test_equations_of_a_proof_are_numbered_after_the_others(case: str) -> None:
+    numbers = [int(v) for v in re.findall(r'id="eq-(\d+)"', made(case).html())]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    (proof,) = (s for s in made(case).sections if s.anchor == "proof")
+    own = [b.number for s in proof.sections for b in s.blocks if isinstance(b, Equation)]
+    assert own == list(range(len(numbers) - len(own) + 1, len(numbers) + 1))
 
 
 def test_sections_come_in_order() -> None:
