@@ -80,6 +80,12 @@ class Context:
             )
         )
 
+    def meaning(self, name: str, ref: Ref) -> Node:
+        """What a defined letter stands for, with its indices and times put in."""
+        d = self.definitions[name]
+        given = dict(zip((*d.lower, *d.args), (*ref.lower, *(ref.args or ())), strict=True))
+        return put_in(d.body, given)
+
 
 def letter_of(ref: Ref) -> str:
     """A letter as an index or a time."""

@@ -152,7 +152,7 @@ class Reading:
         name = letter_of(ref) if ref.name != "f" else "f"
         of_rate = undotted(name)
         if name in self.context.definitions and of_rate is None:
-            return self.expression(self._defined(ref, name))
+            return self.expression(self.context.meaning(name, ref))
         if name in FUNCTIONS and ref.args:
             return stated(CALLED[name](self.expression(ref.args[0])))
         if is_function(ref):
@@ -165,11 +165,6 @@ class Reading:
         if of_rate is not None:
             signal = sympy.diff(signal, T)
         return _series(signal, _shift(ref.args[0]))
-
-    def _defined(self, ref: Ref, name: str) -> Node:
-        d = self.context.definitions[name]
-        given = dict(zip((*d.lower, *d.args), (*ref.lower, *(ref.args or ())), strict=True))
-        return put_in(d.body, given)
 
     def _activation(self, ref: Ref) -> Expr:
         found = activation(self.unit, self.cell)

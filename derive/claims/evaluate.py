@@ -15,7 +15,7 @@ import mpmath
 import sympy
 from sympy import Expr, Symbol
 
-from derive.claims.context import DIRECT, Budget, letter_of, put_in
+from derive.claims.context import DIRECT, Budget, letter_of
 from derive.claims.letters import is_function
 from derive.claims.lexer import FUNCTIONS
 from derive.claims.model import Undefined
@@ -174,7 +174,7 @@ class Evaluator(Signals):
     def reference(self, ref: Ref, env: Env) -> Any:
         name = letter_of(ref) if ref.name != "f" else "f"
         if name in self.context.definitions:
-            return self.value(self.defined(ref, name), env)
+            return self.value(self.context.meaning(name, ref), env)
         if ref.args is None and not ref.lower and not ref.upper:
             if name in env or name in ("t0", "t1", "n", "m") or name in self.context.values:
                 return self.number(sympy.Integer(self.letter(ref, env)))
@@ -186,12 +186,6 @@ class Evaluator(Signals):
         if key not in self._known:
             self._known[key] = self.number(self.expression(ref, env))
         return self._known[key]
-
-    def defined(self, ref: Ref, name: str) -> Node:
-        """What a defined letter stands for, with its indices and times put in."""
-        d = self.context.definitions[name]
-        given = dict(zip((*d.lower, *d.args), (*ref.lower, *(ref.args or ())), strict=True))
-        return put_in(d.body, given)
 
     def key(self, ref: Ref, env: Env) -> Any:
         places = (*ref.lower, *ref.upper, *(ref.args or ()))

@@ -53,7 +53,7 @@ class Names(Conditions):
                 else:
                     power = found
             elif self.peek() == "[" and self.square(name):
-                lower += self.square_indices()
+                lower += self.arguments()
             else:
                 break
         name, lower, primes = _time_letter(name, lower, primes)
@@ -153,18 +153,6 @@ class Names(Conditions):
         before = self.tokens[self.at - 1]
         return before.kind == "name" and before.span[1] == self.span()[0]
 
-    def square_indices(self) -> tuple[Node, ...]:
-        found: list[Node] = []
-
-        def read() -> Node:
-            found.append(self.sum_expr())
-            while self.accept(","):
-                found.append(self.sum_expr())
-            return found[0]
-
-        self.bracketed(read)
-        return tuple(found)
-
     def indices(self) -> tuple[Node, ...]:
         """What stands in a subscript: each letter is an index."""
         if self.peek() != "{":
@@ -233,6 +221,7 @@ class Names(Conditions):
         return mark, tuple(upper)
 
     def arguments(self) -> tuple[Node, ...]:
+        """What stands in brackets, with commas between: times, or the indices of eps[k, tau]."""
         found: list[Node] = []
 
         def read() -> Node:
