@@ -24,14 +24,13 @@ def claims_table(report: Any) -> Table:
         table.add_column(name, no_wrap=True)
     table.add_column("holds for")
     for claim in report.claims:
-        verdict = "[green]holds[/]" if claim.ok else "[bold red]FAILS[/]"
-        verdict = verdict if claim.attempted else "[yellow]not tried[/]"
+        colour = {"holds": "green", "FAILS": "bold red"}.get(claim.said, "yellow")
         table.add_row(
             escape(str(claim.name)),
             escape(str(claim.method)),
             number_text(claim.worst),
             number_text(claim.limit),
-            verdict,
+            f"[{colour}]{claim.said}[/]",
             escape(str(claim.scope)),
         )
     return table

@@ -47,6 +47,7 @@ from derive.network.objectives import (
 )
 from derive.network.symbols import intermediate, net_input, parameter, state
 from derive.network.topology import Connection
+from derive.verify.random_networks import possible
 
 # --- cells: each a function, so that an example can have several that are equal but not one -----
 
@@ -306,15 +307,7 @@ def _sparse(
     generator: np.random.Generator, cells: list[Cell], m: int, longest_delay: int, shared: bool
 ) -> list[Connection]:
     n = len(cells)
-    # Of the same step a unit hears only those before it, so that none waits for itself.
-    places = [
-        (k, source, delay, s.name)
-        for k, c in enumerate(cells)
-        for s in c.ports
-        for source in range(n + m)
-        for delay in range(0 if source < k else 1, longest_delay + 1)
-        if source >= n or s.hears is None or s.hears in cells[source].states
-    ]
+    places = possible(cells, m, longest_delay)
     count = min(len(places), int(generator.integers(1, 3 * n + 3)))
     chosen: Any = generator.choice(len(places), count, replace=False) if places else []
     ids: list[Any] = ["a", "b", 7, None, None] if shared else [None]

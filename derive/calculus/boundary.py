@@ -132,7 +132,7 @@ def _sweep(sheet: Sheet, before: Before, state: Minded) -> None:
     spans |= {horizon.recursion(v): sweep.recursion(v) for v in (Integer(0), Integer(1))}
 
     def add(name: str, left: Expr, right: Expr, rule: str, ranges: Iterable[str]) -> None:
-        named = f"{_seeded_name(name)}[{of}]" if of else _seeded_name(name)
+        named = f"{seeded_name(name)}[{of}]" if of else seeded_name(name)
         sheet.add(named, _seeded(left, of), _seeded(right, of), rule, where, *ranges, *ending)
 
     for step in _definitions(sheet):
@@ -148,7 +148,7 @@ def _sweep(sheet: Sheet, before: Before, state: Minded) -> None:
                 rule += f", and what hears it in the same step, as ({sheet.numbers[name]})"
                 seed += sheet.right(name).xreplace({horizon.last: sweep.last})
             add(name, u.eps(y)[k, sweep.last], seed, rule, [u.where])
-    for step in _results(sheet):
+    for step in window_results(sheet):
         rule = f"as ({step.number}), where no error is injected"
         add(step.name, step.left, step.right, rule, [spans.get(v, v) for v in step.ranges])
     for theta in learned(form):
@@ -164,14 +164,14 @@ def _definitions(sheet: Sheet) -> list[Step]:
     return [v for v in sheet.steps if re.fullmatch(r"(eps|delta).*_definition", v.name)]
 
 
-def _results(sheet: Sheet) -> list[Step]:
+def window_results(sheet: Sheet) -> list[Step]:
     """What gives δ from ε, and ε of the step before, down to the window's start."""
     found = {v.name: v for v in sheet.steps if re.match(r"eps|delta|boundary", v.name)}
     ends = ("_definition", "_last")
     return [v for name, v in found.items() if not name.partition("/")[0].endswith(ends)]
 
 
-def _seeded_name(name: str) -> str:
+def seeded_name(name: str) -> str:
     """The name of a step of a sweep, after that of the same step for the objective."""
     return re.sub(r"^(eps)?", lambda v: "zeta" if v[0] else "zeta_", name, count=1)
 

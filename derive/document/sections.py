@@ -229,13 +229,13 @@ def evidence(report: Any, command: str) -> Section:
 
     rows = [
         (c.name, c.method, number_text(c.worst), number_text(c.limit),
-         "holds" if c.ok else "FAILS", c.scope)
+         c.said, c.scope)
         for c in report.claims
     ]  # fmt: skip
     said = (
-        f"All {len(rows)} claims hold."
+        f"All {len(report.attempted)} claims hold."
         if report.ok
-        else f"{len(report.failed)} of {len(rows)} claims FAIL."
+        else f"{len(report.failed)} of {len(report.attempted)} claims FAIL."
     )
     details = tuple(f"{c.name}: {c.detail}" for c in report.claims if c.detail)
     blocks: list[Block] = [

@@ -58,15 +58,13 @@ def evidence_section(report: Report) -> str:
 
 
 def _row(claim: Claim) -> str:
-    kind, said = ("holds", "holds") if claim.ok else ("fails", "FAILS")
-    if not claim.attempted:
-        kind, said = "left", "not attempted"
+    kind = {"holds": "holds", "FAILS": "fails"}.get(claim.said, "left")
     cells = [
         f"<td>{escape(claim.name)}</td>",
         f"<td>{escape(claim.method)}</td>",
         f'<td class="number">{escape(number_text(claim.worst))}</td>',
         f'<td class="number">{escape(number_text(claim.limit))}</td>',
-        f'<td class="{kind}">{said}</td>',
+        f'<td class="{kind}">{claim.said}</td>',
         *(f"<td>{escape(text)}</td>" for text in (claim.at, claim.scope, claim.detail)),
     ]
     return f"<tr>{''.join(cells)}</tr>"

@@ -93,17 +93,26 @@ def _cell(generator: Any) -> Cell:
         return make()
 
 
-def _connections(generator: Any, cells: list[Cell], m: int) -> list[Connection]:
-    """Some of all that could be; of the same step a unit hears only those before it."""
+def possible(cells: list[Cell], m: int, longest_delay: int) -> list[tuple[int, int, int, str]]:
+    """Every target, source, delay and net input that a connection could have.
+
+    Of the same step a unit hears only those before it, so that none waits for itself.
+    """
     n = len(cells)
-    places = [
+    return [
         (k, source, delay, s.name)
         for k, c in enumerate(cells)
         for s in c.ports
         for source in range(n + m)
-        for delay in range(0 if source < k else 1, DELAY + 1)
+        for delay in range(0 if source < k else 1, longest_delay + 1)
         if source >= n or s.hears is None or s.hears in cells[source].states
     ]
+
+
+def _connections(generator: Any, cells: list[Cell], m: int) -> list[Connection]:
+    """Some of all that could be."""
+    n = len(cells)
+    places = possible(cells, m, DELAY)
     if not places:
         return []
     count = min(len(places), int(generator.integers(1, 3 * n + 3)))

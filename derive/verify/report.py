@@ -55,6 +55,11 @@ class Claim:
             return "not attempted"
         return "ok" if self.ok else "FAILED"
 
+    @property
+    def said(self) -> str:
+        """The same as a sentence goes on: ``"holds"``, ``"FAILS"``, ``"not attempted"``."""
+        return {"ok": "holds", "FAILED": "FAILS"}.get(self.verdict, self.verdict)
+
 
 def scoped(claims: Iterable[Claim], scope: str) -> tuple[Claim, ...]:
     """The claims, where they do not say yet for what they hold, with what they hold for."""

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -234,6 +235,15 @@ def test_evidence_is_shown_as_it_is() -> None:
     bad = derive.document(WZ3X5, evidence=_report(False)).text()
     assert "All 1 claims hold." in good and "1e-13" in good and "FAIL" not in good
     assert "1 of 1 claims FAIL." in bad and "FAILS" in bad
+
+
+def test_what_was_not_attempted_is_not_said_to_hold() -> None:
+    (claim,) = _report(True).claims
+    left = replace(claim, name="left", attempted=False, scope="nothing")
+    text = derive.document(WZ3X5, evidence=Report("wz3x5", "epochwise", (claim, left))).text()
+    assert "All 1 claims hold." in text
+    (row,) = (v for v in text.splitlines() if v.strip().startswith("left ") and "nothing" in v)
+    assert "not attempted" in row and "holds" not in row
 
 
 def test_without_evidence_the_command_is_given() -> None:

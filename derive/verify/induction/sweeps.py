@@ -14,7 +14,7 @@ import sympy
 from sympy import Expr, Indexed
 
 from derive.calculus import indexed as ix
-from derive.calculus.boundary import SEEDED, _results, _seeded_name
+from derive.calculus.boundary import SEEDED, seeded_name, window_results
 from derive.calculus.indexed import q, r2, t0
 from derive.calculus.learned import learned
 from derive.calculus.notation import in_terminal
@@ -43,9 +43,9 @@ def _sheet(sheet: Sheet, state: Minded) -> Sheet:
         found.numbers[name] = len(found.steps)
 
     def named(name: str) -> str:
-        return f"{_seeded_name(name)}[{state.mark}]" if state.mark else _seeded_name(name)
+        return f"{seeded_name(name)}[{state.mark}]" if state.mark else seeded_name(name)
 
-    for step in _results(sheet):
+    for step in window_results(sheet):
         take(step.name, named(step.name))
     for u in sheet.form.units:
         for y in u.local.old:
