@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from derive.emit.statements import element_type, index_text, passed
 from derive.network.network import Network
 from derive.program.ir import Array, Program
+from derive.program.schedules.lanes import COUNT
 from derive.program.state import state_arrays
 
 
@@ -34,7 +35,7 @@ def _begin(net: Network, batch: bool) -> list[str]:
         "cdef Py_ssize_t T = x.shape[0]",
     ]
     if batch:
-        lines += ["cdef Py_ssize_t B = x.shape[2], b0"]
+        lines += ["cdef Py_ssize_t B = x.shape[2], b0, count"]
     empty = "T < 1 or B < 1" if batch else "T < 1"
     least = "T, B ≥ 1" if batch else "T ≥ 1"
     tail = ", B" if batch else ""
@@ -228,10 +229,15 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
     }  # fmt: skip
     rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
     scratch: list[tuple[str, str]] = []
+    summed: set[str] = set()
     kept = state_arrays(program)
     for a in passed(program):
         if a.role == "work":
             scratch.append((a.name, _extent(a)))
+        elif a.role == "out" and lanes and element_type(program, a) == "real":
+            # Single numbers that each block of sequences has its own of, in whole vectors.
+            scratch.append((a.name, f"(({rows[a.name]} + LANES - 1)//LANES)"))
+            summed.add(a.name)
         elif a.role != "state" and lanes and element_type(program, a) == "lane":
             scratch.append((a.name, f"({rows[a.name]})"))
     factor = "*LANES" if lanes else ""
@@ -260,14 +266,17 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
             block = f"(p_state + (b0//LANES*STATE_SIZE + {at})*LANES)"
             arguments.append(f"<lane *>{block}" if lanes else f"p_state + {at}")
         elif a.name in places:
-            kind = "lane *" if lanes else "real *"
-            arguments.append(f"<{kind}>{places[a.name]}" if lanes else places[a.name])
+            whole = lanes and a.name not in summed
+            arguments.append(f"<lane *>{places[a.name]}" if whole else places[a.name])
         else:
             arguments.append(f"p_{a.name}")
     text = f"{name}({', '.join([*arguments, *program.sizes])})"
     if not lanes:
         return Call(tuple(lines), (text,), pointers)
-    run = [f"for b0 in range(0, B, {program.lane_width}):"]
+    run = [
+        f"for b0 in range(0, B, {program.lane_width}):",
+        f"    {COUNT} = B - b0 if B - b0 < LANES else LANES",
+    ]
     for a in passed(program):
         if a.name in places and a.role == "in":
             run.append(f"    k_pack(w_{a.name}, p_{a.name}, {rows[a.name]}, B, b0)")
@@ -275,7 +284,8 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
     for a in passed(program):
         if a.role == "out" and a.name in GATHERED:
             to = f"&{a.name}" if a.name in SINGLE else f"p_{a.name}"
-            run.append(f"    {GATHERED[a.name]}({to}, w_{a.name}, {rows[a.name]}, B, b0)")
+            gather = "k_add" if a.name in summed else GATHERED[a.name]
+            run.append(f"    {gather}({to}, w_{a.name}, {rows[a.name]}, B, b0)")
         elif a.role == "out":
             run.append(f"    k_unpack(p_{a.name}, w_{a.name}, {rows[a.name]}, B, b0)")
     return Call(tuple(lines), tuple(run), pointers)

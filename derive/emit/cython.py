@@ -185,7 +185,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     ctype = CTYPES[facts.dtype]
     lanes = width > 1
     block = frame.C_TYPES.substitute(real=ctype)
-    block += frame.C_LANES.substitute(lanes=width) if lanes else frame.C_SINGLE
+    block += frame.c_lanes(width) if lanes else frame.C_SINGLE
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     windows = any(
         isinstance(part, Least | Most)
@@ -216,6 +216,9 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             "lane k_div(lane, lane) noexcept nogil",
             "void k_pack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "void k_unpack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
+            "lane k_hold(lane) noexcept nogil",
+            "real k_total(lane, size_t) noexcept nogil",
+            "void k_add(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "void k_sum(real *, const real *, size_t, size_t, size_t) noexcept nogil",
         ]
         if "relax" in programs:

@@ -52,6 +52,29 @@ static void k_unpack(real *to, const real *from, size_t rows, size_t B, size_t b
     for (size_t r = 0; r < rows; r++)
         memcpy(to + r*B + b0, from + r*LANES, count*sizeof(real));
 }
+/* The same number, whose origin the compiler does not know: it stays in a register. */
+static inline lane k_hold(lane x)
+{
+#if defined(__AVX512F__) && defined(__GNUC__)
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+/* The sum over the sequences there are; what stands beside them does not count. */
+static inline real k_total(lane x, size_t count)
+{
+    if (count < LANES) {
+        real sum = 0;
+        for (size_t b = 0; b < count; b++) sum += x[b];
+        return sum;
+    }
+$halves}
+static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
+{
+    (void)B; (void)b0;
+    for (size_t r = 0; r < rows; r++)
+        to[r] += from[r];
+}
 static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     size_t count = B - b0 < LANES ? B - b0 : LANES;
@@ -60,6 +83,23 @@ static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
             to[r] += from[r*LANES + b];
 }
 """)
+
+
+
+def c_lanes(width: int) -> str:
+    """Definitions for blocks of ``width`` sequences."""
+    lines, whole, x, size = [], "lane", "x", width
+    while size > 2:
+        size //= 2
+        lines += [
+            f"typedef real lane_{size} __attribute__((vector_size({size}*sizeof(real))));",
+            f"union {{ {whole} all; lane_{size} half[2]; }} of_{size} = {{{x}}};",
+        ]
+        whole, x = f"lane_{size}", f"of_{size}.half[0] + of_{size}.half[1]"
+    lines += [f"{whole} last = {x};", "return last[0] + last[1];"]
+    halves = "".join(f"    {line}\n" for line in lines)
+    return C_LANES.substitute(lanes=width, halves=halves)
+
 
 C_SINGLE = "#define k_where(c, a, b) ((c) ? (a) : (b))\n"
 

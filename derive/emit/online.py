@@ -21,7 +21,7 @@ def start(net: Network, program: Program) -> str:
     if batch:
         given = [
             f'y0 = _array("y0", y0, ({states}, -1), "(N={states}, B)")',
-            "cdef Py_ssize_t B = y0.shape[1], b0",
+            "cdef Py_ssize_t B = y0.shape[1], b0, count",
         ]
     else:
         given = [take("y0", [("N", states)], False)]
@@ -52,13 +52,13 @@ def one_row(net: Network, batch: bool, x: bool = True) -> list[str]:
     elif x:
         lines += [
             f'x = _array("x_t", x, ({m}, -1), "(m={m}, B)")',
-            "cdef Py_ssize_t B = x.shape[1], b0",
+            "cdef Py_ssize_t B = x.shape[1], b0, count",
             f'target = _array("target_t", target, ({n_T}, B), f"(n_T={n_T}{B})")',
         ]
     else:
         lines += [
             f'target = _array("target_t", target, ({n_T}, -1), "(n_T={n_T}, B)")',
-            "cdef Py_ssize_t B = target.shape[1], b0",
+            "cdef Py_ssize_t B = target.shape[1], b0, count",
         ]
     return [
         *lines,
@@ -111,7 +111,7 @@ def update(net: Network, program: Program) -> str:
     call = prepared(program, "update_core", row_counts(net), net)
     body = [
         take("theta", [("P", net.size)], False),
-        *(["cdef Py_ssize_t b0"] if batch else []),
+        *(["cdef Py_ssize_t b0, count"] if batch else []),
         take_state(batch),
         new_gradient(net, batch),
         *call.lines,

@@ -24,6 +24,8 @@ from derive.program.ir import (
     times,
     walk,
 )
+from derive.program.passes.jam import HELD
+from derive.program.schedules.lanes import COUNT
 
 
 def core(program: Program, name: str) -> list[str]:
@@ -97,11 +99,16 @@ def _assignment(program: Program, s: Assign) -> str:
     target = element(program, s.target)
     value = _value(program, s)
     lanes = element_type(program, program.arrays[s.target.array]) == "lane"
+    arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
+    single = all(element_type(program, a) == "real" for a in arrays)
+    if s.accumulate and not lanes and not single:
+        return f"{target} += k_total({value}, {COUNT})"
     if s.accumulate:
         return f"{target} = {target} + {value}" if lanes else f"{target} += {value}"
     # A vector cannot be assigned a single number.
-    arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
-    single = lanes and all(element_type(program, a) == "real" for a in arrays)
+    single = lanes and single
+    if lanes and program.arrays[s.target.array].meaning == HELD:
+        return f"{target} = k_hold({value})"
     return f"{target} = k_lane({value})" if single else f"{target} = {value}"
 
 

@@ -57,6 +57,9 @@ def choose(net: Network, batch: bool, schedule: str = "auto") -> Choice:
 
 def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
     """``program`` laid out as chosen."""
-    single = {"unrolled": unrolled, "tables": tables}[choice.name](program)
-    single = replace(single, itemsize=itemsize)
-    return lanes(single) if choice.batch else single
+    program = replace(program, itemsize=itemsize)
+    if choice.name == "unrolled":
+        laid_out = unrolled(program)
+    else:
+        laid_out = tables(program, choice.batch)
+    return lanes(laid_out) if choice.batch else laid_out

@@ -14,10 +14,15 @@ BYTES = 64
 """One vector: eight float64 or sixteen float32. Narrower machines split it."""
 
 
+COUNT = "count"
+"""The size that says how many sequences there are in a block."""
+
+
 def lanes(program: Program) -> Program:
     """``program``, already scheduled for one sequence, over a block of sequences at once."""
     return replace(
         program,
+        sizes=(*program.sizes, COUNT),
         lane_width=BYTES // program.itemsize,
         schedule=f"lanes, {program.schedule}",
     )

@@ -1,0 +1,375 @@
+"""Sum the gradient's terms over many time steps at once, after a stretch of the sweep back.
+
+``grad[c] += δ(t)·z(t−1)`` inside the sweep loads and stores every element of the gradient at each
+step. Kept for a stretch of steps, δ allows each element to be summed over the stretch in a local
+variable; elements side by side then read each δ and z once for several. The terms of an element
+are added in the same order as before, so no bit changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sympy import Symbol
+
+from derive.calculus.partials import SOURCE
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Lookup,
+    Loop,
+    Note,
+    Operand,
+    Plus,
+    Program,
+    Ref,
+    Statement,
+    Times,
+    Var,
+    least,
+    plus,
+    quotient,
+    references,
+    times,
+    walk,
+)
+from derive.program.storage import ZERO, copy
+
+LONGEST, SHORTEST = 64, 32
+"""Steps of a stretch: long enough that loads and stores of the gradient vanish beside its sums."""
+
+CACHE = 2**19
+"""Bytes of signals in a stretch: what a second-level cache holds beside other things."""
+
+TOTAL = "total"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A statement that adds to a sum over time, the loops around it, and what it needs kept."""
+
+    statement: Assign
+    loops: tuple[Loop, ...]
+    captured: tuple[str, ...]
+
+
+def defer_sums(program: Program, lanes: bool = False, stretch: int | None = None) -> Program:
+    """The program with sums over time taken out of its sweeps back.
+
+    Parameters
+    ----------
+    lanes : bool
+        Whether numbers will be vectors over sequences: then each stretch is summed from zero, and
+        over the sequences too, before it is added; the sums themselves are single numbers.
+    stretch : int, optional
+        Steps of a stretch, if not as many as fit the cache.
+    """
+    deferring = _Deferring(program, dict(program.arrays), lanes, stretch)
+    body = tuple(t for s in program.body for t in deferring.statement(s))
+    return replace(program, arrays=deferring.arrays).with_body(body)
+
+
+class _Deferring:
+    """The work on one program: its sweeps are rewritten, and what they keep is declared."""
+
+    def __init__(
+        self, program: Program, arrays: dict[str, Array], lanes: bool, stretch: int | None
+    ) -> None:
+        self.program = program
+        self.arrays = arrays
+        self.lanes = lanes
+        self.stretch = stretch
+
+    def statement(self, s: Statement) -> list[Statement]:
+        """A statement, as it is or as a sweep in stretches."""
+        if not isinstance(s, Loop) or s.role != "time" or not s.backward:
+            return [s]
+        terms = _terms_of(self.program, s)
+        return [self._in_stretches(s, terms)] if terms else [s]
+
+    def _in_stretches(self, s: Loop, terms: list[Term]) -> Loop:
+        stretch = self.stretch or self._length(terms)
+        block = Var(f"{s.var}_stretch")
+        begin = plus(s.start, times(block, stretch))
+        end = least(plus(begin, stretch), s.stop)
+        row = plus(Var(s.var), times(begin, -1))
+        kept = self._keep(terms, stretch)
+        gathered = self._gather(terms, s.var, stretch) if self.lanes else {}
+        inside = _without(s.body, {id(t.statement) for t in terms}, terms, kept, row)
+        sweep = replace(s, start=begin, stop=end, body=inside)
+        self.arrays[TOTAL] = Array(TOTAL, (), "scalar", True)
+        sums = [self._sum(t, sweep, kept, gathered, row) for t in terms]
+        copies = [_copied(g, begin, end) for g in gathered.values()]
+        if self.lanes:
+            for name in {t.statement.target.array for t in terms}:
+                if _only(self.program, name, terms):
+                    self.arrays[name] = replace(self.arrays[name], batched=False)
+        blocks = quotient(plus(s.stop, times(s.start, -1), stretch - 1), stretch)
+        note = Note("the gradient's terms of these steps")
+        body = (sweep, note, *copies, *sums)
+        return Loop(block.name, 0, blocks, body, "time", backward=True)
+
+    def _length(self, terms: list[Term]) -> int:
+        """As many steps as fit the cache."""
+        z = {r.array for t in terms for _, r in t.statement.reads if isinstance(r, Ref)}
+        shapes = [self.program.arrays[name].shape for name in z]
+        width = sum(s[-1] for s in shapes if len(s) == 2 and isinstance(s[-1], int))
+        number = 64 if self.lanes else self.program.itemsize
+        steps = CACHE // max(1, width * number)
+        return min(max(steps - steps % 8, SHORTEST), LONGEST)
+
+    def _keep(self, terms: list[Term], stretch: int) -> dict[str, str]:
+        """Arrays for the local variables that terms read; the steps of a unit stand together."""
+        kept: dict[str, str] = {}
+        for term in terms:
+            for name in term.captured:
+                if name not in kept:
+                    kept[name] = f"kept_{len(self.arrays)}_{name}"
+                    units = term.loops[0].bounds
+                    assert units is not None
+                    self.arrays[kept[name]] = Array(
+                        kept[name], (units[1], stretch), "work", self.arrays[name].batched,
+                        f"{name} of each step of a stretch",
+                    )  # fmt: skip
+        return kept
+
+    def _gather(self, terms: list[Term], time: str, stretch: int) -> dict[str, Gathered]:
+        """Arrays for the signals of a stretch, the steps of each signal standing together."""
+        ends: dict[str, list[tuple[int, int]]] = {}
+        for term in terms:
+            for _, r in term.statement.reads:
+                if (found := _row_of(self.program, r, time)) is not None:
+                    assert isinstance(r, Ref)
+                    ends.setdefault(r.array, []).append(found)
+        gathered: dict[str, Gathered] = {}
+        for array, found_here in ends.items():
+            low, high = min(e[0] for e in found_here), max(e[1] for e in found_here)
+            a, name = self.program.arrays[array], f"kept_{len(self.arrays)}_{array}"
+            width = a.shape[1]
+            assert isinstance(width, int)
+            meaning = f"{array} of a stretch, by column"
+            shape = (width, stretch + high - low)
+            self.arrays[name] = Array(name, shape, "work", a.batched, meaning)
+            gathered[array] = Gathered(array, name, low, high, width)
+        return gathered
+
+    def _sum(
+        self,
+        term: Term,
+        sweep: Loop,
+        kept: Mapping[str, str],
+        gathered: Mapping[str, Gathered],
+        row: Index,
+    ) -> Statement:
+        """One term of the gradient, for all of its elements, summed over a stretch."""
+        outer, total = term.loops[0], Ref(TOTAL)
+        reads: list[tuple[Symbol, Operand]] = []
+        for symbol, r in term.statement.reads:
+            if isinstance(r, Ref) and r.array in kept:
+                r = Ref(kept[r.array], (Var(outer.var), row))
+            elif _row_of(self.program, r, sweep.var) is not None:
+                assert isinstance(r, Ref)
+                if r.array in gathered:
+                    g = gathered[r.array]
+                    at = plus(r.index[0], times(sweep.start, -1), -g.low)
+                    r = Ref(g.name, (r.index[1], at))
+            reads.append((symbol, r))
+        target = term.statement.target
+        step = Assign(total, term.statement.expr, tuple(reads), accumulate=True)
+        over_time = replace(sweep, body=(step,), turns="")
+        first = Assign(total, ZERO) if self.lanes else copy(total, target)
+        last = Assign(target, SOURCE, ((SOURCE, total),), accumulate=self.lanes)
+        body: tuple[Statement, ...] = (first, over_time, last)
+        for loop in reversed(term.loops):
+            body = (replace(loop, body=body),)
+        return body[0]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The rows of an array that terms read at time t, from t + low to t + high, by column."""
+
+    array: str
+    name: str
+    low: int
+    high: int
+    width: int
+
+
+def _row_of(program: Program, r: Operand, time: str) -> tuple[int, int] | None:
+    """How far from time t the row is, if a column of such a row is read."""
+    if not isinstance(r, Ref) or len(r.index) != 2:
+        return None
+    a = program.arrays[r.array]
+    if a.role != "work" or not isinstance(a.shape[1], int):
+        return None
+    return _ends(program, r.index[0], time)
+
+
+def _ends(program: Program, index: Index, time: str) -> tuple[int, int] | None:
+    """Between which numbers index − t lies, whatever the tables in it are asked for."""
+    terms = _flat(index)
+    if terms.count(Var(time)) != 1:
+        return None
+    terms.remove(Var(time))
+    low = high = 0
+    for term in terms:
+        match term:
+            case int():
+                low, high = low + term, high + term
+            case Lookup(table, _):
+                values = program.tables[table]
+                low, high = low + int(values.min()), high + int(values.max())
+            case Times(Lookup(table, _), -1):
+                values = program.tables[table]
+                low, high = low - int(values.max()), high - int(values.min())
+            case _:
+                return None
+    return low, high
+
+
+def _flat(index: Index) -> list[Index]:
+    return [*_flat(index.left), *_flat(index.right)] if isinstance(index, Plus) else [index]
+
+
+def _copied(g: Gathered, begin: Index, end: Index) -> Statement:
+    """The copy of a stretch of rows by column."""
+    row, column = Var("r"), Var("l")
+    body = copy(Ref(g.name, (column, row)), Ref(g.array, (plus(begin, g.low, row), column)))
+    count = plus(end, times(begin, -1), g.high - g.low)
+    over = Loop(column.name, 0, g.width, (body,), "copy")
+    return Loop(row.name, 0, count, (over,), "copy")
+
+
+def _only(program: Program, name: str, terms: list[Term]) -> bool:
+    """Whether nothing but these terms, and what sets it to zero first, touches an array."""
+    mine = {id(t.statement) for t in terms}
+    for s in walk(program.body):
+        if isinstance(s, Assign) and id(s) not in mine:
+            touched = any(r.array == name for r in references(s))
+            if touched and (s.accumulate or s.expr != ZERO):
+                return False
+    return True
+
+
+def _without(
+    body: tuple[Statement, ...],
+    gone: set[int],
+    terms: list[Term],
+    kept: Mapping[str, str],
+    row: Index,
+) -> tuple[Statement, ...]:
+    """``body`` without the terms, with what they need kept at the end of each unit."""
+    out: list[Statement] = []
+    for s in body:
+        if id(s) in gone:
+            continue
+        if not isinstance(s, Loop):
+            out.append(s)
+            continue
+        inside = _without(s.body, gone, terms, kept, row)
+        mine = [t for t in terms if t.loops[0] is s]
+        names = dict.fromkeys(name for t in mine for name in t.captured)
+        stores = tuple(copy(Ref(kept[name], (Var(s.var), row)), Ref(name)) for name in names)
+        if inside or stores:
+            out.append(replace(s, body=(*inside, *stores)))
+    return tuple(out)
+
+
+# --- what can be deferred ----------------------------------------------------------------------
+
+
+def _terms_of(program: Program, sweep: Loop) -> list[Term]:
+    """The terms of sums that can wait, if they are all terms of elements apart."""
+    written = {s.target.array for s in walk(sweep.body) if isinstance(s, Assign)}
+    found: list[Term] = []
+    for statement, loops in _statements(sweep.body, ()):
+        a = program.arrays[statement.target.array]
+        if a.role != "out" or not statement.accumulate or not a.shape or not loops:
+            continue
+        captured = _captured(program, statement, loops, written)
+        if captured is not None and loops[0].bounds is not None:
+            found.append(Term(statement, loops, captured))
+    for name in {t.statement.target.array for t in found}:
+        if not _apart(program, sweep, name):
+            found = [t for t in found if t.statement.target.array != name]
+    return found
+
+
+def _statements(
+    body: tuple[Statement, ...], loops: tuple[Loop, ...]
+) -> Iterator[tuple[Assign, tuple[Loop, ...]]]:
+    for s in body:
+        if isinstance(s, Loop):
+            yield from _statements(s.body, (*loops, s))
+        elif isinstance(s, Assign):
+            yield s, loops
+
+
+def _captured(
+    program: Program, statement: Assign, loops: tuple[Loop, ...], written: set[str]
+) -> tuple[str, ...] | None:
+    """The local variables of a unit that a term reads; None if it reads what will have changed."""
+    names = []
+    for _, r in statement.reads:
+        if not isinstance(r, Ref):
+            continue
+        if program.arrays[r.array].role == "scalar":
+            names.append(r.array)
+        elif r.array in written:
+            return None
+    here = [s.target.array for s in loops[0].body if isinstance(s, Assign) and not s.accumulate]
+    if any(here.count(name) != 1 for name in names):
+        return None
+    return tuple(dict.fromkeys(names))
+
+
+def _apart(program: Program, sweep: Loop, name: str) -> bool:
+    """Whether each element of an array is added to by one turn of one statement at most."""
+    seen: list[Any] = []
+    for statement, loops in _statements(sweep.body, ()):
+        if statement.target.array == name:
+            (index,) = statement.target.index
+            places = places_of(program, loops, index)
+            if places is None:
+                return False
+            seen.append(places)
+    every = np.concatenate(seen)
+    return bool(np.unique(every).size == every.size)
+
+
+def places_of(program: Program, loops: tuple[Loop, ...], index: Index) -> Any:
+    """The values an index takes over all turns of loops; None if not known beforehand."""
+    env: dict[str, Any] = {}
+    count = 1
+    for loop in loops:
+        start, stop = (_values(program, i, env, count) for i in (loop.start, loop.stop))
+        if start is None or stop is None:
+            return None
+        lengths = np.maximum(stop - start, 0)
+        env = {v: np.repeat(values, lengths) for v, values in env.items()}
+        before = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        env[loop.var] = np.arange(int(lengths.sum())) - before + np.repeat(start, lengths)
+        count = int(lengths.sum())
+    return _values(program, index, env, count)
+
+
+def _values(program: Program, index: Index, env: Mapping[str, Any], count: int) -> Any:
+    match index:
+        case int():
+            return np.full(count, index, dtype=np.int64)
+        case Var(name):
+            return env.get(name)
+        case Lookup(table, at):
+            inside = _values(program, at, env, count)
+            return None if inside is None else program.tables[table][inside].astype(np.int64)
+        case Plus(left, right) | Times(left, right):
+            a, b = (_values(program, i, env, count) for i in (left, right))
+            if a is None or b is None:
+                return None
+            return a + b if isinstance(index, Plus) else a * b
+    return None

@@ -1,0 +1,238 @@
+"""Do a few turns of a loop side by side, in one body: unroll and jam.
+
+``for k: s = 0; for c: s += w[k, c]*z[c]`` waits for each sum before it adds the next term. Eight
+units at a time keep eight sums in registers, read each z[c] once for all of them, and no sum waits
+for another. Each sum is still added in its own order, so no bit changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Loop,
+    Program,
+    Ref,
+    Statement,
+    Var,
+    affine,
+    parts,
+    plus,
+    references,
+    substituted,
+    times,
+    walk,
+)
+from derive.program.storage import copy
+
+Arrays = dict[str, Array]
+
+HELD = "held in a register"
+"""The meaning of a local variable that is to stay in a register: compilers load it anew else."""
+
+
+def jam_sums(program: Program, most: int) -> Program:
+    """The program with up to ``most`` turns at a time of each loop around loops of sums."""
+    arrays = dict(program.arrays)
+    body = _jammed(program.body, arrays, most)
+    return replace(program, arrays=arrays).with_body(body)
+
+
+def _jammed(body: tuple[Statement, ...], arrays: Arrays, most: int) -> tuple[Statement, ...]:
+    out: list[Statement] = []
+    for s in body:
+        if not isinstance(s, Loop):
+            out.append(s)
+        elif s.role == "units" and any(_is_sum(inner) for inner in s.body):
+            out += jam(s, arrays, most) if may_jam(s, arrays) else [s]
+        else:
+            out.append(replace(s, body=_jammed(s.body, arrays, most)))
+    return tuple(out)
+
+
+def _is_sum(s: Statement) -> bool:
+    """Whether ``s`` only adds to local variables, again and again."""
+    return isinstance(s, Loop) and all(
+        isinstance(t, Assign) and t.accumulate and not t.target.index for t in s.body
+    )
+
+
+def may_jam(loop: Loop, arrays: Mapping[str, Array]) -> bool:
+    """Whether turns of a loop can be done side by side: known, alike, and apart.
+
+    Bounds inside must be those of every turn, local variables set before they are read, and no
+    element written in one turn touched in another.
+    """
+    if loop.bounds is None or not isinstance(loop.start, int) or not isinstance(loop.stop, int):
+        return False
+    inner = [s for s in walk(loop.body) if isinstance(s, Loop)]
+    if any(mentions(i, loop.var) for s in inner for i in (s.start, s.stop)):
+        return False
+    spans = {s.var: s.bounds for s in inner}
+    assigns = [s for s in walk(loop.body) if isinstance(s, Assign)]
+    written = {s.target.array for s in assigns}
+    shared = {name for name in written if arrays[name].role != "scalar"}
+    places = {r for s in assigns for r in references(s) if r.array in shared}
+    return _set_first(loop.body, arrays) and all(
+        _apart([r.index for r in places if r.array == name], loop.var, spans) for name in shared
+    )
+
+
+def mentions(index: Index, var: str) -> bool:
+    """Whether an index depends on a counter."""
+    return any(part == Var(var) for part in parts(index))
+
+
+def _apart(
+    indices: list[tuple[Index, ...]], var: str, spans: Mapping[str, tuple[int, int] | None]
+) -> bool:
+    """Whether turns with different ``var`` are at different elements, whatever is inside.
+
+    They are if along some axis a turn's elements lie closer together than the turns do.
+    """
+    return any(_apart_along(list(axis), var, spans) for axis in zip(*indices, strict=True))
+
+
+def _apart_along(axis: list[Index], var: str, spans: Mapping[str, tuple[int, int] | None]) -> bool:
+    steps, least, most = set(), [], []
+    for index in axis:
+        form = affine(index)
+        if form is None:
+            return False
+        coefficients, low = form
+        steps.add(coefficients.get(var, 0))
+        high = low
+        for name, c in coefficients.items():
+            if name == var:
+                continue
+            span = spans.get(name)
+            if span is None:
+                return False
+            ends = (c * span[0], c * (span[1] - 1))
+            low, high = low + min(ends), high + max(ends)
+        least.append(low)
+        most.append(high)
+    return len(steps) == 1 and abs(steps.pop()) > max(most) - min(least)
+
+
+def _set_first(body: tuple[Statement, ...], arrays: Mapping[str, Array]) -> bool:
+    known: set[str] = set()
+    for s in walk(body):
+        if not isinstance(s, Assign):
+            continue
+        read = [r for _, r in s.reads if isinstance(r, Ref)] + ([s.target] if s.accumulate else [])
+        local = {r.array for r in read if arrays[r.array].role == "scalar"}
+        if not local <= known and local & _scalars(body, arrays):
+            return False
+        known.add(s.target.array)
+    return True
+
+
+def _scalars(body: Iterable[Statement], arrays: Mapping[str, Array]) -> set[str]:
+    """The local variables that a body sets."""
+    targets = {s.target.array for s in walk(tuple(body)) if isinstance(s, Assign)}
+    return {name for name in targets if arrays[name].role == "scalar"}
+
+
+def jam(loop: Loop, arrays: Arrays, most: int) -> list[Statement]:
+    """``loop`` as one over groups of about equally many turns, and one of what is left."""
+    assert isinstance(loop.start, int) and isinstance(loop.stop, int)
+    turns = loop.stop - loop.start
+    if turns < 2:
+        return [loop]
+    groups = -(-turns // most)
+    size = -(-turns // groups)
+    whole = turns // size
+    var = Var(f"{loop.var}s")
+    first = plus(times(var, size), loop.start)
+    body = beside(loop, [plus(first, j) for j in range(size)], arrays)
+    together = Loop(var.name, 0, whole, body, loop.role)
+    if turns == whole * size:
+        return [together]
+    left = [loop.start + i for i in range(whole * size, turns)]
+    rest = Loop(var.name, 0, 1, beside(loop, list(left), arrays), loop.role)
+    return [together, rest]
+
+
+def beside(loop: Loop, at: list[Index], arrays: Arrays) -> tuple[Statement, ...]:
+    """The turns of ``loop`` at some values of its counter, statement by statement together."""
+    mine = _scalars(loop.body, arrays)
+    copies = []
+    for j, value in enumerate(at):
+        names = {name: f"{name}_{j}" for name in mine}
+        for name, own in names.items():
+            arrays[own] = replace(arrays[name], name=own)
+        copies.append(renamed(substituted(loop.body, {loop.var: value}), names))
+    return tuple(_together(copies))
+
+
+def _together(copies: list[tuple[Statement, ...]]) -> Iterator[Statement]:
+    for turn in zip(*copies, strict=True):
+        first = turn[0]
+        if isinstance(first, Loop):
+            bodies = [s.body for s in turn if isinstance(s, Loop)]
+            yield replace(first, body=tuple(_together(bodies)))
+        elif isinstance(first, Assign):
+            yield from turn
+        else:
+            yield first
+
+
+def renamed(body: tuple[Statement, ...], names: Mapping[str, str]) -> tuple[Statement, ...]:
+    """``body`` with local variables under other names."""
+
+    def moved(r: Ref) -> Ref:
+        return Ref(names.get(r.array, r.array), r.index)
+
+    out: list[Statement] = []
+    for s in body:
+        match s:
+            case Assign():
+                reads = tuple((v, moved(r) if isinstance(r, Ref) else r) for v, r in s.reads)
+                out.append(Assign(moved(s.target), s.expr, reads, s.accumulate))
+            case Loop():
+                out.append(replace(s, body=renamed(s.body, names)))
+            case _:
+                out.append(s)
+    return tuple(out)
+
+
+def read_once(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...]:
+    """Innermost loops with what several of their sums read put in local variables first.
+
+    Compilers see that it is the same number, and yet load it anew for each product.
+    """
+    out: list[Statement] = []
+    for s in body:
+        if not isinstance(s, Loop):
+            out.append(s)
+        elif any(isinstance(t, Loop) for t in s.body):
+            out.append(replace(s, body=read_once(s.body, arrays)))
+        else:
+            out.append(replace(s, body=_loaded(s.body, arrays)))
+    return tuple(out)
+
+
+def _loaded(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...]:
+    assigns = [s for s in body if isinstance(s, Assign)]
+    if any(s.target.index for s in assigns):
+        return body
+    reads = [r for s in assigns for _, r in s.reads if isinstance(r, Ref) and r.index]
+    loads: list[Statement] = []
+    names: dict[Ref, Ref] = {}
+    for r in dict.fromkeys(reads):
+        if reads.count(r) > 1:
+            name = f"here_{len(names)}"
+            arrays[name] = Array(name, (), "scalar", arrays[r.array].batched, HELD)
+            names[r] = Ref(name)
+            loads.append(copy(Ref(name), r))
+    moved = [
+        replace(s, reads=tuple((v, names.get(r, r) if isinstance(r, Ref) else r)
+                               for v, r in s.reads))
+        for s in assigns
+    ]  # fmt: skip
+    return (*loads, *moved)
