@@ -233,7 +233,9 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
     kept = state_arrays(program)
     for a in passed(program):
         if a.role == "work":
-            scratch.append((a.name, _extent(a)))
+            # Single numbers too begin at multiples of 64 bytes.
+            extent = _extent(a) if lanes else f"(({_extent(a)} + 15)//16*16)"
+            scratch.append((a.name, extent))
         elif a.role == "out" and lanes and element_type(program, a) == "real":
             # Single numbers that each block of sequences has its own of, in whole vectors.
             scratch.append((a.name, f"(({rows[a.name]} + LANES - 1)//LANES)"))

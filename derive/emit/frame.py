@@ -85,7 +85,6 @@ static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 """)
 
 
-
 def c_lanes(width: int) -> str:
     """Definitions for blocks of ``width`` sequences."""
     lines, whole, x, size = [], "lane", "x", width

@@ -34,9 +34,13 @@ from derive.program.ir import (
     plus,
     quotient,
     references,
+    substituted,
     times,
     walk,
 )
+from derive.program.passes.jam import mentions
+from derive.program.passes.sum_by_columns import FEWEST, stride_one
+from derive.program.passes.turns import values_at
 from derive.program.storage import ZERO, copy
 
 LONGEST, SHORTEST = 64, 32
@@ -46,6 +50,9 @@ CACHE = 2**19
 """Bytes of signals in a stretch: what a second-level cache holds beside other things."""
 
 TOTAL = "total"
+
+Kept = dict[tuple[int, str], str]
+"""The array that keeps a local variable of a loop over units, by which loop it is and its name."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +129,17 @@ class _Deferring:
         steps = CACHE // max(1, width * number)
         return min(max(steps - steps % 8, SHORTEST), LONGEST)
 
-    def _keep(self, terms: list[Term], stretch: int) -> dict[str, str]:
+    def _keep(self, terms: list[Term], stretch: int) -> Kept:
         """Arrays for the local variables that terms read; the steps of a unit stand together."""
-        kept: dict[str, str] = {}
+        kept: Kept = {}
         for term in terms:
             for name in term.captured:
-                if name not in kept:
-                    kept[name] = f"kept_{len(self.arrays)}_{name}"
+                if (key := (id(term.loops[0]), name)) not in kept:
+                    kept[key] = f"kept_{len(self.arrays)}_{name}"
                     units = term.loops[0].bounds
                     assert units is not None
-                    self.arrays[kept[name]] = Array(
-                        kept[name], (units[1], stretch), "work", self.arrays[name].batched,
+                    self.arrays[kept[key]] = Array(
+                        kept[key], (units[1], stretch | 1), "work", self.arrays[name].batched,
                         f"{name} of each step of a stretch",
                     )  # fmt: skip
         return kept
@@ -152,7 +159,7 @@ class _Deferring:
             width = a.shape[1]
             assert isinstance(width, int)
             meaning = f"{array} of a stretch, by column"
-            shape = (width, stretch + high - low)
+            shape = (width, (stretch + high - low) | 1)
             self.arrays[name] = Array(name, shape, "work", a.batched, meaning)
             gathered[array] = Gathered(array, name, low, high, width)
         return gathered
@@ -161,16 +168,18 @@ class _Deferring:
         self,
         term: Term,
         sweep: Loop,
-        kept: Mapping[str, str],
+        kept: Kept,
         gathered: Mapping[str, Gathered],
         row: Index,
     ) -> Statement:
         """One term of the gradient, for all of its elements, summed over a stretch."""
+        if not self.lanes and self._in_columns(term):
+            return self._sum_in_columns(term, sweep, kept, row)
         outer, total = term.loops[0], Ref(TOTAL)
         reads: list[tuple[Symbol, Operand]] = []
         for symbol, r in term.statement.reads:
-            if isinstance(r, Ref) and r.array in kept:
-                r = Ref(kept[r.array], (Var(outer.var), row))
+            if isinstance(r, Ref) and (name := kept.get((id(outer), r.array))):
+                r = Ref(name, (Var(outer.var), row))
             elif _row_of(self.program, r, sweep.var) is not None:
                 assert isinstance(r, Ref)
                 if r.array in gathered:
@@ -187,6 +196,36 @@ class _Deferring:
         for loop in reversed(term.loops):
             body = (replace(loop, body=body),)
         return body[0]
+
+    def _in_columns(self, term: Term) -> bool:
+        """Whether the elements of a unit, and what they are made of, stand side by side."""
+        if len(term.loops) != 2:
+            return False
+        inner = term.loops[1]
+        if not (isinstance(inner.start, int) and isinstance(inner.stop, int)):
+            return False
+        runs = [r for _, r in term.statement.reads if isinstance(r, Ref) and r.index]
+        runs = [r for r in runs if any(mentions(i, inner.var) for i in r.index)]
+        return inner.stop - inner.start >= FEWEST and all(
+            stride_one(r, inner.var) for r in (term.statement.target, *runs)
+        )
+
+    def _sum_in_columns(self, term: Term, sweep: Loop, kept: Kept, row: Index) -> Statement:
+        """A step's terms of all elements of a unit at a time; steps still go back."""
+        outer, inner = term.loops
+        step = Var("back")
+        t = plus(sweep.stop, -1, times(step, -1))
+        reads = tuple(
+            (v, Ref(kept[id(outer), r.array], (Var(outer.var), row))
+             if isinstance(r, Ref) and (id(outer), r.array) in kept else r)
+            for v, r in term.statement.reads
+        )  # fmt: skip
+        add = replace(term.statement, reads=reads)
+        columns = replace(inner, body=(add,), role="columns", turns="")
+        (moved,) = substituted((columns,), {sweep.var: t})
+        count = plus(sweep.stop, times(sweep.start, -1))
+        over = Loop(step.name, 0, count, (moved,), "connections")
+        return replace(outer, body=(over,))
 
 
 @dataclass(frozen=True)
@@ -260,7 +299,7 @@ def _without(
     body: tuple[Statement, ...],
     gone: set[int],
     terms: list[Term],
-    kept: Mapping[str, str],
+    kept: Kept,
     row: Index,
 ) -> tuple[Statement, ...]:
     """``body`` without the terms, with what they need kept at the end of each unit."""
@@ -274,7 +313,7 @@ def _without(
         inside = _without(s.body, gone, terms, kept, row)
         mine = [t for t in terms if t.loops[0] is s]
         names = dict.fromkeys(name for t in mine for name in t.captured)
-        stores = tuple(copy(Ref(kept[name], (Var(s.var), row)), Ref(name)) for name in names)
+        stores = tuple(copy(Ref(kept[id(s), name], (Var(s.var), row)), Ref(name)) for name in names)
         if inside or stores:
             out.append(replace(s, body=(*inside, *stores)))
     return tuple(out)
@@ -323,7 +362,8 @@ def _captured(
         elif r.array in written:
             return None
     here = [s.target.array for s in loops[0].body if isinstance(s, Assign) and not s.accumulate]
-    if any(here.count(name) != 1 for name in names):
+    ever = [s.target.array for s in walk(loops[0].body) if isinstance(s, Assign)]
+    if any(here.count(name) != 1 or ever.count(name) != 1 for name in names):
         return None
     return tuple(dict.fromkeys(names))
 
@@ -334,42 +374,9 @@ def _apart(program: Program, sweep: Loop, name: str) -> bool:
     for statement, loops in _statements(sweep.body, ()):
         if statement.target.array == name:
             (index,) = statement.target.index
-            places = places_of(program, loops, index)
+            places = values_at(program.tables, loops, index)
             if places is None:
                 return False
             seen.append(places)
     every = np.concatenate(seen)
     return bool(np.unique(every).size == every.size)
-
-
-def places_of(program: Program, loops: tuple[Loop, ...], index: Index) -> Any:
-    """The values an index takes over all turns of loops; None if not known beforehand."""
-    env: dict[str, Any] = {}
-    count = 1
-    for loop in loops:
-        start, stop = (_values(program, i, env, count) for i in (loop.start, loop.stop))
-        if start is None or stop is None:
-            return None
-        lengths = np.maximum(stop - start, 0)
-        env = {v: np.repeat(values, lengths) for v, values in env.items()}
-        before = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        env[loop.var] = np.arange(int(lengths.sum())) - before + np.repeat(start, lengths)
-        count = int(lengths.sum())
-    return _values(program, index, env, count)
-
-
-def _values(program: Program, index: Index, env: Mapping[str, Any], count: int) -> Any:
-    match index:
-        case int():
-            return np.full(count, index, dtype=np.int64)
-        case Var(name):
-            return env.get(name)
-        case Lookup(table, at):
-            inside = _values(program, at, env, count)
-            return None if inside is None else program.tables[table][inside].astype(np.int64)
-        case Plus(left, right) | Times(left, right):
-            a, b = (_values(program, i, env, count) for i in (left, right))
-            if a is None or b is None:
-                return None
-            return a + b if isinstance(index, Plus) else a * b
-    return None

@@ -7,7 +7,7 @@ for another. Each sum is still added in its own order, so no bit changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from derive.program.ir import (
@@ -42,6 +42,33 @@ def jam_sums(program: Program, most: int) -> Program:
     return replace(program, arrays=arrays).with_body(body)
 
 
+def jam_rows(program: Program, most: int = 4) -> Program:
+    """The program with up to ``most`` turns at a time of loops around loops over columns.
+
+    Four rows that add scaled runs of the same numbers load these once.
+    """
+    arrays = dict(program.arrays)
+    body = _rows_jammed(program.body, arrays, most)
+    return replace(program, arrays=arrays).with_body(body)
+
+
+def _rows_jammed(body: tuple[Statement, ...], arrays: Arrays, most: int) -> tuple[Statement, ...]:
+    out: list[Statement] = []
+    for s in body:
+        if not isinstance(s, Loop):
+            out.append(s)
+        elif s.role == "units" and all(_is_sum_of_columns(inner) for inner in s.body):
+            out += jam(s, arrays, most) if may_jam(s, arrays) else [s]
+        else:
+            out.append(replace(s, body=_rows_jammed(s.body, arrays, most)))
+    return tuple(out)
+
+
+def _is_sum_of_columns(s: Statement) -> bool:
+    """Whether ``s`` is a loop around one over columns, and nothing else."""
+    return isinstance(s, Loop) and all(isinstance(t, Loop) and t.role == "columns" for t in s.body)
+
+
 def _jammed(body: tuple[Statement, ...], arrays: Arrays, most: int) -> tuple[Statement, ...]:
     out: list[Statement] = []
     for s in body:
@@ -64,14 +91,19 @@ def _is_sum(s: Statement) -> bool:
 def may_jam(loop: Loop, arrays: Mapping[str, Array]) -> bool:
     """Whether turns of a loop can be done side by side: known, alike, and apart.
 
-    Bounds inside must be those of every turn, local variables set before they are read, and no
-    element written in one turn touched in another.
+    Bounds inside must be those of every turn.
     """
     if loop.bounds is None or not isinstance(loop.start, int) or not isinstance(loop.stop, int):
         return False
     inner = [s for s in walk(loop.body) if isinstance(s, Loop)]
     if any(mentions(i, loop.var) for s in inner for i in (s.start, s.stop)):
         return False
+    return independent(loop, arrays)
+
+
+def independent(loop: Loop, arrays: Mapping[str, Array]) -> bool:
+    """Whether no turn of a loop needs or changes what another writes."""
+    inner = [s for s in walk(loop.body) if isinstance(s, Loop)]
     spans = {s.var: s.bounds for s in inner}
     assigns = [s for s in walk(loop.body) if isinstance(s, Assign)]
     written = {s.target.array for s in assigns}
@@ -160,26 +192,37 @@ def jam(loop: Loop, arrays: Arrays, most: int) -> list[Statement]:
 
 def beside(loop: Loop, at: list[Index], arrays: Arrays) -> tuple[Statement, ...]:
     """The turns of ``loop`` at some values of its counter, statement by statement together."""
-    mine = _scalars(loop.body, arrays)
-    copies = []
-    for j, value in enumerate(at):
-        names = {name: f"{name}_{j}" for name in mine}
+    names = copies_of(loop.body, len(at), arrays)
+    return interleaved(
+        [
+            renamed(substituted(loop.body, {loop.var: value}), own)
+            for value, own in zip(at, names, strict=True)
+        ]
+    )
+
+
+def copies_of(body: tuple[Statement, ...], count: int, arrays: Arrays) -> list[dict[str, str]]:
+    """Names for so many copies of the local variables that a body sets, declared."""
+    mine = _scalars(body, arrays)
+    copies = [{name: f"{name}_{j}" for name in mine} for j in range(count)]
+    for names in copies:
         for name, own in names.items():
             arrays[own] = replace(arrays[name], name=own)
-        copies.append(renamed(substituted(loop.body, {loop.var: value}), names))
-    return tuple(_together(copies))
+    return copies
 
 
-def _together(copies: list[tuple[Statement, ...]]) -> Iterator[Statement]:
+def interleaved(copies: list[tuple[Statement, ...]]) -> tuple[Statement, ...]:
+    """Copies of one body as one, statement by statement; their loops become one loop."""
+    out: list[Statement] = []
     for turn in zip(*copies, strict=True):
         first = turn[0]
         if isinstance(first, Loop):
-            bodies = [s.body for s in turn if isinstance(s, Loop)]
-            yield replace(first, body=tuple(_together(bodies)))
+            out.append(replace(first, body=interleaved([s.body for s in turn])))
         elif isinstance(first, Assign):
-            yield from turn
+            out += turn
         else:
-            yield first
+            out.append(first)
+    return tuple(out)
 
 
 def renamed(body: tuple[Statement, ...], names: Mapping[str, str]) -> tuple[Statement, ...]:

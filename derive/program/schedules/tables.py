@@ -7,10 +7,12 @@ from dataclasses import replace
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import defer_sums
 from derive.program.passes.fold_tables import fold_tables
-from derive.program.passes.jam import jam_sums
+from derive.program.passes.jam import jam_rows, jam_sums
 from derive.program.passes.jam_columns import jam_columns
+from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.promote import promote
 from derive.program.passes.split_units import split_units
+from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import tile_sums
 
 SUMS = 8
@@ -19,8 +21,10 @@ SUMS = 8
 
 def tables(program: Program, lanes: bool = False) -> Program:
     """``program`` as loops; its text does not grow with the net, only its tables do."""
-    laid_out = fold_tables(split_units(program))
+    laid_out = tile_sums(defer_sums(fold_tables(split_units(program)), lanes))
     if lanes:
-        laid_out = jam_sums(tile_sums(defer_sums(laid_out, lanes)), SUMS)
-    laid_out = jam_columns(laid_out)
+        laid_out = jam_sums(laid_out, SUMS)
+    else:
+        laid_out = sum_by_columns(laid_out)
+    laid_out = jam_rows(jam_columns(jam_ragged(laid_out)))
     return replace(promote(laid_out), schedule="tables")
