@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from derive.emit import calls, frame, online, relaxing
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core
+from derive.errors import EmitError
 from derive.network.network import Network
 from derive.program.ir import Array, Assign, Least, Most, Program, indices, parts, walk
 from derive.program.state import state_size
@@ -180,7 +183,9 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         for s in walk(p.body):
             if isinstance(s, Assign):
                 functions |= functions_in(s.expr)
-        tables |= p.tables
+        for name, values in p.tables.items():
+            if not np.array_equal(tables.setdefault(name, values), values):
+                raise EmitError(f"table {name!r} differs from Program to Program")
         constants |= {a.name: a for a in p.arrays.values() if a.role == "const"}
     ctype = CTYPES[facts.dtype]
     lanes = width > 1

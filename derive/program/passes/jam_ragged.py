@@ -22,7 +22,9 @@ from derive.program.ir import (
     Program,
     Statement,
     Var,
+    affine,
     as_table,
+    parts,
     plus,
     substituted,
     times,
@@ -39,6 +41,9 @@ from derive.program.passes.turns import values_at
 
 SIDE = 4
 """Sums at a time: an addition takes four turns of the processor's clock."""
+
+LEAST = 6
+"""Terms of an average sum from which on it pays; shorter ones overlap without help."""
 
 
 def jam_ragged(program: Program, side: int = SIDE) -> Program:
@@ -82,12 +87,14 @@ def _several(
     units, first, last = (
         values_at(tables, (loop,), i) for i in (Var(loop.var), sums.start, sums.stop)
     )
-    if units is None or first is None or last is None or units.size < 2:
+    if units is None or first is None or last is None:
+        return [loop]
+    if units.size < 2 or (last - first).sum() < LEAST * units.size:
         return [loop]
     order = np.argsort(last - first, kind="stable")
     names = {}
     for what, values in (("unit", units), ("first", first), ("last", last)):
-        names[what] = f"by_length_{len(tables)}_{what}"
+        names[what] = f"{_called(loop, sums)}_by_length_{what}"
         tables[names[what]] = as_table(values[order])
     group, found = Var(f"{loop.var}s"), []
     whole = units.size // side
@@ -97,6 +104,15 @@ def _several(
             body = _group(loop, place, at, names, arrays)
             found.append(Loop(group.name, 0, count, body, loop.role))
     return list(found)
+
+
+def _called(loop: Loop, sums: Loop) -> str:
+    """A name for the runs of terms that is theirs in every Program of a network."""
+    found = parts(sums.start)
+    tables = [p.table for p in found if isinstance(p, Lookup)]
+    form = affine(plus(*(p.at for p in parts(sums.start) if isinstance(p, Lookup))))
+    offset = form[1] if form is not None else 0
+    return "_".join([*tables, str(loop.start), str(loop.stop), *([str(offset)] if offset else [])])
 
 
 def _group(
