@@ -214,7 +214,9 @@ def main() -> int:
         return 0
     worse = compare(counts, kept[key()])
     if worse:
-        print("\n".join(["", *worse, "If this is meant: python benchmarks/instructions.py --accept"]))
+        print(
+            "\n".join(["", *worse, "If this is meant: python benchmarks/instructions.py --accept"])
+        )
     return 1 if worse else 0
 
 

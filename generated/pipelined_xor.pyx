@@ -30,7 +30,6 @@ w(1, 4), w(1, 5), w(2, 0), w(2, 1), w(2, 2), w(2, 3), w(2, 4), w(2, 5), w(3, 0),
 w(3, 3), w(3, 4), w(3, 5), b(0), b(1), b(2), b(3); w(target, source[, delay]).
 """
 
-from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t
 
 from collections import namedtuple
@@ -316,6 +315,7 @@ cdef extern from *:
     real *k_data(object)
     real *k_workspace(size_t) except NULL
     void k_release(real *) noexcept nogil
+    ctypedef struct PyObject
     object k_result(const char *, PyObject *, tuple, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
     int k_wanted(object, object, const char *, PyObject **) except -1
     void k_clear(object)

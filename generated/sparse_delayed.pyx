@@ -27,7 +27,6 @@ theta: w(0, 0, 5), w(0, 7, 2), w(0, 8), w(1, 0), w(1, 4, 3), w(1, 9), w(2, 0), w
 source[, delay]).
 """
 
-from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t
 
 from collections import namedtuple
@@ -293,6 +292,7 @@ cdef extern from *:
     real *k_data(object)
     real *k_workspace(size_t) except NULL
     void k_release(real *) noexcept nogil
+    ctypedef struct PyObject
     object k_result(const char *, PyObject *, tuple, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
     int k_wanted(object, object, const char *, PyObject **) except -1
     void k_clear(object)

@@ -24,7 +24,6 @@ theta: w(0, 0), w(0, 1), w(0, 2), w(0, 3), w(0, 4), w(1, 0), w(1, 1), w(1, 2), w
 w(2, 0), w(2, 1), w(2, 2), w(2, 3), w(2, 4); w(target, source[, delay]).
 """
 
-from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t
 
 from collections import namedtuple
@@ -290,6 +289,7 @@ cdef extern from *:
     real *k_data(object)
     real *k_workspace(size_t) except NULL
     void k_release(real *) noexcept nogil
+    ctypedef struct PyObject
     object k_result(const char *, PyObject *, tuple, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
     int k_wanted(object, object, const char *, PyObject **) except -1
     void k_clear(object)

@@ -261,6 +261,7 @@ static void k_clear(PyObject *array)
 """
 
 RESULTS_DECLARED = """\
+ctypedef struct PyObject
 object k_result(const char *, PyObject *, tuple, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
 int k_wanted(object, object, const char *, PyObject **) except -1
 void k_clear(object)

@@ -240,7 +240,6 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     indent = "    "
     return "\n".join(
         [
-            "from cpython.object cimport PyObject",
             "from libc.stdint cimport int32_t, int64_t",
             "",
             "from collections import namedtuple",
