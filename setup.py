@@ -26,7 +26,7 @@ from derive.generate import read_manifest  # noqa: E402
 
 def kernels() -> list[Extension]:
     """One extension per module that the manifest names."""
-    import numpy  # its headers; not needed to say what the package is
+    import numpy  # whose headers the kernels include; pyproject.toml asks for it
 
     portable = profile("portable")
     return [

@@ -254,7 +254,7 @@ refused:
     Py_DECREF(names);
     return -1;
 }
-static void k_clear(PyObject *array)
+static inline void k_clear(PyObject *array)
 {
     memset(PyArray_DATA((PyArrayObject *)array), 0, PyArray_NBYTES((PyArrayObject *)array));
 }
