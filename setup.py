@@ -26,11 +26,14 @@ from derive.generate import read_manifest  # noqa: E402
 
 def kernels() -> list[Extension]:
     """One extension per module that the manifest names."""
+    import numpy  # whose headers the kernels include; pyproject.toml asks for it
+
     portable = profile("portable")
     return [
         Extension(
             f"generated.{item.name}",
             [f"generated/{item.name}.pyx"],
+            include_dirs=[numpy.get_include()],
             extra_compile_args=list(portable.compile),
             extra_link_args=list(portable.link),
             optional=True,

@@ -17,6 +17,9 @@ from derive.version import __version__
 Step = namedtuple("Step", ["y", "J", "gradient"])
 Step.__doc__ = """What one step gave: outputs y (N[, B]), J(t), and the gradient (P,) or None."""
 
+_as_step = tuple.__new__
+"""Step from a tuple of its three values: Step(…) would be a fifth of a small net's whole step."""
+
 ALIGNMENT = 64
 """Bytes: one vector over the sequences of a batch."""
 
@@ -89,6 +92,7 @@ class Online:
         self.kernel = kernel
         options = options_of(kernel.algorithm)
         self._capacity = options.get("capacity")
+        self._module_step = kernel.module.step
         self._update = _offered(kernel.module, "update")
         self._period = int(options.get("h_prime", options.get("h", 1)) or 1)
         self._theta = np.zeros(kernel.net.size, kernel.dtype)
@@ -146,20 +150,24 @@ class Online:
                 raise ValueError("mask_t: given without target_t; give both or neither")
             target_t = np.zeros(self._targets, self.kernel.dtype)
             mask_t = target_t
-        if self._B is not None and np.shape(x_t)[1:] != (self._B,):
-            m = self.kernel.net.inputs
-            raise ValueError(f"x_t: expected (m={m}, B={self._B}), got {np.shape(x_t)}")
-        module = self.kernel.module
-        y, J, *learnt = module.step(self._memory, t, self._theta, x_t, target_t, mask_t)
+        if self._B is not None:
+            given = x_t.shape if isinstance(x_t, np.ndarray) else np.shape(x_t)
+            if given[1:] != (self._B,):
+                m = self.kernel.net.inputs
+                raise ValueError(f"x_t: expected (m={m}, B={self._B}), got {given}")
+        result = self._module_step(self._memory, t, self._theta, x_t, target_t, mask_t)
         # Counted only now: a refused step has not happened.
         self._t = t
-        gradient = learnt[0] if learnt else None
+        if len(result) == 3:
+            self._gradient = result[2]
+            return _as_step(Step, result)
+        gradient = None
         if self._update is not None and t % self._period == 0:
             more = () if self._B is None else (self._B,)
             window = t // self._period - 1
             gradient = self._update(self._memory, window, t, self._theta, *more)
         self._gradient = gradient
-        return Step(y, J, gradient)
+        return _as_step(Step, (*result, gradient))
 
     def learn(self, eta: float) -> Any:
         """Δθ = η ∂J/∂θ with the gradient of the newest step; J is maximised.

@@ -27,10 +27,7 @@ theta: w(0, 0, 5), w(0, 7, 2), w(0, 8), w(1, 0), w(1, 4, 3), w(1, 9), w(2, 0), w
 source[, delay]).
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 
 from collections import namedtuple
 
@@ -38,6 +35,9 @@ import numpy as np
 
 cdef extern from *:
     """
+    #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+    #include <numpy/arrayobject.h>
+    #include <stdio.h>
     #include <math.h>
     #include <stdint.h>
     #include <stdlib.h>
@@ -51,6 +51,229 @@ cdef extern from *:
     typedef const real *K_RESTRICT real_in;
     typedef real *K_RESTRICT real_out;
     #define k_where(c, a, b) ((c) ? (a) : (b))
+    #define K_TYPE NPY_DOUBLE
+    #define K_DTYPE "float64"
+    /* Names of axes and their sizes (-1: any) as people write them: (T, m=2). */
+    static void k_symbols(char *text, size_t room, const char *names, int axes, const npy_intp *sizes)
+    {
+        size_t at = 0;
+        for (int d = 0; d < axes && at < room; d++) {
+            int length = (int)strcspn(names, " ");
+            at += snprintf(text + at, room - at, "%s%.*s", d ? ", " : "(", length, names);
+            if (sizes[d] >= 0 && at < room)
+                at += snprintf(text + at, room - at, "=%lld", (long long)sizes[d]);
+            names += length + (names[length] == ' ');
+        }
+        if (at < room) snprintf(text + at, room - at, axes == 1 ? ",)" : ")");
+    }
+    static int k_refuse_shape(const char *name, PyObject *value, const char *expected)
+    {
+        PyObject *shape = PyObject_GetAttrString(value, "shape");
+        if (shape) PyErr_Format(PyExc_ValueError, "%s: expected %s, got %S", name, expected, shape);
+        Py_XDECREF(shape);
+        return -1;
+    }
+    static int k_has_shape(PyArrayObject *array, int axes, const npy_intp *sizes)
+    {
+        if (PyArray_NDIM(array) != axes) return 0;
+        for (int d = 0; d < axes; d++)
+            if (sizes[d] >= 0 && sizes[d] != PyArray_DIM(array, d)) return 0;
+        return 1;
+    }
+    static int k_has_type(PyArrayObject *array)
+    {
+        return PyArray_TYPE(array) == K_TYPE && PyArray_ISNOTSWAPPED(array);
+    }
+    static PyObject *k_converted(PyObject *value)
+    {
+        return PyArray_FromAny(value, PyArray_DescrFromType(K_TYPE), 0, 0,
+                               NPY_ARRAY_IN_ARRAY | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST, NULL);
+    }
+    static PyObject *k_refuse_value(const char *name, PyObject *value)
+    {
+        PyObject *type, *error, *trace, *given;
+        if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+            return NULL;
+        PyErr_Fetch(&type, &error, &trace);
+        PyErr_NormalizeException(&type, &error, &trace);
+        given = PyObject_GetAttrString((PyObject *)Py_TYPE(value), "__name__");
+        if (given) PyErr_Format(PyExc_TypeError, "%s: expected an array of %s, got %S (%S)",
+                                name, K_DTYPE, given, error);
+        Py_XDECREF(given); Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(trace);
+        return NULL;
+    }
+    /* A value as an array of this module's type and a shape, aligned and in C order; a new reference,
+       nearly always to the value itself. */
+    static PyObject *k_array(const char *name, PyObject *value, const char *names, int axes,
+                             npy_intp a, npy_intp b, npy_intp c)
+    {
+        const npy_intp sizes[] = {a, b, c};
+        PyObject *array = value, *ready;
+        char expected[200];
+        if (PyArray_Check(value)) {
+            Py_INCREF(array);
+        } else {
+            array = k_converted(value);
+            if (!array) return k_refuse_value(name, value);
+        }
+        if (!k_has_type((PyArrayObject *)array)
+            && (strcmp(name, "mask") || !(PyArray_ISINTEGER((PyArrayObject *)array)
+                                          || PyArray_ISBOOL((PyArrayObject *)array)))) {
+            PyErr_Format(PyExc_TypeError, "%s: expected %s, got %S", name, K_DTYPE,
+                         (PyObject *)PyArray_DESCR((PyArrayObject *)array));
+            Py_DECREF(array);
+            return NULL;
+        }
+        if (!k_has_shape((PyArrayObject *)array, axes, sizes)) {
+            k_symbols(expected, sizeof expected, names, axes, sizes);
+            k_refuse_shape(name, array, expected);
+            Py_DECREF(array);
+            return NULL;
+        }
+        if (k_has_type((PyArrayObject *)array) && PyArray_ISCARRAY_RO((PyArrayObject *)array))
+            return array;
+        ready = k_converted(array);
+        Py_DECREF(array);
+        return ready;
+    }
+    static PyObject *k_new(int axes, npy_intp a, npy_intp b, npy_intp c)
+    {
+        const npy_intp sizes[] = {a, b, c};
+        return PyArray_SimpleNew(axes, sizes, K_TYPE);
+    }
+    static PyObject *k_filled(real value, int axes, npy_intp a, npy_intp b, npy_intp c)
+    {
+        PyObject *array = k_new(axes, a, b, c);
+        if (array) {
+            real *to = (real *)PyArray_DATA((PyArrayObject *)array);
+            for (npy_intp i = PyArray_SIZE((PyArrayObject *)array); i > 0; i--) *to++ = value;
+        }
+        return array;
+    }
+    static Py_ssize_t k_size(PyObject *array, int axis)
+    {
+        return PyArray_DIM((PyArrayObject *)array, axis);
+    }
+    /* Where an array's numbers are; the array must outlive the use. */
+    static real *k_data(PyObject *array) { return (real *)PyArray_DATA((PyArrayObject *)array); }
+    /* Scratch for one call, aligned to 64 bytes; the pointer to free stands before it. */
+    static real *k_workspace(size_t count)
+    {
+        char *raw = (char *)malloc(count*sizeof(real) + 128), *aligned;
+        if (!raw) {
+            PyErr_Format(PyExc_MemoryError, "no memory for %zu numbers of scratch", count);
+            return NULL;
+        }
+        aligned = raw + (128 - (size_t)raw % 64);
+        memcpy(aligned - sizeof raw, &raw, sizeof raw);
+        return (real *)aligned;
+    }
+    static void k_release(real *workspace)
+    {
+        void *raw;
+        memcpy(&raw, (char *)workspace - sizeof raw, sizeof raw);
+        free(raw);
+    }
+    static PyObject *k_refuse_type(const char *name, PyObject *given)
+    {
+        PyObject *type = PyObject_GetAttrString(given, "dtype");
+        if (!type) {
+            PyErr_Clear();
+            type = (PyObject *)Py_TYPE(given);
+            Py_INCREF(type);
+        }
+        PyErr_Format(PyExc_TypeError, "%s: expected an array of %s, got %S", name, K_DTYPE, type);
+        Py_DECREF(type);
+        return NULL;
+    }
+    /* A new array for a result, or the caller's, checked to be apart from what is read. */
+    static PyObject *k_result(const char *name, PyObject *out, PyObject *read, int axes,
+                              npy_intp a, npy_intp b, npy_intp c)
+    {
+        const npy_intp sizes[] = {a, b, c};
+        PyArrayObject *array = (PyArrayObject *)out;
+        char called[40];
+        if (!out || out == Py_None) return PyArray_SimpleNew(axes, sizes, K_TYPE);
+        snprintf(called, sizeof called, "out (%s)", name);
+        if (!PyArray_Check(out) || !k_has_type(array)) return k_refuse_type(called, out);
+        if (!k_has_shape(array, axes, sizes)) {
+            PyObject *shape = PyArray_IntTupleFromIntp(axes, sizes);
+            PyObject *text = shape ? PyObject_Str(shape) : NULL;
+            const char *expected = text ? PyUnicode_AsUTF8(text) : NULL;
+            if (expected) k_refuse_shape(called, out, expected);
+            Py_XDECREF(shape); Py_XDECREF(text);
+            return NULL;
+        }
+        if (!PyArray_ISCARRAY(array)) {
+            PyErr_Format(PyExc_ValueError, "%s: must be C-contiguous, aligned and writeable", called);
+            return NULL;
+        }
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(read); i++) {
+            PyArrayObject *other = (PyArrayObject *)PyTuple_GET_ITEM(read, i);
+            char *here = PyArray_BYTES(array), *there = PyArray_BYTES(other);
+            size_t size = PyArray_NBYTES(array), size_there = PyArray_NBYTES(other);
+            if (size && size_there && here < there + size_there && there < here + size) {
+                PyErr_Format(PyExc_ValueError, "%s: shares memory with another argument", called);
+                return NULL;
+            }
+        }
+        Py_INCREF(out);
+        return out;
+    }
+    /* What to differentiate by, as the sum of 1 for theta, 2 for x and 4 for y0; and where each result
+       goes, or NULL. An algorithm that is named gives the gradient by theta only. */
+    static int k_wanted(PyObject *wrt, PyObject *out, const char *algorithm, PyObject **places)
+    {
+        static const char *const known[] = {"theta", "x", "y0"};
+        static const char list[] = "('theta', 'x', 'y0')";
+        int order[3], wanted = 0;
+        Py_ssize_t count, given;
+        PyObject *names;
+        places[0] = places[1] = places[2] = NULL;
+        if (wrt == Py_None && out == Py_None) return 1;
+        if (wrt == Py_None) names = Py_BuildValue("(s)", "theta");
+        else names = PyUnicode_Check(wrt) ? PyTuple_Pack(1, wrt) : PySequence_Tuple(wrt);
+        if (!names) {
+            if (PyErr_ExceptionMatches(PyExc_TypeError))
+                PyErr_Format(PyExc_TypeError, "wrt: expected some of %s, got %R", list, wrt);
+            return -1;
+        }
+        count = PyTuple_GET_SIZE(names);
+        for (Py_ssize_t i = 0; i < count; i++) {
+            PyObject *name = PyTuple_GET_ITEM(names, i);
+            int which = 0;
+            while (which < 3 && !(PyUnicode_Check(name)
+                                  && PyUnicode_CompareWithASCIIString(name, known[which]) == 0))
+                which++;
+            if (which == 3 || wanted & 1 << which) goto refused;
+            wanted |= 1 << which;
+            order[i] = which;
+        }
+        if (!count) goto refused;
+        given = PyTuple_Check(out) ? PyTuple_GET_SIZE(out) : 1;
+        if (out != Py_None && given != count) {
+            PyErr_Format(PyExc_ValueError, "out: expected an array for each of %S, got %zd",
+                         names, given);
+            wanted = -1;
+        } else if (algorithm && wanted != 1) {
+            PyErr_Format(PyExc_ValueError, "wrt: algorithm %s gives the gradient by theta only, "
+                         "got %S; epochwise gives x and y0", algorithm, names);
+            wanted = -1;
+        } else if (out != Py_None) {
+            for (Py_ssize_t i = 0; i < count; i++)
+                places[order[i]] = PyTuple_Check(out) ? PyTuple_GET_ITEM(out, i) : out;
+        }
+        Py_DECREF(names);
+        return wanted;
+    refused:
+        PyErr_Format(PyExc_ValueError, "wrt: expected some of %s, each once, got %S", list, names);
+        Py_DECREF(names);
+        return -1;
+    }
+    static inline void k_clear(PyObject *array)
+    {
+        memset(PyArray_DATA((PyArrayObject *)array), 0, PyArray_NBYTES((PyArrayObject *)array));
+    }
     #define M(g) g
     #if defined(K_VECTOR_MATH)
     __attribute__((simd("notinbranch"))) extern double exp(double);
@@ -60,110 +283,27 @@ cdef extern from *:
     ctypedef double real
     ctypedef const real *real_in
     ctypedef real *real_out
+    int import_array "_import_array"() except -1
+    int k_refuse_shape(const char *, object, const char *) except -1
+    object k_array(const char *, object, const char *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
+    object k_new(int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
+    object k_filled(real, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
+    Py_ssize_t k_size(object, int)
+    real *k_data(object)
+    real *k_workspace(size_t) except NULL
+    void k_release(real *) noexcept nogil
+    ctypedef struct PyObject
+    object k_result(const char *, PyObject *, tuple, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
+    int k_wanted(object, object, const char *, PyObject **) except -1
+    void k_clear(object)
     real k_where(bint, real, real) noexcept nogil
     real k_logistic(real) noexcept nogil
+
+import_array()
 
 DTYPE = np.dtype("float64")
 Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
 RECORD = '{"algorithm": {"name": "epochwise"}, "batch": false, "derive": "0.1.0", "digest": "9985c02ae10962e3189d2d1581fe78106a59df1221c52a560a05581910b50825", "dtype": "float64", "schedule": "unrolled", "spec": {"algorithm": {"name": "epochwise"}, "cell": {"activation": "logistic", "bias": true, "library": "semilinear"}, "name": "sparse_delayed", "network": {"connections": [[0, 0, 5], [0, 7, 2], [0, 8], [1, 0], [1, 4, 3], [1, 9], [2, 0], [2, 1, 2], [2, 8, 4], {"delay": 1, "source": 2, "target": 3, "weight": "tied"}, [3, 3, 2], {"delay": 1, "source": 3, "target": 4, "weight": "tied"}, [4, 9, 5], [5, 2], [5, 4], [5, 5], [6, 1, 5], [6, 5], [6, 6, 3], [7, 3, 4], [7, 6], [7, 7]], "inputs": 2, "units": 8}, "objective": {"J": "(-(d - y)**2)/2", "targets": [6, 7]}, "spec": "derive/1"}}'
-
-WRT = ("theta", "x", "y0")
-
-
-cdef object _array(str name, object value, tuple shape, str symbols):
-    """``value`` as a C-contiguous array of this module's type and a shape (-1: any)."""
-    if not isinstance(value, np.ndarray):
-        try:
-            value = np.asarray(value, dtype=DTYPE)
-        except (TypeError, ValueError) as error:
-            raise TypeError("%s: expected an array of %s, got %s (%s)"
-                            % (name, DTYPE, type(value).__name__, error)) from None
-    if value.dtype != DTYPE and (name != "mask" or value.dtype.kind not in "biu"):
-        raise TypeError("%s: expected %s, got %s" % (name, DTYPE, value.dtype))
-    cdef tuple given = value.shape
-    cdef bint fits = len(given) == len(shape)
-    cdef Py_ssize_t d
-    if fits:
-        for d in range(len(shape)):
-            fits = fits and (shape[d] == -1 or shape[d] == given[d])
-    if not fits:
-        raise ValueError("%s: expected %s, got %s" % (name, symbols, given))
-    if value.dtype is DTYPE and value.flags.carray:
-        return value  # as nearly all are; the rest costs a call of a step half its time
-    value = np.ascontiguousarray(value, dtype=DTYPE)
-    return value if value.flags.aligned else value.copy()
-
-
-cdef object _result(str name, object out, tuple shape, tuple read):
-    """A new array for a result, or the caller's, checked to be apart from what is read."""
-    if out is None:
-        return np.empty(shape, dtype=DTYPE)
-    if not isinstance(out, np.ndarray) or out.dtype != DTYPE:
-        raise TypeError("out (%s): expected an array of %s, got %s"
-                        % (name, DTYPE, getattr(out, "dtype", type(out))))
-    if out.shape != shape:
-        raise ValueError("out (%s): expected %s, got %s" % (name, shape, out.shape))
-    if not out.flags.carray:
-        raise ValueError("out (%s): must be C-contiguous, aligned and writeable" % name)
-    for other in read:
-        if np.may_share_memory(out, other):
-            raise ValueError("out (%s): shares memory with another argument" % name)
-    return out
-
-
-cdef tuple _wanted(object wrt, object out):
-    """What to differentiate by, and for each the array to write to, if one is given."""
-    cdef tuple names
-    try:
-        names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    except TypeError:
-        raise TypeError("wrt: expected some of %s, got %r" % (WRT, wrt)) from None
-    cdef tuple outs = () if out is None else out if isinstance(out, tuple) else (out,)
-    cdef dict given = {}
-    for name in names:
-        if not isinstance(name, str) or name not in WRT or name in given:
-            raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
-        given[name] = None
-    if not names:
-        raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
-    if out is not None and len(outs) != len(names):
-        raise ValueError("out: expected an array for each of %s, got %d" % (names, len(outs)))
-    if outs:
-        given.update(zip(names, outs))
-    return names, given
-
-
-cdef object _only(tuple names, object gradient):
-    """The gradient with None for what was not asked."""
-    cdef list kept = [gradient[0]]
-    for name, value in zip(WRT, gradient[1:]):
-        kept.append(value if name in names else None)
-    return Gradient(*kept)
-
-
-cdef real *_data(object array) except? NULL:
-    """Where an array's numbers are; the array must outlive the use."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
-    cdef real *data = <real *>view.buf
-    PyBuffer_Release(&view)
-    return data
-
-
-cdef real *_workspace(size_t count) except NULL:
-    """Scratch for one call, aligned to 64 bytes; the pointer to free stands before it."""
-    cdef char *raw = <char *>malloc(count*sizeof(real) + 128)
-    if raw == NULL:
-        raise MemoryError("no memory for %d numbers of scratch" % count)
-    cdef char *aligned = raw + (128 - <size_t>raw % 64)
-    memcpy(aligned - sizeof(void *), &raw, sizeof(void *))
-    return <real *>aligned
-
-
-cdef void _release(real *workspace) noexcept nogil:
-    cdef void *raw
-    memcpy(&raw, <char *>workspace - sizeof(void *), sizeof(void *))
-    free(raw)
 
 cdef void forward_core(
     real_in theta,
@@ -1155,31 +1295,31 @@ def forward(theta, x, y0=None, out=None, history=None):
     cdef real *p_y0
     cdef real *w_z
     cdef real *work
-    theta = _array("theta", theta, (29,), "(P=29,)")
-    x = _array("x", x, (-1, 2), "(T, m=2)")
-    cdef Py_ssize_t T = x.shape[0]
+    theta = k_array("theta", theta, "P", 1, 29, 0, 0)
+    x = k_array("x", x, "T m", 2, -1, 2, 0)
+    cdef Py_ssize_t T = k_size(x, 0)
     if T < 1:
-        raise ValueError(f"x: expected (T, m=2) with T ≥ 1, got {x.shape}")
+        k_refuse_shape("x", x, b'(T, m=2) with T \xe2\x89\xa5 1')
     if y0 is None:
-        y0 = np.zeros((8,), dtype=DTYPE)
+        y0 = k_filled(0, 1, 8, 0, 0)
     else:
-        y0 = _array("y0", y0, (8,), "(N=8,)")
+        y0 = k_array("y0", y0, "N", 1, 8, 0, 0)
     if history is None:
-        history = np.zeros((4, 10), dtype=DTYPE)
+        history = k_filled(0, 2, 4, 10, 0)
     else:
-        history = _array("history", history, (4, 10), "(D−1=4, N+m=10)")
-    y = _result("y", out, (T + 1, 8), (theta, x, y0, history))
-    p_theta = _data(theta)
-    p_x = _data(x)
-    p_y0 = _data(y0)
-    p_history = _data(history)
-    p_y = _data(y)
-    work = _workspace((T + 5)*10)
+        history = k_array("history", history, b'D\xe2\x88\x921 N+m', 2, 4, 10, 0)
+    y = k_result("y", <PyObject *>out, (theta, x, y0, history), 2, T + 1, 8, 0)
+    p_theta = k_data(theta)
+    p_x = k_data(x)
+    p_y0 = k_data(y0)
+    p_history = k_data(history)
+    p_y = k_data(y)
+    work = k_workspace((T + 5)*10)
     free_here = work
     w_z = free_here
     with nogil:
         forward_core(p_theta, p_x, p_y0, p_history, p_y, w_z, T)
-        _release(work)
+        k_release(work)
     return y
 
 def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None, history=None):
@@ -1200,68 +1340,70 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None, history=N
     cdef real *w_delta
     cdef real *w_z
     cdef real *work
-    theta = _array("theta", theta, (29,), "(P=29,)")
-    x = _array("x", x, (-1, 2), "(T, m=2)")
-    cdef Py_ssize_t T = x.shape[0]
+    theta = k_array("theta", theta, "P", 1, 29, 0, 0)
+    x = k_array("x", x, "T m", 2, -1, 2, 0)
+    cdef Py_ssize_t T = k_size(x, 0)
     if T < 1:
-        raise ValueError(f"x: expected (T, m=2) with T ≥ 1, got {x.shape}")
+        k_refuse_shape("x", x, b'(T, m=2) with T \xe2\x89\xa5 1')
     if y0 is None:
-        y0 = np.zeros((8,), dtype=DTYPE)
+        y0 = k_filled(0, 1, 8, 0, 0)
     else:
-        y0 = _array("y0", y0, (8,), "(N=8,)")
+        y0 = k_array("y0", y0, "N", 1, 8, 0, 0)
     if history is None:
-        history = np.zeros((4, 10), dtype=DTYPE)
+        history = k_filled(0, 2, 4, 10, 0)
     else:
-        history = _array("history", history, (4, 10), "(D−1=4, N+m=10)")
-    target = _array("target", target, (T, 2), f"(T={T}, n_T=2)")
+        history = k_array("history", history, b'D\xe2\x88\x921 N+m', 2, 4, 10, 0)
+    target = k_array("target", target, "T n_T", 2, T, 2, 0)
     cdef Py_ssize_t mask_step = 0 if mask is None else 1
     if mask is None:
-        mask = np.ones((1, 2), dtype=DTYPE)
+        mask = k_filled(1, 2, 1, 2, 0)
     else:
-        mask = _array("mask", mask, (T, 2), f"(T={T}, n_T=2)")
-    cdef Py_ssize_t mask_rows = mask.shape[0]
-    names, outs = _wanted(wrt, out)
-    read = (theta, x, target, mask, y0, history)
+        mask = k_array("mask", mask, "T n_T", 2, T, 2, 0)
+    cdef Py_ssize_t mask_rows = k_size(mask, 0)
+    cdef PyObject *outs[3]
+    cdef int wanted = k_wanted(wrt, out, NULL, outs)
+    cdef tuple read = (theta, x, target, mask, y0, history)
     cdef real J = 0
-    grad_theta = _result("theta", outs.get("theta"), (29,), read)
-    if names == ("theta",):
-        p_theta = _data(theta)
-        p_x = _data(x)
-        p_target = _data(target)
-        p_mask = _data(mask)
-        p_y0 = _data(y0)
-        p_history = _data(history)
-        p_grad_theta = _data(grad_theta)
-        work = _workspace((T + 5)*10 + 40)
+    grad_theta = k_result("theta", outs[0], read, 1, 29, 0, 0)
+    if wanted == 1:
+        p_theta = k_data(theta)
+        p_x = k_data(x)
+        p_target = k_data(target)
+        p_mask = k_data(mask)
+        p_y0 = k_data(y0)
+        p_history = k_data(history)
+        p_grad_theta = k_data(grad_theta)
+        work = k_workspace((T + 5)*10 + 40)
         free_here = work
         w_z = free_here
         free_here += (T + 5)*10
         w_delta = free_here
         with nogil:
             gradient_core(p_theta, p_x, p_target, p_mask, p_y0, p_history, &J, p_grad_theta, w_z, w_delta, T, mask_step)
-            _release(work)
+            k_release(work)
         if wrt is None:
             return J, grad_theta
         return Gradient(J, grad_theta, None, None)
     read += (grad_theta,)
-    grad_x = _result("x", outs.get("x"), (T, 2), read)
+    grad_x = k_result("x", outs[1], read, 2, T, 2, 0)
     read += (grad_x,)
-    grad_y0 = _result("y0", outs.get("y0"), (8,), read)
-    p_theta = _data(theta)
-    p_x = _data(x)
-    p_target = _data(target)
-    p_mask = _data(mask)
-    p_y0 = _data(y0)
-    p_history = _data(history)
-    p_grad_theta = _data(grad_theta)
-    p_grad_x = _data(grad_x)
-    p_grad_y0 = _data(grad_y0)
-    work = _workspace((T + 5)*10 + 40)
+    grad_y0 = k_result("y0", outs[2], read, 1, 8, 0, 0)
+    p_theta = k_data(theta)
+    p_x = k_data(x)
+    p_target = k_data(target)
+    p_mask = k_data(mask)
+    p_y0 = k_data(y0)
+    p_history = k_data(history)
+    p_grad_theta = k_data(grad_theta)
+    p_grad_x = k_data(grad_x)
+    p_grad_y0 = k_data(grad_y0)
+    work = k_workspace((T + 5)*10 + 40)
     free_here = work
     w_z = free_here
     free_here += (T + 5)*10
     w_delta = free_here
     with nogil:
         gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, p_history, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_delta, T, mask_step)
-        _release(work)
-    return _only(names, Gradient(J, grad_theta, grad_x, grad_y0))
+        k_release(work)
+    return Gradient(J, grad_theta if wanted & 1 else None, grad_x if wanted & 2 else None,
+                    grad_y0 if wanted & 4 else None)

@@ -189,7 +189,7 @@ def compile_with_msvc(job: dict[str, Any]) -> str:
     compiler = ccompiler.new_compiler()
     sysconfig.customize_compiler(compiler)
     objects = compiler.compile(
-        [job["name"] + ".c"], include_dirs=[job["include"]], extra_postargs=job["flags"]
+        [job["name"] + ".c"], include_dirs=job["include"], extra_postargs=job["flags"]
     )
     compiler.add_library_dir(os.path.join(sys.base_prefix, "libs"))
     export = ["PyInit_" + job["name"]]

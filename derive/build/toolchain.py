@@ -140,6 +140,7 @@ class Toolchain:
             "platform": self.platform,
             "profile": profile.name,
             "flags": [*profile.compile, *profile.link],
+            "numpy": _numpy().__version__,
         }
         return {**fields, "cpu": list(self.cpu)} if profile.native else fields
 
@@ -278,7 +279,7 @@ def compile_module(
         "name": name,
         "module": module,
         "cc": _cc(name, module, profile, toolchain),
-        "include": toolchain.include,
+        "include": _headers(toolchain),
         "flags": [*profile.compile],
         "path": [entry for entry in sys.path if os.path.isabs(entry)],
     }
@@ -312,6 +313,18 @@ def _hint(output: str, toolchain: Toolchain) -> str:
     return ""
 
 
+def _numpy() -> Any:
+    # Here and not above: looking for a compiler imports nothing heavy, and an isolated build of
+    # this package asks only for flags.
+    import numpy
+
+    return numpy
+
+
+def _headers(toolchain: Toolchain) -> list[str]:
+    return [toolchain.include, _numpy().get_include()]
+
+
 def _cc(name: str, module: str, profile: Profile, toolchain: Toolchain) -> list[str]:
     """One command compiles and links; file names are relative, so no path gets into a binary."""
     if WINDOWS:
@@ -321,7 +334,8 @@ def _cc(name: str, module: str, profile: Profile, toolchain: Toolchain) -> list[
         # A universal Python would have both architectures made; one is enough here.
         shared = ["-bundle", "-undefined", "dynamic_lookup", "-arch", platform.machine()]
     # As Python itself is compiled: no assertions, and signed integers wrap around.
-    common = ["-fPIC", "-DNDEBUG", "-fwrapv", "-I" + toolchain.include]
+    headers = ["-I" + folder for folder in _headers(toolchain)]
+    common = ["-fPIC", "-DNDEBUG", "-fwrapv", *headers]
     files = [f"{name}.c", "-o", module]
     return [*toolchain.compiler, *shared, *common, *profile.compile, *files, *profile.link]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from derive.emit.statements import element_type, index_text, passed
@@ -21,32 +21,54 @@ def shape_of(dimensions: list[tuple[str, int | None]], batch: bool) -> tuple[str
     return f"({', '.join(numbers)}{comma})", f"({', '.join(symbols)}{comma})"
 
 
-def take(name: str, dimensions: list[tuple[str, int | None]], batch: bool) -> str:
-    shape, symbols = shape_of(dimensions, batch)
-    return f'{name} = _array("{name}", {name}, {shape}, "{symbols}")'
+def take(
+    name: str, dimensions: list[tuple[str, int | str | None]], batch: bool, called: str = ""
+) -> str:
+    """The check of an argument; sizes are numbers, expressions, or None for any.
+
+    ``batch`` adds an axis of B sequences, known by then.
+    """
+    dims = dimensions + ([("B", "B")] if batch else [])
+    names = c_text(" ".join(symbol for symbol, _ in dims))
+    sizes = axes(["-1" if size is None else size for _, size in dims])
+    return f'{name} = k_array("{called or name}", {name}, {names}, {sizes})'
+
+
+def c_text(text: str) -> str:
+    """A C string in UTF-8, which Cython makes of a str for ASCII only."""
+    return f'"{text}"' if text.isascii() else repr(text.encode())
+
+
+def axes(sizes: Sequence[int | str]) -> str:
+    """How many axes and the size of each, as C functions of up to three axes take them."""
+    return ", ".join(map(str, [len(sizes), *sizes, *[0] * (3 - len(sizes))]))
+
+
+def lanes_axis(batch: bool) -> list[str]:
+    """The axis of sequences, if there is one."""
+    return ["B"] if batch else []
 
 
 def _begin(net: Network, batch: bool) -> list[str]:
     _, symbols = shape_of([("T", None), ("m", net.inputs)], batch)
     states = len(net.states)
+    inputs: list[tuple[str, int | str | None]] = [("T", None), ("m", net.inputs)]
     lines = [
         take("theta", [("P", net.size)], False),
-        take("x", [("T", None), ("m", net.inputs)], batch),
-        "cdef Py_ssize_t T = x.shape[0]",
+        take("x", inputs + ([("B", None)] if batch else []), False),
+        "cdef Py_ssize_t T = k_size(x, 0)",
     ]
     if batch:
-        lines += ["cdef Py_ssize_t B = x.shape[2], b0, count"]
+        lines += ["cdef Py_ssize_t B = k_size(x, 2), b0, count"]
     empty = "T < 1 or B < 1" if batch else "T < 1"
     least = "T, B ≥ 1" if batch else "T ≥ 1"
-    tail = ", B" if batch else ""
-    comma = "" if batch else ","
     lines += [
         f"if {empty}:",
-        f'    raise ValueError(f"x: expected {symbols} with {least}, got {{x.shape}}")',
+        f'    k_refuse_shape("x", x, {c_text(f"{symbols} with {least}")})',
         "if y0 is None:",
-        f"    y0 = np.zeros(({states}{tail}{comma}), dtype=DTYPE)",
+        f"    y0 = k_filled(0, {axes([states, *lanes_axis(batch)])})",
         "else:",
-        f"    {_y0(states, batch)}",
+        f"    {take('y0', [('N', states)], batch)}",
         *history(net, batch),
     ]
     return lines
@@ -57,14 +79,11 @@ def history(net: Network, batch: bool) -> list[str]:
     if not net.lookback:
         return []
     D, width = net.lookback, len(net.states) + net.inputs
-    tail, B = (", B", ", B={B}") if batch else ("", "")
-    prefix = "f" if batch else ""
     return [
         "if history is None:",
-        f"    history = np.zeros(({D}, {width}{tail}), dtype=DTYPE)",
+        f"    history = k_filled(0, {axes([D, width, *lanes_axis(batch)])})",
         "else:",
-        f'    history = _array("history", history, ({D}, {width}{tail}), '
-        f'{prefix}"(D−1={D}, N+m={width}{B})")',
+        f"    {take('history', [('D−1', D), ('N+m', width)], batch)}",
     ]
 
 
@@ -73,20 +92,14 @@ def with_history(net: Network) -> str:
     return ", history=None" if net.lookback else ""
 
 
-def _y0(states: int, batch: bool) -> str:
-    if not batch:
-        return take("y0", [("N", states)], False)
-    return f'y0 = _array("y0", y0, ({states}, B), f"(N={states}, B={{B}})")'
-
-
 def forward(net: Network, program: Program) -> str:
     batch = program.lane_width > 1
     states = len(net.states)
-    tail = ", B" if batch else ""
     call = prepared(program, "forward_core", {"y": f"(T + 1)*{states}"}, net)
+    shape = axes(["T + 1", states, *lanes_axis(batch)])
     body = [
         *_begin(net, batch),
-        f'y = _result("y", out, (T + 1, {states}{tail}), (theta, x, y0{_read(net)}))',
+        f'y = k_result("y", <PyObject *>out, (theta, x, y0{_read(net)}), {shape})',
         *call.lines,
         "return y",
     ]
@@ -99,19 +112,19 @@ def _read(net: Network) -> str:
     return ", history" if net.lookback else ""
 
 
-def _default_mask(net: Network, tail: str) -> list[str]:
+def _default_mask(net: Network, batch: bool) -> list[str]:
     """Targets at every time, in one row; or at the end of a sequence, if so stated."""
     n_T = len(net.objective.targets)
     if not any(net.objective.ends):
         return [
             "cdef Py_ssize_t mask_step = 0 if mask is None else 1",
             "if mask is None:",
-            f"    mask = np.ones((1, {n_T}{tail}), dtype=DTYPE)",
+            f"    mask = k_filled(1, {axes([1, n_T, *lanes_axis(batch)])})",
         ]
     return [
         "cdef Py_ssize_t mask_step = 1",
         "if mask is None:",
-        f"    mask = np.ones((T, {n_T}{tail}), dtype=DTYPE)",
+        f"    mask = k_filled(1, {axes(['T', n_T, *lanes_axis(batch)])})",
         f"    mask[:-1, {at_the_end(net)}] = 0",
     ]
 
@@ -124,26 +137,24 @@ def at_the_end(net: Network) -> list[int]:
 def gradient(net: Network, only: Program, everything: Program | None, algorithm: str) -> str:
     batch = only.lane_width > 1
     n_T, m, states = len(net.objective.targets), net.inputs, len(net.states)
-    tail = ", B" if batch else ""
-    comma = "" if batch else ","
-    B = ", B={B}" if batch else ""
-    both = f'(T, {n_T}{tail}), f"(T={{T}}, n_T={n_T}{B})"'
+    per_step: list[tuple[str, int | str | None]] = [("T", "T"), ("n_T", n_T)]
+    named = "NULL" if everything is not None else f'"{algorithm}"'
     body = [
         *_begin(net, batch),
-        f'target = _array("target", target, {both})',
-        *_default_mask(net, tail),
+        take("target", per_step, batch),
+        *_default_mask(net, batch),
         "else:",
-        f'    mask = _array("mask", mask, {both})',
-        "cdef Py_ssize_t mask_rows = mask.shape[0]",
-        "names, outs = _wanted(wrt, out)",
-        *([] if everything is not None else _theta_only(algorithm)),
-        f"read = (theta, x, target, mask, y0{_read(net)})",
+        f"    {take('mask', per_step, batch)}",
+        "cdef Py_ssize_t mask_rows = k_size(mask, 0)",
+        "cdef PyObject *outs[3]",
+        f"cdef int wanted = k_wanted(wrt, out, {named}, outs)",
+        f"cdef tuple read = (theta, x, target, mask, y0{_read(net)})",
         "cdef real J = 0",
-        f'grad_theta = _result("theta", outs.get("theta"), ({net.size},), read)',
+        f'grad_theta = k_result("theta", outs[0], read, {axes([net.size])})',
     ]
     accumulated = {"J": "1", "grad_theta": str(net.size)}
     # Every array is checked before any is written to: a refused call leaves them as they were.
-    zeroed = ["grad_theta[...] = 0"] if batch else []
+    zeroed = ["k_clear(grad_theta)"] if batch else []
     call = prepared(only, "gradient_core", accumulated, net)
     more = with_history(net)
     head = f"def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more}):"
@@ -157,23 +168,26 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         ]
         doc = ['"""J^total and the sum of the gradients by theta that the steps give."""']
         return function(head, doc, body, call.pointers)
-    body.append('if names == ("theta",):')
+    body.append("if wanted == 1:")
     body += ["    " + line for line in (*zeroed, *call.lines)]
+    by_x = axes(["T", m, *lanes_axis(batch)])
+    by_y0 = axes([states, *lanes_axis(batch)])
     body += [
         "    if wrt is None:",
         "        return J, grad_theta",
         "    return Gradient(J, grad_theta, None, None)",
         "read += (grad_theta,)",
-        f'grad_x = _result("x", outs.get("x"), (T, {m}{tail}), read)',
+        f'grad_x = k_result("x", outs[1], read, {by_x})',
         "read += (grad_x,)",
-        f'grad_y0 = _result("y0", outs.get("y0"), ({states}{tail}{comma}), read)',
+        f'grad_y0 = k_result("y0", outs[2], read, {by_y0})',
         *zeroed,
     ]
-    outs = {**accumulated, "grad_x": f"T*{m}", "grad_y0": str(states)}
-    whole = prepared(everything, "gradient_all_core", outs, net)
+    results = {**accumulated, "grad_x": f"T*{m}", "grad_y0": str(states)}
+    whole = prepared(everything, "gradient_all_core", results, net)
     body += whole.lines
     body += [
-        "return _only(names, Gradient(J, grad_theta, grad_x, grad_y0))",
+        "return Gradient(J, grad_theta if wanted & 1 else None, grad_x if wanted & 2 else None,",
+        "                grad_y0 if wanted & 4 else None)",
     ]
     doc = [
         '"""J^total and its gradient; J is maximised.',
@@ -182,14 +196,6 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         '"""',
     ]
     return function(head, doc, body, call.pointers | whole.pointers)
-
-
-def _theta_only(algorithm: str) -> list[str]:
-    return [
-        'if names != ("theta",):',
-        f'    raise ValueError("wrt: algorithm {algorithm} gives the gradient by '
-        'theta only, got %s; epochwise gives x and y0" % (names,))',
-    ]
 
 
 ROWS = {
@@ -216,7 +222,7 @@ class Call:
     @property
     def lines(self) -> list[str]:
         """Set up, run once, free."""
-        inside = [f"    {line}" for line in (*self.run, "_release(work)")]
+        inside = [f"    {line}" for line in (*self.run, "k_release(work)")]
         return [*self.setup, "with nogil:", *inside]
 
 
@@ -247,10 +253,10 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
     lines = []
     for a in passed(program):
         if a.role not in ("work", "state") and a.name not in SINGLE:
-            lines.append(f"p_{a.name} = _data({a.name})")
+            lines.append(f"p_{a.name} = k_data({a.name})")
     if kept:
-        lines.append("p_state = _data(state)")
-    lines.append(f"work = _workspace({total})")
+        lines.append("p_state = k_data(state)")
+    lines.append(f"work = k_workspace({total})")
     lines.append("free_here = work")
     places: dict[str, str] = {}
     for i, (array, extent) in enumerate(scratch):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from derive.emit import calls, frame, online, relaxing
+from derive.emit import arguments, calls, frame, online, relaxing
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core
 from derive.errors import EmitError
@@ -52,8 +52,6 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
         _imports(programs, facts, width),
         _record(net, facts),
         *([frame.STATE_SIZE.substitute(size=state_size(programs))] if stateful else []),
-        frame.ARGUMENTS,
-        *([frame.STATE_ARGUMENT] if stateful else []),
         *("\n".join(core(p, f"{name}_core")) + "\n" for name, p in programs.items()),
         *_functions(net, programs, str(facts.algorithm["name"])),
     ]
@@ -189,7 +187,10 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         constants |= {a.name: a for a in p.arrays.values() if a.role == "const"}
     ctype = CTYPES[facts.dtype]
     lanes = width > 1
-    block = frame.C_TYPES.substitute(real=ctype)
+    block = arguments.INCLUDES + frame.C_TYPES.substitute(real=ctype)
+    checks, checks_declared = arguments.checks(
+        facts.dtype, "forward" in programs, "start" in programs
+    )
     block += frame.c_lanes(width) if lanes else frame.C_SINGLE
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     windows = any(
@@ -200,6 +201,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         for part in parts(i)
     )
     block += frame.C_WINDOWS if windows else ""
+    block += checks
     block += frame.c_functions(functions, ctype == "double", lanes)
     for name, values in sorted(tables.items()):
         block += _static(f"int{values.dtype.itemsize * 8}_t", name, map(str, values.tolist()))
@@ -209,6 +211,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         "ctypedef double real" if ctype == "double" else "ctypedef float real",
         "ctypedef const real *real_in",
         "ctypedef real *real_out",
+        *checks_declared,
     ]
     kind = "lane" if lanes else "real"
     if lanes:
@@ -245,10 +248,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     indent = "    "
     return "\n".join(
         [
-            "from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer",
             "from libc.stdint cimport int32_t, int64_t",
-            "from libc.stdlib cimport free, malloc",
-            "from libc.string cimport memcpy",
             "",
             "from collections import namedtuple",
             "",
@@ -259,6 +259,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             textwrap.indent(block.rstrip("\n"), indent).replace("\\", "\\\\"),
             f'{indent}"""',
             *(indent + d for d in declared),
+            "",
+            "import_array()",
         ]
     )
 

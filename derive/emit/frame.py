@@ -1,4 +1,4 @@
-"""The fixed frame of an emitted module: types, functions, and how arguments are checked.
+"""The fixed frame of an emitted module: types and functions.
 
 Only these texts are templates; everything that depends on a network is built from its Program.
 """
@@ -179,121 +179,7 @@ def c_functions(names: set[str], double: bool, lanes: bool) -> str:
     return "".join(lines)
 
 
-ARGUMENTS = """\
-WRT = ("theta", "x", "y0")
-
-
-cdef object _array(str name, object value, tuple shape, str symbols):
-    \"\"\"``value`` as a C-contiguous array of this module's type and a shape (-1: any).\"\"\"
-    if not isinstance(value, np.ndarray):
-        try:
-            value = np.asarray(value, dtype=DTYPE)
-        except (TypeError, ValueError) as error:
-            raise TypeError("%s: expected an array of %s, got %s (%s)"
-                            % (name, DTYPE, type(value).__name__, error)) from None
-    if value.dtype != DTYPE and (name != "mask" or value.dtype.kind not in "biu"):
-        raise TypeError("%s: expected %s, got %s" % (name, DTYPE, value.dtype))
-    cdef tuple given = value.shape
-    cdef bint fits = len(given) == len(shape)
-    cdef Py_ssize_t d
-    if fits:
-        for d in range(len(shape)):
-            fits = fits and (shape[d] == -1 or shape[d] == given[d])
-    if not fits:
-        raise ValueError("%s: expected %s, got %s" % (name, symbols, given))
-    if value.dtype is DTYPE and value.flags.carray:
-        return value  # as nearly all are; the rest costs a call of a step half its time
-    value = np.ascontiguousarray(value, dtype=DTYPE)
-    return value if value.flags.aligned else value.copy()
-
-
-cdef object _result(str name, object out, tuple shape, tuple read):
-    \"\"\"A new array for a result, or the caller's, checked to be apart from what is read.\"\"\"
-    if out is None:
-        return np.empty(shape, dtype=DTYPE)
-    if not isinstance(out, np.ndarray) or out.dtype != DTYPE:
-        raise TypeError("out (%s): expected an array of %s, got %s"
-                        % (name, DTYPE, getattr(out, "dtype", type(out))))
-    if out.shape != shape:
-        raise ValueError("out (%s): expected %s, got %s" % (name, shape, out.shape))
-    if not out.flags.carray:
-        raise ValueError("out (%s): must be C-contiguous, aligned and writeable" % name)
-    for other in read:
-        if np.may_share_memory(out, other):
-            raise ValueError("out (%s): shares memory with another argument" % name)
-    return out
-
-
-cdef tuple _wanted(object wrt, object out):
-    \"\"\"What to differentiate by, and for each the array to write to, if one is given.\"\"\"
-    cdef tuple names
-    try:
-        names = ("theta",) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    except TypeError:
-        raise TypeError("wrt: expected some of %s, got %r" % (WRT, wrt)) from None
-    cdef tuple outs = () if out is None else out if isinstance(out, tuple) else (out,)
-    cdef dict given = {}
-    for name in names:
-        if not isinstance(name, str) or name not in WRT or name in given:
-            raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
-        given[name] = None
-    if not names:
-        raise ValueError("wrt: expected some of %s, each once, got %s" % (WRT, names))
-    if out is not None and len(outs) != len(names):
-        raise ValueError("out: expected an array for each of %s, got %d" % (names, len(outs)))
-    if outs:
-        given.update(zip(names, outs))
-    return names, given
-
-
-cdef object _only(tuple names, object gradient):
-    \"\"\"The gradient with None for what was not asked.\"\"\"
-    cdef list kept = [gradient[0]]
-    for name, value in zip(WRT, gradient[1:]):
-        kept.append(value if name in names else None)
-    return Gradient(*kept)
-
-
-cdef real *_data(object array) except? NULL:
-    \"\"\"Where an array's numbers are; the array must outlive the use.\"\"\"
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
-    cdef real *data = <real *>view.buf
-    PyBuffer_Release(&view)
-    return data
-
-
-cdef real *_workspace(size_t count) except NULL:
-    \"\"\"Scratch for one call, aligned to 64 bytes; the pointer to free stands before it.\"\"\"
-    cdef char *raw = <char *>malloc(count*sizeof(real) + 128)
-    if raw == NULL:
-        raise MemoryError("no memory for %d numbers of scratch" % count)
-    cdef char *aligned = raw + (128 - <size_t>raw % 64)
-    memcpy(aligned - sizeof(void *), &raw, sizeof(void *))
-    return <real *>aligned
-
-
-cdef void _release(real *workspace) noexcept nogil:
-    cdef void *raw
-    memcpy(&raw, <char *>workspace - sizeof(void *), sizeof(void *))
-    free(raw)
-"""
-
 STATE_SIZE = Template("""\
 cdef Py_ssize_t STATE_SIZE = $size
 STATE = STATE_SIZE
 """)
-
-STATE_ARGUMENT = """\
-cdef object _state(object state, Py_ssize_t size, bint lanes):
-    \"\"\"What an online run remembers, checked: this module's type, one axis, its size.\"\"\"
-    if not isinstance(state, np.ndarray) or state.dtype != DTYPE:
-        raise TypeError("state: expected an array of %s, got %s"
-                        % (DTYPE, getattr(state, "dtype", type(state).__name__)))
-    if state.shape != (size,):
-        raise ValueError("state: expected (%d,), got %s" % (size, state.shape))
-    if not state.flags.carray or (lanes and state.ctypes.data % 64):
-        raise ValueError("state: must be C-contiguous, writeable%s"
-                         % (" and aligned to 64 bytes" if lanes else " and aligned"))
-    return state
-"""

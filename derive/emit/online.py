@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from derive.emit.calls import (
     at_the_end,
+    axes,
     function,
     history,
+    lanes_axis,
     prepared,
     take,
     with_history,
@@ -18,13 +20,8 @@ def start(net: Network, program: Program) -> str:
     """The state before the first step."""
     batch = program.lane_width > 1
     states = len(net.states)
-    if batch:
-        given = [
-            f'y0 = _array("y0", y0, ({states}, -1), "(N={states}, B)")',
-            "cdef Py_ssize_t B = y0.shape[1], b0, count",
-        ]
-    else:
-        given = [take("y0", [("N", states)], False)]
+    given = [take("y0", [("N", states), *([("B", None)] if batch else [])], False)]
+    given += ["cdef Py_ssize_t B = k_size(y0, 1), b0, count"] if batch else []
     call = prepared(program, "start_core", row_counts(net), net)
     remembers = "history" in program.arrays
     given += history(net, batch) if remembers else []
@@ -37,43 +34,42 @@ def start(net: Network, program: Program) -> str:
 def take_state(batch: bool) -> str:
     """The check of the state's size, for B sequences."""
     blocks = "((B + LANES - 1)//LANES)*LANES" if batch else "1"
-    return f"state = _state(state, STATE*{blocks}, {batch})"
+    return f"k_state(state, STATE_SIZE*{blocks}, {batch})"
 
 
 def one_row(net: Network, batch: bool, x: bool = True) -> list[str]:
     """Checks of theta, of one row of x, target and mask, and of the state."""
     n_T, m = len(net.objective.targets), net.inputs
-    B = ", B={B}" if batch else ","
-    tail = ", B" if batch else ","
+    sequences: list[tuple[str, int | str | None]] = [("B", None)] if batch else []
     lines = [take("theta", [("P", net.size)], False)]
-    if not batch:
-        lines += [f'x = _array("x_t", x, ({m},), "(m={m},)")'] if x else []
-        lines.append(f'target = _array("target_t", target, ({n_T},), "(n_T={n_T},)")')
-    elif x:
-        lines += [
-            f'x = _array("x_t", x, ({m}, -1), "(m={m}, B)")',
-            "cdef Py_ssize_t B = x.shape[1], b0, count",
-            f'target = _array("target_t", target, ({n_T}, B), f"(n_T={n_T}{B})")',
-        ]
-    else:
-        lines += [
-            f'target = _array("target_t", target, ({n_T}, -1), "(n_T={n_T}, B)")',
-            "cdef Py_ssize_t B = target.shape[1], b0, count",
-        ]
+    if x:
+        lines.append(take("x", [("m", m), *sequences], False, "x_t"))
+    if x and batch:
+        lines.append("cdef Py_ssize_t B = k_size(x, 1), b0, count")
+    known = batch and x
+    unknown = [] if known else sequences
+    lines.append(take("target", [("n_T", n_T), *unknown], known, "target_t"))
+    if batch and not x:
+        lines.append("cdef Py_ssize_t B = k_size(target, 1), b0, count")
     return [
         *lines,
         "if mask is None:",
-        f"    mask = np.ones(({n_T}{tail}), dtype=DTYPE)",
+        f"    mask = k_filled(1, {axes([n_T, *lanes_axis(batch)])})",
         *([f"    mask[{at_the_end(net)}] = 0"] if any(net.objective.ends) else []),
         "else:",
-        f'    mask = _array("mask_t", mask, ({n_T}{tail}), f"(n_T={n_T}{B})")',
+        f"    {take('mask', [('n_T', n_T)], batch, 'mask_t')}",
         take_state(batch),
     ]
 
 
+def new_outputs(net: Network, batch: bool) -> str:
+    """Where the outputs of a step go."""
+    return f"y = k_new({axes([len(net.states), *lanes_axis(batch)])})"
+
+
 def new_gradient(net: Network, batch: bool) -> str:
     """Where the gradient goes; that of a batch is summed there."""
-    return f"grad_theta = np.{'zeros' if batch else 'empty'}({net.size}, dtype=DTYPE)"
+    return f"grad_theta = {'k_filled(0, ' if batch else 'k_new('}{axes([net.size])})"
 
 
 def row_counts(net: Network) -> dict[str, str]:
@@ -94,7 +90,7 @@ def step(net: Network, program: Program) -> str:
     call = prepared(program, "step_core", row_counts(net), net)
     body = [
         *one_row(net, batch),
-        f"y = np.empty(({len(net.states)}{', B' if batch else ','}), dtype=DTYPE)",
+        new_outputs(net, batch),
         "cdef real J = 0",
         *([new_gradient(net, batch)] if learns else []),
         *call.lines,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from derive.emit.calls import Call, function, prepared
-from derive.emit.online import new_gradient, one_row, row_counts
+from derive.emit.online import new_gradient, new_outputs, one_row, row_counts
 from derive.network.network import Network
 from derive.program.ir import Program
 
@@ -26,7 +26,7 @@ def settle(net: Network, program: Program) -> str:
     ring = net.wiring.longest_delay + 1
     body = [
         *one_row(net, batch),
-        f"y = np.empty(({len(net.states)}{', B' if batch else ','}), dtype=DTYPE)",
+        new_outputs(net, batch),
         *BEGIN,
         *call.setup,
         "with nogil:",
@@ -36,7 +36,7 @@ def settle(net: Network, program: Program) -> str:
         f"    while t % {ring} != 0:",
         "        t += 1",
         *(f"        {line}" for line in call.run),
-        "    _release(work)",
+        "    k_release(work)",
         "return y, steps, change",
     ]
     doc = [
@@ -80,7 +80,7 @@ def settle_back(net: Network, programs: Mapping[str, Program]) -> str:
         *back.setup,
         "with nogil:",
         *_until_quiet(back, "u = last - steps", longest),
-        "    _release(work)",
+        "    k_release(work)",
         "u = last - steps",
         *collect.lines,
         "return J, grad_theta, steps, change",
