@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -286,7 +287,8 @@ def test_the_text_of_tables_does_not_grow_with_the_net() -> None:
     nets = [sparse(160), sparse(1_600), sparse(16_000)]
     for make in (epochwise.forward, epochwise.gradient):
         programs = [tables(make(net)) for net in nets]
-        assert len({tuple(p.tables) for p in programs}) == 1
+        names = {tuple(re.sub(r"\d+", "#", name) for name in p.tables) for p in programs}
+        assert len(names) == 1
         # Only the digits of the bounds get longer: not one line, and few characters a line.
         lines = [text_without_tables(p).splitlines() for p in programs]
         assert len({len(text) for text in lines}) == 1
