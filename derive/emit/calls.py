@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from derive.emit.statements import element_type, index_text, passed
+from derive.emit.cores import call_of, core_of, function, keyword, threads_check
 from derive.network.network import Network
-from derive.program.ir import Array, Program
-from derive.program.state import state_arrays
+from derive.program.ir import Program
 
 
 def shape_of(dimensions: list[tuple[str, int | None]], batch: bool) -> tuple[str, str]:
@@ -34,7 +30,7 @@ def _begin(net: Network, batch: bool) -> list[str]:
         "cdef Py_ssize_t T = x.shape[0]",
     ]
     if batch:
-        lines += ["cdef Py_ssize_t B = x.shape[2], b0"]
+        lines += ["cdef Py_ssize_t B = x.shape[2]"]
     empty = "T < 1 or B < 1" if batch else "T < 1"
     least = "T, B ≥ 1" if batch else "T ≥ 1"
     tail = ", B" if batch else ""
@@ -82,16 +78,17 @@ def forward(net: Network, program: Program) -> str:
     batch = program.lane_width > 1
     states = len(net.states)
     tail = ", B" if batch else ""
-    call = prepared(program, "forward_core", {"y": f"(T + 1)*{states}"}, net)
+    call = call_of(core_of(program, "forward", {"y": f"(T + 1)*{states}"}, net))
     body = [
         *_begin(net, batch),
+        *threads_check(program),
         f'y = _result("y", out, (T + 1, {states}{tail}), (theta, x, y0{_read(net)}))',
         *call.lines,
         "return y",
     ]
     doc = ['"""States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""']
-    head = f"def forward(theta, x, y0=None, out=None{with_history(net)}):"
-    return function(head, doc, body, call.pointers)
+    more = with_history(net) + keyword(program)
+    return function(f"def forward(theta, x, y0=None, out=None{more}):", doc, body, call)
 
 
 def _read(net: Network) -> str:
@@ -136,6 +133,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         "cdef Py_ssize_t mask_rows = mask.shape[0]",
         "names, outs = _wanted(wrt, out)",
         *([] if everything is not None else _theta_only(algorithm)),
+        *threads_check(only),
         f"read = (theta, x, target, mask, y0{_read(net)})",
         "cdef real J = 0",
         f'grad_theta = _result("theta", outs.get("theta"), ({net.size},), read)',
@@ -143,8 +141,8 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
     accumulated = {"J": "1", "grad_theta": str(net.size)}
     # Every array is checked before any is written to: a refused call leaves them as they were.
     zeroed = ["grad_theta[...] = 0"] if batch else []
-    call = prepared(only, "gradient_core", accumulated, net)
-    more = with_history(net)
+    call = call_of(core_of(only, "gradient", accumulated, net))
+    more = with_history(net) + keyword(only)
     head = f"def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more}):"
     if everything is None:
         body += [
@@ -155,7 +153,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
             "return Gradient(J, grad_theta, None, None)",
         ]
         doc = ['"""J^total and the sum of the gradients by theta that the steps give."""']
-        return function(head, doc, body, call.pointers)
+        return function(head, doc, body, call)
     body.append('if names == ("theta",):')
     body += ["    " + line for line in (*zeroed, *call.lines)]
     body += [
@@ -169,7 +167,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         *zeroed,
     ]
     outs = {**accumulated, "grad_x": f"T*{m}", "grad_y0": str(states)}
-    whole = prepared(everything, "gradient_all_core", outs, net)
+    whole = call_of(core_of(everything, "gradient_all", outs, net))
     body += whole.lines
     body += [
         "return _only(names, Gradient(J, grad_theta, grad_x, grad_y0))",
@@ -180,7 +178,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         '(J, dJ/dtheta), or with wrt=("theta", "x", "y0") a named tuple (J, theta, x, y0).',
         '"""',
     ]
-    return function(head, doc, body, call.pointers | whole.pointers)
+    return function(head, doc, body, call, whole)
 
 
 def _theta_only(algorithm: str) -> list[str]:
@@ -189,117 +187,3 @@ def _theta_only(algorithm: str) -> list[str]:
         f'    raise ValueError("wrt: algorithm {algorithm} gives the gradient by '
         'theta only, got %s; epochwise gives x and y0" % (names,))',
     ]
-
-
-ROWS = {
-    "x": "T*{m}",
-    "target": "T*{n_T}",
-    "mask": "mask_rows*{n_T}",
-    "y0": "{states}",
-    "history": "{history}",
-}
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a core function is called: what stands before it, the call itself, what is freed.
-
-    ``setup`` finds the caller's arrays and allocates scratch; ``run`` is done without the GIL, for
-    each block of sequences in turn where there are several; ``pointers`` are to be declared.
-    """
-
-    setup: tuple[str, ...]
-    run: tuple[str, ...]
-    pointers: frozenset[str]
-
-    @property
-    def lines(self) -> list[str]:
-        """Set up, run once, free."""
-        inside = [f"    {line}" for line in (*self.run, "_release(work)")]
-        return [*self.setup, "with nogil:", *inside]
-
-
-def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Network) -> Call:
-    """The call of a core function, given the number of rows of each array that is packed."""
-    lanes = program.lane_width > 1
-    sizes = {
-        "m": net.inputs, "n_T": len(net.objective.targets), "states": len(net.states),
-        "history": net.lookback*(len(net.states) + net.inputs),
-    }  # fmt: skip
-    rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
-    scratch: list[tuple[str, str]] = []
-    kept = state_arrays(program)
-    for a in passed(program):
-        if a.role == "work":
-            scratch.append((a.name, _extent(a)))
-        elif a.role != "state" and lanes and element_type(program, a) == "lane":
-            scratch.append((a.name, f"({rows[a.name]})"))
-    factor = "*LANES" if lanes else ""
-    total = " + ".join(f"{extent}{factor}" for _, extent in scratch) or "1"
-    lines = []
-    for a in passed(program):
-        if a.role not in ("work", "state") and a.name not in SINGLE:
-            lines.append(f"p_{a.name} = _data({a.name})")
-    if kept:
-        lines.append("p_state = _data(state)")
-    lines.append(f"work = _workspace({total})")
-    lines.append("free_here = work")
-    places: dict[str, str] = {}
-    for i, (array, extent) in enumerate(scratch):
-        places[array] = f"w_{array}"
-        lines.append(f"w_{array} = free_here")
-        if i + 1 < len(scratch):
-            lines.append(f"free_here += {extent}{factor}")
-    pointers = frozenset(line.split(" = ")[0] for line in lines if " = " in line)
-    arguments = []
-    for a in passed(program):
-        if a.name in SINGLE and not lanes:
-            arguments.append(f"&{a.name}")
-        elif a.name in kept:
-            at = kept[a.name][0]
-            block = f"(p_state + (b0//LANES*STATE_SIZE + {at})*LANES)"
-            arguments.append(f"<lane *>{block}" if lanes else f"p_state + {at}")
-        elif a.name in places:
-            kind = "lane *" if lanes else "real *"
-            arguments.append(f"<{kind}>{places[a.name]}" if lanes else places[a.name])
-        else:
-            arguments.append(f"p_{a.name}")
-    text = f"{name}({', '.join([*arguments, *program.sizes])})"
-    if not lanes:
-        return Call(tuple(lines), (text,), pointers)
-    run = [f"for b0 in range(0, B, {program.lane_width}):"]
-    for a in passed(program):
-        if a.name in places and a.role == "in":
-            run.append(f"    k_pack(w_{a.name}, p_{a.name}, {rows[a.name]}, B, b0)")
-    run.append(f"    {text}")
-    for a in passed(program):
-        if a.role == "out" and a.name in GATHERED:
-            to = f"&{a.name}" if a.name in SINGLE else f"p_{a.name}"
-            run.append(f"    {GATHERED[a.name]}({to}, w_{a.name}, {rows[a.name]}, B, b0)")
-        elif a.role == "out":
-            run.append(f"    k_unpack(p_{a.name}, w_{a.name}, {rows[a.name]}, B, b0)")
-    return Call(tuple(lines), tuple(run), pointers)
-
-
-SINGLE = ("J", "change")
-"""Results that are one number."""
-
-GATHERED = {"J": "k_sum", "grad_theta": "k_sum", "change": "k_largest"}
-"""How the results of the sequences of a batch become one."""
-
-
-def function(head: str, doc: list[str], body: list[str], pointers: frozenset[str]) -> str:
-    """A Python function of the module, its pointers declared first."""
-    declared = [f"cdef real *{p}" for p in sorted(pointers)]
-    return "\n".join([head, *(f"    {line}".rstrip() for line in (*doc, *declared, *body))])
-
-
-def _extent(a: Array) -> str:
-    """The number of elements of a work array, as an expression of T."""
-    known, rest = 1, []
-    for e in a.shape:
-        if isinstance(e, int):
-            known *= e
-        else:
-            rest.append(f"({index_text(e)})")
-    return "*".join([*rest, str(known)]) if rest else str(known)

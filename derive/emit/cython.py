@@ -42,7 +42,7 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
         ``relax_back`` and ``collect`` of a settling net. All in one schedule.
     """
     width = next(iter(programs.values())).lane_width
-    stateful = "start" in programs
+    stateful, shared = "start" in programs, _shared(programs)
     parts = [
         frame.DIRECTIVES,
         _docstring(net, facts, programs),
@@ -51,10 +51,16 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
         *([frame.STATE_SIZE.substitute(size=state_size(programs))] if stateful else []),
         frame.ARGUMENTS,
         *([frame.STATE_ARGUMENT] if stateful else []),
+        *([frame.THREADS_ARGUMENT] if shared else []),
         *("\n".join(core(p, f"{name}_core")) + "\n" for name, p in programs.items()),
         *_functions(net, programs, str(facts.algorithm["name"])),
     ]
     return "\n\n".join(p.strip("\n") for p in parts) + "\n"
+
+
+def _shared(programs: Mapping[str, Program]) -> bool:
+    """Whether threads may share a batch; one that relaxes does so in lockstep, by one thread."""
+    return next(iter(programs.values())).lane_width > 1 and "relax" not in programs
 
 
 def _functions(net: Network, programs: Mapping[str, Program], algorithm: str) -> Iterator[str]:
@@ -183,9 +189,10 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         tables |= p.tables
         constants |= {a.name: a for a in p.arrays.values() if a.role == "const"}
     ctype = CTYPES[facts.dtype]
-    lanes = width > 1
+    lanes, shared = width > 1, _shared(programs)
     block = frame.C_TYPES.substitute(real=ctype)
     block += frame.C_LANES.substitute(lanes=width) if lanes else frame.C_SINGLE
+    block += frame.C_THREADS if shared else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     windows = any(
         isinstance(part, Least | Most)
@@ -222,6 +229,15 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             declared.append(
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
+    if shared:
+        declared += [
+            "ctypedef struct k_crew:",
+            "    pass",
+            "ctypedef void (*k_work)(void *, k_crew *, real *, size_t) noexcept nogil",
+            "void k_share(k_work, void *, size_t, real *, size_t, size_t) noexcept nogil",
+            "void k_wait(k_crew *, size_t) noexcept nogil",
+            "void k_pass(k_crew *) noexcept nogil",
+        ]
     if windows:
         declared += [
             f"Py_ssize_t k_{name}(Py_ssize_t, Py_ssize_t) noexcept nogil"
@@ -238,6 +254,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     return "\n".join(
         [
             "from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer",
+            *(["from cpython.number cimport PyNumber_Index"] if shared else []),
             "from libc.stdint cimport int32_t, int64_t",
             "from libc.stdlib cimport free, malloc",
             "from libc.string cimport memcpy",

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from derive.emit.calls import (
-    at_the_end,
-    function,
-    history,
-    prepared,
-    take,
-    with_history,
-)
+from derive.emit.calls import at_the_end, history, take, with_history
+from derive.emit.cores import call_of, core_of, function, keyword, prepared, threads_check
 from derive.network.network import Network
 from derive.program.ir import Program
 
@@ -21,17 +15,17 @@ def start(net: Network, program: Program) -> str:
     if batch:
         given = [
             f'y0 = _array("y0", y0, ({states}, -1), "(N={states}, B)")',
-            "cdef Py_ssize_t B = y0.shape[1], b0",
+            "cdef Py_ssize_t B = y0.shape[1]",
         ]
     else:
         given = [take("y0", [("N", states)], False)]
-    call = prepared(program, "start_core", row_counts(net), net)
+    call = prepared(core_of(program, "start", row_counts(net), net))
     remembers = "history" in program.arrays
     given += history(net, batch) if remembers else []
     body = [*given, take_state(batch), *call.lines]
     doc = ['"""Set the state to that before the first step."""']
     head = f"def start(state, y0{with_history(net) if remembers else ''}):"
-    return function(head, doc, body, call.pointers)
+    return function(head, doc, body, call)
 
 
 def take_state(batch: bool) -> str:
@@ -52,13 +46,13 @@ def one_row(net: Network, batch: bool, x: bool = True) -> list[str]:
     elif x:
         lines += [
             f'x = _array("x_t", x, ({m}, -1), "(m={m}, B)")',
-            "cdef Py_ssize_t B = x.shape[1], b0",
+            "cdef Py_ssize_t B = x.shape[1]",
             f'target = _array("target_t", target, ({n_T}, B), f"(n_T={n_T}{B})")',
         ]
     else:
         lines += [
             f'target = _array("target_t", target, ({n_T}, -1), "(n_T={n_T}, B)")',
-            "cdef Py_ssize_t B = target.shape[1], b0",
+            "cdef Py_ssize_t B = target.shape[1]",
         ]
     return [
         *lines,
@@ -91,9 +85,10 @@ def step(net: Network, program: Program) -> str:
     """One step: outputs, J(t), and the gradient where every step has one."""
     batch = program.lane_width > 1
     learns = any(a.name == "grad_theta" for a in program.arrays.values())
-    call = prepared(program, "step_core", row_counts(net), net)
+    call = call_of(core_of(program, "step", row_counts(net), net))
     body = [
         *one_row(net, batch),
+        *threads_check(program),
         f"y = np.empty(({len(net.states)}{', B' if batch else ','}), dtype=DTYPE)",
         "cdef real J = 0",
         *([new_gradient(net, batch)] if learns else []),
@@ -101,23 +96,23 @@ def step(net: Network, program: Program) -> str:
         f"return y, J{', grad_theta' if learns else ''}",
     ]
     doc = ['"""Step number t: outputs, J(t), and the gradient where each step has one."""']
-    head = "def step(state, Py_ssize_t t, theta, x, target, mask):"
-    return function(head, doc, body, call.pointers)
+    head = f"def step(state, Py_ssize_t t, theta, x, target, mask{keyword(program)}):"
+    return function(head, doc, body, call)
 
 
 def update(net: Network, program: Program) -> str:
     """The gradient of one window."""
     batch = program.lane_width > 1
-    call = prepared(program, "update_core", row_counts(net), net)
+    call = call_of(core_of(program, "update", row_counts(net), net))
     body = [
         take("theta", [("P", net.size)], False),
-        *(["cdef Py_ssize_t b0"] if batch else []),
         take_state(batch),
+        *threads_check(program),
         new_gradient(net, batch),
         *call.lines,
         "return grad_theta",
     ]
     doc = ['"""The gradient of window number b, whose last step is t."""']
-    more = ", Py_ssize_t B" if batch else ""
+    more = f", Py_ssize_t B{keyword(program)}" if batch else ""
     head = f"def update(state, Py_ssize_t b, Py_ssize_t t, theta{more}):"
-    return function(head, doc, body, call.pointers)
+    return function(head, doc, body, call)
