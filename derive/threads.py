@@ -47,7 +47,7 @@ def default_threads() -> int:
     said = os.environ.get(VARIABLE, "").strip()
     if not said:
         return 1
-    if not (said.isascii() and said.isdigit() and int(said)):
+    if not (said.isascii() and said.isdigit() and int(said) > 0):
         raise DeriveError(f"{VARIABLE}: expected a whole number of at least 1, got {said!r}")
     return int(said)
 
