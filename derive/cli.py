@@ -101,8 +101,9 @@ def new(
 @click.option("--full", is_flag=True, help="The whole document, for a terminal.")
 @click.option("--latex", is_flag=True, help="The document for LaTeX; it stands alone.")
 @click.option("--html", is_flag=True, help="The document as one HTML file.")
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Save the document: .txt, .tex or .html.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Save the document: .txt, .tex or .html."
+)
 @click.option("--evidence", is_flag=True, help="Verify first; the document gets the claims.")
 @click.option("--program", is_flag=True, help="Also the program, as pseudo-code.")
 @click.option("--source", is_flag=True, help="Also the emitted module.")
@@ -301,9 +302,7 @@ def verify(context: click.Context, spec: Path | None, as_json: bool, out: Path |
 @click.option("--out", type=click.Path(path_type=Path),
               help="Also write the verdicts: .txt, .json or .html.")  # fmt: skip
 @ALGORITHM
-def check(
-    claims: Path, spec: Path, as_json: bool, out: Path | None, algorithm: str | None
-) -> int:
+def check(claims: Path, spec: Path, as_json: bool, out: Path | None, algorithm: str | None) -> int:
     """Judge the equations of a claims file; exit status 1 when one is not as the file says."""
     from derive.claims.claimsfile import judged, read_claims
     from derive.claims.page import as_json as in_json
@@ -413,6 +412,7 @@ def train(
 @click.option("--steps", default=1000, show_default=True, help="T, the length of the sequence.")
 @click.option("--sequences", default=None, type=int, help="B: time a kernel over a batch.")
 @click.option("--runs", default=50, show_default=True, help="Timed calls; the median is quoted.")
+@click.option("--threads", default=None, type=int, help="How many share a batch; default 1.")
 @ALGORITHM
 @OPTIONS
 @DTYPE
@@ -422,6 +422,7 @@ def bench(
     steps: int,
     sequences: int | None,
     runs: int,
+    threads: int | None,
     algorithm: str | None,
     options: tuple[str, ...],
     dtype: str,
@@ -437,13 +438,13 @@ def bench(
     from derive.options import read_options
     from derive.program.algorithms import settle
 
-    if min(steps, runs, sequences or 1) < 1:
-        raise click.UsageError("--steps, --sequences and --runs must be at least 1")
+    if min(steps, runs, *(n for n in (sequences, threads) if n is not None)) < 1:
+        raise click.UsageError("--steps, --sequences, --runs and --threads must be at least 1")
     net = as_network(spec)
     settled = settle(net, algorithm, read_options(options))
     kernel = compile_kernel(
         net, settled.pop("name"), dtype=dtype, batch=sequences is not None, schedule=schedule,
-        **settled,
+        threads=threads, **settled,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     tail = () if sequences is None else (sequences,)

@@ -58,7 +58,7 @@ def same(a: Any, b: Any) -> bool:
 # --- the same bits ----------------------------------------------------------------------------
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(networks(max_units=4), st.sampled_from(["float64", "float32"]), st.integers(0, 99))
 def test_results_have_the_same_bits_for_any_number_of_threads(
     net: Network, dtype: str, seed: int

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from derive.emit import calls, frame, online, relaxing
+from derive.emit.cores import keyword
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core
 from derive.network.network import Network
@@ -114,7 +115,7 @@ def _docstring(net: Network, facts: Facts, programs: Mapping[str, Program]) -> s
 def _sequence_lines(net: Network, programs: Mapping[str, Program], B: str) -> list[str]:
     if "forward" not in programs:
         return []
-    more = calls.with_history(net)
+    more = calls.with_history(net) + keyword(programs["forward"])
     return [
         f"forward(theta, x, y0=None, out=None{more}) -> y (T+1, N={len(net.states)}{B})",
         f"gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more})",
@@ -137,14 +138,15 @@ def _online_lines(net: Network, programs: Mapping[str, Program], B: str) -> list
             "steps, largest change)",
             "each of one pattern: one row of x, target and mask.",
         ]
+    shared = keyword(programs["step"])
     lines.append(
-        "step(state, t, theta, x, target, mask) -> (y, J(t)"
+        f"step(state, t, theta, x, target, mask{shared}) -> (y, J(t)"
         + ("" if "update" in programs else f", dJ/dtheta (P={P},)")
         + "); t = 1, 2, …; one row of each"
     )
     if "update" in programs:
         lines.append(
-            f"update(state, b, t, theta) -> dJ/dtheta (P={P},) of window b = 0, 1, …, "
+            f"update(state, b, t, theta{B}{shared}) -> dJ/dtheta (P={P},) of window b = 0, 1, …, "
             "after its last step t"
         )
     return lines

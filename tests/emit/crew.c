@@ -28,7 +28,8 @@ static void block(void *arguments, k_crew *crew, real *scratch, size_t b0)
     size_t number = b0/LANES;
     for (int i = 0; i < NUMBERS; i++) scratch[i] = number;
     usleep((BLOCKS - number)*500);
-    for (int i = 0; i < NUMBERS; i++) failed |= scratch[i] != number;
+    for (int i = 0; i < NUMBERS; i++)
+        if (scratch[i] != number) __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
     k_wait(crew, b0);
     all->order[all->added++] = number;
     k_pass(crew);
