@@ -24,9 +24,7 @@ import derive
 
 UNITS, DENSITIES, DTYPES, BATCHES = (16, 64, 128), (1, 0.1), ("float64", "float32"), (32, 128)
 STEPS, SMALL_STEPS = 200, 1000
-SMALL = (
-    16  # units up to which sequences are long: otherwise a call is over before a thread is there
-)
+SMALL = 16  # units up to which sequences are long: a short call ends before a thread is there
 
 
 def main() -> None:
