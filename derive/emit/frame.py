@@ -100,6 +100,100 @@ def c_lanes(width: int) -> str:
     return C_LANES.substitute(lanes=width, halves=halves)
 
 
+C_THREADS = """\
+#include <pthread.h>
+#include <time.h>
+/* Threads share the blocks of a batch: each takes the next that nobody has. What is summed over
+   the batch is added in the blocks' order, whoever is done first, so results are the same to the
+   last bit however many threads there are. */
+typedef struct k_crew k_crew;
+typedef void (*k_work)(void *arguments, k_crew *crew, real *scratch, size_t b0);
+struct k_crew {
+    k_work work;
+    void *arguments;
+    real *scratch;
+    size_t each, blocks, next, turn, done, members, seats, present;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+};
+static void k_count(k_crew *crew, size_t *count)
+{
+    if (crew->members == 1) return;
+    pthread_mutex_lock(&crew->lock);
+    __atomic_store_n(count, *count + 1, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&crew->changed);
+    pthread_mutex_unlock(&crew->lock);
+}
+/* Sleeping is not worth it at once: to be woken takes as long as most waits. */
+static void k_until(k_crew *crew, size_t *count, size_t reached)
+{
+    struct timespec began, now;
+    if (crew->members == 1) return;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    do {
+        if (__atomic_load_n(count, __ATOMIC_ACQUIRE) == reached) return;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - began.tv_sec)*1000000000LL + now.tv_nsec - began.tv_nsec < 50000);
+    pthread_mutex_lock(&crew->lock);
+    while (*count != reached) pthread_cond_wait(&crew->changed, &crew->lock);
+    pthread_mutex_unlock(&crew->lock);
+}
+/* Around the adding of a block's results. Who waits has a block, and of the blocks that somebody
+   has the first never waits. */
+static void k_wait(k_crew *crew, size_t b0) { k_until(crew, &crew->turn, b0/LANES); }
+static void k_pass(k_crew *crew) { k_count(crew, &crew->turn); }
+static void k_blocks(k_crew *crew)
+{
+    size_t seat = __atomic_fetch_add(&crew->seats, 1, __ATOMIC_RELAXED), block;
+    while ((block = __atomic_fetch_add(&crew->next, 1, __ATOMIC_RELAXED)) < crew->blocks) {
+        crew->work(crew->arguments, crew, crew->scratch + seat*crew->each, block*LANES);
+        k_count(crew, &crew->done);
+    }
+}
+static void k_leave(k_crew *crew, size_t members)
+{
+    if (__atomic_sub_fetch(&crew->present, members, __ATOMIC_ACQ_REL)) return;
+    pthread_cond_destroy(&crew->changed);
+    pthread_mutex_destroy(&crew->lock);
+    free(crew);
+}
+static void *k_help(void *crew)
+{
+    k_blocks(crew);
+    k_leave(crew, 1);
+    return NULL;
+}
+/* The caller works too, and leaves when all blocks are done. A helper that comes too late for any
+   ends by itself, and looks at nothing but the crew; where the system refuses a thread, those
+   there are do its blocks. */
+static void k_share(k_work work, void *arguments, size_t B, real *scratch, size_t each,
+                    size_t threads)
+{
+    k_crew own = {work, arguments, scratch, each, (B + LANES - 1)/LANES, .members = 1};
+    k_crew *crew = threads > 1 ? malloc(sizeof(k_crew)) : NULL;
+    if (crew == NULL) {
+        k_blocks(&own);
+        return;
+    }
+    *crew = own;
+    crew->members = crew->present = threads;
+    pthread_mutex_init(&crew->lock, NULL);
+    pthread_cond_init(&crew->changed, NULL);
+    pthread_attr_t apart;
+    pthread_attr_init(&apart);
+    pthread_attr_setdetachstate(&apart, PTHREAD_CREATE_DETACHED);
+    /* More than straight-line code needs, which some systems' threads do not have. */
+    pthread_attr_setstacksize(&apart, 1 << 20);
+    size_t helpers = 0;
+    pthread_t thread;
+    while (helpers < threads - 1 && !pthread_create(&thread, &apart, k_help, crew)) helpers++;
+    pthread_attr_destroy(&apart);
+    k_blocks(crew);
+    k_until(crew, &crew->done, crew->blocks);
+    k_leave(crew, threads - helpers);
+}
+"""
+
 C_SINGLE = "#define k_where(c, a, b) ((c) ? (a) : (b))\n"
 
 C_LARGEST = """\
