@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpmath import expm1, floor, ldexp, log, log1p, mpf, sqrt, tanh, workdps
 from mpmath import exp as e_to
+from mpmath import expm1, floor, ldexp, log, log1p, mpf, sqrt, tanh, workdps
 
 from derive.emit.mathematics.minimax import DIGITS, Quotient, minimax
 
@@ -99,7 +99,12 @@ def constants(dtype: str) -> dict[str, Any]:
     with workdps(DIGITS):
         bits = MANTISSA[dtype] - DOUBLINGS[dtype] - 1
         first = ldexp(floor(ldexp(log(2), bits)), -bits)
-        return {"ln2": log(2), "ln2_first": first, "ln2_rest": log(2) - first, "per_ln2": 1 / log(2)}
+        return {
+            "ln2": log(2),
+            "ln2_first": first,
+            "ln2_rest": log(2) - first,
+            "per_ln2": 1 / log(2),
+        }
 
 
 def rounded(value: Any, dtype: str) -> str:

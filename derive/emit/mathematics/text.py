@@ -4,19 +4,8 @@ A processor works on several of them at once, and a compiler does as many as a v
 since nothing in them depends on the size of x. A number is reduced to a short interval by taking
 out a whole power of 2; what is left is given by the approximations of ``approximations.py``.
 
-    ======== =============== ===============
-    function fused, any type not fused
-    ======== =============== ===============
-    tanh     3               4.5
-    exp      1.5             1.5
-    logistic 3               3
-    softplus 3               3.5
-    ======== =============== ===============
-
-are bounds of the error in units in the last place of the result, where the compiler fuses
-multiplication with addition and where not. They hold for every float32, and were measured for
-float64. Subnormal results are no exception; NaN gives NaN, ±∞ the limit, and tanh(−x) = −tanh(x)
-with the sign of zero.
+How far they may be off is stated in :data:`BOUNDS`. Subnormal results are no exception; NaN gives
+NaN, ±∞ the limit, tanh(−x) is −tanh(x) with the sign of zero, and no tanh or logistic is beyond 1.
 """
 
 from __future__ import annotations
@@ -29,6 +18,10 @@ from derive.emit.mathematics.coefficients import COEFFICIENTS, CONSTANTS
 
 LEAST_EXPONENT = {"float64": -1074, "float32": -149}
 """Of 2 in the smallest positive number."""
+
+BOUNDS = {"tanh": (3.0, 4.5), "exp": (1.5, 1.5), "logistic": (3.0, 3.0), "softplus": (2.5, 2.5)}
+"""Largest errors in units in the last place of the result: where the compiler fuses multiplication
+and addition, and where not. See ``docs/functions.md`` for how they were found."""
 
 CONDITION = "defined(__GNUC__) && FLT_EVAL_METHOD == 0"
 """Compilers that put these in line, and compute in the type that is written."""
