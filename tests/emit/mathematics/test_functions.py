@@ -22,6 +22,7 @@ from tests.emit.mathematics.measuring import (
     exactly,
     ulps,
     worst,
+    worst_of_every_float32,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -87,6 +88,17 @@ def test_a_changed_coefficient_is_seen(dtype: str, tmp_path: Path) -> None:
             broken = compile_functions(dtype, "reproducible", folder, change)
             for name in whose[table.partition("_")[0]]:
                 assert worst(broken, name, x)[0] > BOUNDS[name][1], (name, table, i)
+
+
+def test_the_run_over_every_float32_sees_what_the_samples_see(
+    tmp_path: Path, compiled: Libraries
+) -> None:
+    """A stretch of its numbers, from 0.5 to 2; the whole takes minutes."""
+    first, count = 0x3F000000, 2**24
+    x = np.arange(first, first + count, 1, dtype=np.uint32).view(np.float32)
+    for name in ("tanh", "logistic"):
+        found = worst_of_every_float32("reproducible", name, tmp_path, first, count)
+        assert found[0] == pytest.approx(worst(compiled["float32", "reproducible"], name, x)[0])
 
 
 def test_the_measure_of_errors() -> None:
