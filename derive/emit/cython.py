@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from derive.emit import arguments, calls, frame, online, relaxing
+from derive.emit import arguments, calls, frame, functions_c, online, relaxing
 from derive.emit.cores import keyword
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core
@@ -210,7 +210,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     )
     block += frame.C_WINDOWS if windows else ""
     block += checks
-    block += frame.c_functions(functions, ctype == "double", lanes)
+    block += functions_c.c_functions(functions, ctype == "double", lanes)
     for name, values in sorted(tables.items()):
         block += _static(f"int{values.dtype.itemsize * 8}_t", name, map(str, values.tolist()))
     for name, a in sorted(constants.items()):
@@ -257,7 +257,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         ]
     declared.append(f"{kind} k_where(bint, {kind}, {kind}) noexcept nogil")
     for name in sorted(functions):
-        takes = f"{kind}, {kind}" if name in frame.PAIRED_FUNCTIONS else kind
+        takes = f"{kind}, {kind}" if name in functions_c.PAIRED_FUNCTIONS else kind
         declared.append(f"{kind} k_{name}({takes}) noexcept nogil")
     for name, values in sorted(tables.items()):
         declared.append(f"const int{values.dtype.itemsize * 8}_t table_{name}[]")

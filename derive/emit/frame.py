@@ -1,4 +1,4 @@
-"""The fixed frame of an emitted module: types and functions.
+"""The fixed frame of an emitted module: types, and the threads that share a batch.
 
 Only these texts are templates; everything that depends on a network is built from its Program.
 """
@@ -13,6 +13,7 @@ DIRECTIVES = (
 )
 
 C_TYPES = Template("""\
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -211,67 +212,6 @@ C_WINDOWS = """\
 #define k_least(a, b) ((a) < (b) ? (a) : (b))
 #define k_most(a, b) ((a) > (b) ? (a) : (b))
 """
-
-SCALAR_FUNCTIONS = {
-    "logistic": "1/(1 + M(exp)(-x))",
-    # max(x, 0) + log1p(exp(-|x|)): exp never overflows; NaN passes through both terms.
-    "softplus": "(x <= 0 ? 0 : x) + M(log1p)(M(exp)(-M(fabs)(x)))",
-    "relu": "x <= 0 ? 0 : x",
-    "step": "x > 0 ? 1 : (x <= 0 ? 0 : x)",
-    "sign": "x > 0 ? 1 : (x < 0 ? -1 : x)",
-}
-PAIRED_FUNCTIONS = {
-    "pow": "M(pow)(x, z)",
-    # fmax would drop a NaN.
-    "larger": "x >= z ? x : (x < z ? z : x + z)",
-    "smaller": "x <= z ? x : (x > z ? z : x + z)",
-}
-
-
-CALLS = {"logistic": ("exp",), "softplus": ("exp", "log1p"), "relu": (), "step": (), "sign": (),
-         "larger": (), "smaller": (), "pow": (), "sqrt": (), "fabs": ()}  # fmt: skip
-"""The library functions behind ours that have vector forms, where not the one of that name."""
-
-
-def _vector_forms(names: set[str], double: bool) -> str:
-    """Declarations that let the compiler call a function on several lanes or units at once.
-
-    glibc has these since 2.35, with errors of at most 4 units in the last place. The build says
-    whether they are there; without them a loop calls the function once for each number.
-    """
-    called = sorted({c for name in names for c in CALLS.get(name, (name,))})
-    if not called:
-        return ""
-    real, suffix = ("double", "") if double else ("float", "f")
-    declared = "".join(
-        f'__attribute__((simd("notinbranch"))) extern {real} {c}{suffix}({real});\n' for c in called
-    )
-    return f"#if defined(K_VECTOR_MATH)\n{declared}#endif\n"
-
-
-def c_functions(names: set[str], double: bool, lanes: bool) -> str:
-    """Definitions of the functions a module calls, each as ``k_NAME``."""
-    suffix = "" if double else "f"
-    lines = ["#define M(g) g##f\n" if suffix else "#define M(g) g\n"] if names else []
-    lines.append(_vector_forms(names, double))
-    for name in sorted(names):
-        pair = name in PAIRED_FUNCTIONS
-        body = (PAIRED_FUNCTIONS if pair else SCALAR_FUNCTIONS).get(name, f"M({name})(x)")
-        takes = "real x, real z" if pair else "real x"
-        single = f"s_{name}" if lanes else f"k_{name}"
-        lines.append(f"static inline real {single}({takes}) {{ return {body}; }}\n")
-        if lanes:
-            takes = "lane x, lane z" if pair else "lane x"
-            call = f"s_{name}(x[b], z[b])" if pair else f"s_{name}(x[b])"
-            lines.append(
-                f"static inline lane k_{name}_lanes({takes}) "
-                f"{{ lane r; for (int b = 0; b < LANES; b++) r[b] = {call}; return r; }}\n"
-            )
-            shown = "(x, z)" if pair else "(x)"
-            passed = "k_lane(x), k_lane(z)" if pair else "k_lane(x)"
-            lines.append(f"#define k_{name}{shown} k_{name}_lanes({passed})\n")
-    return "".join(lines)
-
 
 STATE_SIZE = Template("""\
 cdef Py_ssize_t STATE_SIZE = $size
