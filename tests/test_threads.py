@@ -80,9 +80,14 @@ def test_results_have_the_same_bits_for_any_number_of_threads(
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_sums_in_which_the_order_shows_have_the_same_bits(dtype: str) -> None:
+@pytest.mark.parametrize("schedule, adds", [("unrolled", "k_sum"), ("tables", "k_add")])
+def test_sums_in_which_the_order_shows_have_the_same_bits(
+    schedule: str, adds: str, dtype: str
+) -> None:
+    """Whether a block's gradient is summed over its sequences by the core or afterwards."""
     # float32 sums over 40 blocks of numbers of all sizes: another order is another last bit.
-    k = kernel(dtype)
+    k = kernel(dtype, schedule=schedule)
+    assert f"{adds}(given.p_grad_theta" in k.source
     values = batch(k.net, 40 * LANES[dtype] - 5, dtype=dtype)
     values.target[...] *= 10.0 ** (np.arange(values.x.shape[-1]) % 7 - 3)
     alone = k.gradient(*values, wrt=EVERYTHING)
