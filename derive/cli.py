@@ -412,6 +412,7 @@ def train(
 @click.option("--steps", default=1000, show_default=True, help="T, the length of the sequence.")
 @click.option("--sequences", default=None, type=int, help="B: time a kernel over a batch.")
 @click.option("--runs", default=50, show_default=True, help="Timed calls; the median is quoted.")
+@click.option("--threads", default=None, type=int, help="How many share a batch; default 1.")
 @ALGORITHM
 @OPTIONS
 @DTYPE
@@ -421,6 +422,7 @@ def bench(
     steps: int,
     sequences: int | None,
     runs: int,
+    threads: int | None,
     algorithm: str | None,
     options: tuple[str, ...],
     dtype: str,
@@ -436,13 +438,13 @@ def bench(
     from derive.options import read_options
     from derive.program.algorithms import settle
 
-    if min(steps, runs, sequences or 1) < 1:
-        raise click.UsageError("--steps, --sequences and --runs must be at least 1")
+    if min(steps, runs, *(n for n in (sequences, threads) if n is not None)) < 1:
+        raise click.UsageError("--steps, --sequences, --runs and --threads must be at least 1")
     net = as_network(spec)
     settled = settle(net, algorithm, read_options(options))
     kernel = compile_kernel(
         net, settled.pop("name"), dtype=dtype, batch=sequences is not None, schedule=schedule,
-        **settled,
+        threads=threads, **settled,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     tail = () if sequences is None else (sequences,)

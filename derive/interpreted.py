@@ -12,6 +12,7 @@ from derive.network.network import Network
 from derive.program.interpret import numpy_arithmetic, run
 from derive.program.ir import Program
 from derive.program.state import state_arrays, state_size
+from derive.threads import checked_threads
 
 Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
 WRT = ("theta", "x", "y0")
@@ -35,10 +36,17 @@ class Interpreted:
             self.STATE = state_size(programs)
 
     def forward(
-        self, theta: Any, x: Any, y0: Any = None, out: Any = None, history: Any = None
+        self,
+        theta: Any,
+        x: Any,
+        y0: Any = None,
+        out: Any = None,
+        history: Any = None,
+        threads: Any = 1,
     ) -> Any:
-        """States of every step: y (T+1, N[, B])."""
+        """States of every step: y (T+1, N[, B]); ``threads`` is checked and changes nothing."""
         inputs, T, lanes = self.read(theta, x, y0)
+        checked_threads(threads)
         inputs |= self.past(history, lanes)
         shape = (T + 1, len(self.net.states), *lanes)
         y = self.result("y", out, shape, inputs)
@@ -57,12 +65,14 @@ class Interpreted:
         wrt: Any = None,
         out: Any = None,
         history: Any = None,
+        threads: Any = 1,
     ) -> Any:
         """J^total and its gradient; J is maximised."""
         inputs, T, lanes = self.read(theta, x, y0)
         inputs |= self.past(history, lanes)
         inputs |= self.targets(target, mask, T, lanes)
         names, outs = self.wanted(wrt, out)
+        checked_threads(threads)
         shapes = {
             "theta": (self.net.size,),
             "x": (T, self.net.inputs, *lanes),
@@ -204,9 +214,12 @@ class Interpreted:
             steps, quiet = steps + 1, quiet + 1 if change <= tol else 0
         return J, self._summed(once("collect", last - steps)), steps, change
 
-    def step(self, state: Any, t: int, theta: Any, x: Any, target: Any, mask: Any) -> Any:
+    def step(
+        self, state: Any, t: int, theta: Any, x: Any, target: Any, mask: Any, threads: Any = 1
+    ) -> Any:
         """Step number t: outputs, J(t), and the gradient where each step has one."""
         given = self._row(theta, x, target, mask)
+        checked_threads(threads)
         lanes = given["target"].shape[1:]
         kept = self._state("step", state, lanes)
         with np.errstate(all="ignore"):
@@ -214,8 +227,9 @@ class Interpreted:
         J = float(r["J"].sum())
         return (r["y"], J, *([self._summed(r)] if "grad_theta" in r else []))
 
-    def update(self, state: Any, b: int, t: int, theta: Any, B: int = 0) -> Any:
+    def update(self, state: Any, b: int, t: int, theta: Any, B: int = 0, threads: Any = 1) -> Any:
         """The gradient of window number b, whose last step is t."""
+        checked_threads(threads)
         theta = self._array("theta", theta, (self.net.size,), f"(P={self.net.size},)")
         lanes = (B,) if self.batch else ()
         kept, sizes = self._state("update", state, lanes), {"b": b, "t": t}

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derive.errors import DerivationError, DeriveError
+from derive.threads import checked_threads, default_threads, sharing
 from derive.version import __version__
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Kernel:
         Of every array it takes and gives.
     batch : bool
         Whether arrays carry a last axis B of sequences.
+    threads : int
+        How many share the sequences of a batch in a call that does not say.
     schedule, reason : str
         How the loops are laid out, and why so.
     timings : dict of str to float
@@ -89,6 +92,7 @@ class Kernel:
         self.timings = dict(timings or {})
         self.digest = digest
         self._made_with = dict(made_with or {})
+        self.threads = int(self._made_with.get("threads", 1))
         if self.algorithm["name"] == "settling":
             from derive.program.algorithms import options_of
             from derive.settling import Settling
@@ -101,10 +105,16 @@ class Kernel:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from; unpickling takes it from the cache or makes it anew."""
         made = {"dtype": self.dtype.name, "batch": self.batch, **self._made_with}
+        made["threads"] = self.threads
         return _made_again, (self.net.to_spec(), self.net.digest, self.algorithm, made)
 
     def start(
-        self, theta: Any, y0: Any = None, B: int | None = None, history: Any = None
+        self,
+        theta: Any,
+        y0: Any = None,
+        B: int | None = None,
+        history: Any = None,
+        threads: int | None = None,
     ) -> Online:
         """Begin an online run: one step at a time, weights free to move between steps.
 
@@ -118,6 +128,8 @@ class Kernel:
             Sequences of a batch; needed where ``y0`` does not tell.
         history : (D−1, N+m[, B]) array, optional
             As for :meth:`forward`.
+        threads : int, optional
+            As for :meth:`forward`, at every step.
 
         Returns
         -------
@@ -130,7 +142,7 @@ class Kernel:
         """
         from derive.online import Online
 
-        return Online(self, theta, y0, B, history)
+        return Online(self, theta, y0, B, history, threads)
 
     def settle(
         self, theta: Any, x_t: Any, target_t: Any, mask_t: Any = None, y0: Any = None
@@ -170,7 +182,13 @@ class Kernel:
         return self.module.relaxation
 
     def forward(
-        self, theta: Any, x: Any, y0: Any = None, out: Any = None, history: Any = None
+        self,
+        theta: Any,
+        x: Any,
+        y0: Any = None,
+        out: Any = None,
+        history: Any = None,
+        threads: int | None = None,
     ) -> Any:
         """The states of every step; of a settling net the fixed points, one for each row of x.
 
@@ -187,6 +205,10 @@ class Kernel:
         history : (D−1, N+m[, B]) array, optional
             What was before time 0, where the longest delay D reaches there: states, then inputs,
             of times −(D−1) … −1. Zero if not given.
+        threads : int, optional
+            How many threads share the blocks of a batch, of 64 bytes' worth of sequences each (8
+            in float64, 16 in float32); at most one a block works. ``kernel.threads`` if not given.
+            The results are the same to the last bit for any number.
 
         Returns
         -------
@@ -198,11 +220,12 @@ class Kernel:
         TypeError, ValueError
             Naming the argument, its expected shape or type and the given one.
         """
-        if history is None:
-            return self.module.forward(theta, x, y0, out)
-        from derive.online import past
+        more = sharing(self, threads)
+        if history is not None:
+            from derive.online import past
 
-        return self.module.forward(theta, x, y0, out, **past(self, history, x))
+            more |= past(self, history, x)
+        return self.module.forward(theta, x, y0, out, **more)
 
     def gradient(
         self,
@@ -214,12 +237,13 @@ class Kernel:
         wrt: Any = None,
         out: Any = None,
         history: Any = None,
+        threads: int | None = None,
     ) -> Any:
         """J^total and its gradient. J is maximised: ascend along it.
 
         Parameters
         ----------
-        theta, x, y0, history
+        theta, x, y0, history, threads
             As for :meth:`forward`; no gradient is given by the history.
         target : (T, n_T[, B]) array
             target[t] is for y[t+1]; columns in the order of the objective's targets.
@@ -243,12 +267,12 @@ class Kernel:
         (J, g), or a named tuple (J, theta, x, y0) with None for what was not asked
             A batch sums J and the gradient by theta over B.
         """
-        if history is None:
-            return self.module.gradient(theta, x, target, mask, y0, wrt, out)
-        from derive.online import past
+        more = sharing(self, threads)
+        if history is not None:
+            from derive.online import past
 
-        given = past(self, history, x)
-        return self.module.gradient(theta, x, target, mask, y0, wrt, out, **given)
+            more |= past(self, history, x)
+        return self.module.gradient(theta, x, target, mask, y0, wrt, out, **more)
 
     @property
     def compiled(self) -> bool:
@@ -322,6 +346,7 @@ def compile(
     schedule: str = "auto",
     profile: str = "local",
     cache: bool = True,
+    threads: int | None = None,
     **options: Any,
 ) -> Kernel:
     """Compile a network's learning algorithm into a kernel, or take it from the cache.
@@ -342,6 +367,9 @@ def compile(
         schedules.
     cache : bool
         Whether to look for the kernel on disk and keep it there.
+    threads : int, optional
+        How many threads share the sequences of a batch in a call that does not say; the
+        environment's ``DERIVE_THREADS`` if not given, else 1. The same binary serves any number.
     **options
         The algorithm's own: ``h`` and ``h_prime`` for truncated, ``h`` for hybrid, ``groups`` for
         rtrl, ``capacity`` for realtime, ``tol`` and ``max_steps`` for settling,
@@ -362,10 +390,11 @@ def compile(
     dtype = checked_dtype(dtype)
     if not isinstance(batch, bool):
         raise DerivationError(f"batch: expected True or False, got {batch!r}")
+    threads = default_threads() if threads is None else checked_threads(threads)
     settled = settle(net, algorithm, options)
     flags = flags_of(profile)
     toolchain = find_toolchain()
-    made_with = {"schedule": schedule, "profile": profile, "cache": cache}
+    made_with = {"schedule": schedule, "profile": profile, "cache": cache, "threads": threads}
     if toolchain is None:
         return _interpreted(net, settled, dtype, batch, made_with)
     fields = {

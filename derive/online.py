@@ -12,6 +12,7 @@ import numpy as np
 
 from derive.errors import CapacityError, DerivationError, StateError
 from derive.program.algorithms import options_of
+from derive.threads import checked_threads, sharing
 from derive.version import __version__
 
 Step = namedtuple("Step", ["y", "J", "gradient"])
@@ -83,6 +84,7 @@ class Online:
         y0: Any = None,
         B: int | None = None,
         history: Any = None,
+        threads: int | None = None,
     ) -> None:
         if _offered(kernel.module, "step") is None:
             raise DerivationError(
@@ -94,6 +96,8 @@ class Online:
         self._capacity = options.get("capacity")
         self._module_step = kernel.module.step
         self._update = _offered(kernel.module, "update")
+        self._threads = None if threads is None else checked_threads(threads)
+        self._sharing = sharing(kernel, self._threads)
         self._period = int(options.get("h_prime", options.get("h", 1)) or 1)
         self._theta = np.zeros(kernel.net.size, kernel.dtype)
         self.theta = theta
@@ -155,7 +159,9 @@ class Online:
             if given[1:] != (self._B,):
                 m = self.kernel.net.inputs
                 raise ValueError(f"x_t: expected (m={m}, B={self._B}), got {given}")
-        result = self._module_step(self._memory, t, self._theta, x_t, target_t, mask_t)
+        result = self._module_step(
+            self._memory, t, self._theta, x_t, target_t, mask_t, **self._sharing
+        )
         # Counted only now: a refused step has not happened.
         self._t = t
         if len(result) == 3:
@@ -165,7 +171,7 @@ class Online:
         if self._update is not None and t % self._period == 0:
             more = () if self._B is None else (self._B,)
             window = t // self._period - 1
-            gradient = self._update(self._memory, window, t, self._theta, *more)
+            gradient = self._update(self._memory, window, t, self._theta, *more, **self._sharing)
         self._gradient = gradient
         return _as_step(Step, (*result, gradient))
 
@@ -252,7 +258,7 @@ class Online:
 
     def copy(self) -> Online:
         """Another run that goes on from here by itself."""
-        other = Online(self.kernel, self._theta, None, self._B)
+        other = Online(self.kernel, self._theta, None, self._B, threads=self._threads)
         other.state = self.state
         return other
 
@@ -262,7 +268,7 @@ class Online:
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.kernel, self.state)
+        return _restored, (self.kernel, self.state, self._threads)
 
     def __repr__(self) -> str:
         return f"Online({self.kernel!r}, t={self._t})"
@@ -346,8 +352,8 @@ def aligned(count: int, dtype: Any) -> Any:
     return room[skip : skip + count]
 
 
-def _restored(kernel: Any, state: OnlineState) -> Online:
-    online = Online(kernel, state.theta, None, state.B)
+def _restored(kernel: Any, state: OnlineState, threads: int | None) -> Online:
+    online = Online(kernel, state.theta, None, state.B, threads=threads)
     online.state = state
     return online
 

@@ -41,6 +41,7 @@ cdef extern from *:
     #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
     #include <numpy/arrayobject.h>
     #include <stdio.h>
+    #include <float.h>
     #include <math.h>
     #include <stdint.h>
     #include <stdlib.h>
@@ -278,10 +279,30 @@ cdef extern from *:
         memset(PyArray_DATA((PyArrayObject *)array), 0, PyArray_NBYTES((PyArrayObject *)array));
     }
     #define M(g) g
-    #if defined(K_VECTOR_MATH)
-    __attribute__((simd("notinbranch"))) extern double tanh(double);
-    #endif
+    #if defined(__GNUC__) && FLT_EVAL_METHOD == 0
+    /* Adding K_ROUND leaves a whole number, and its exponent's bits as the last ones. */
+    #define K_ROUND 0x1.80000000003ffp+52
+    static inline real k_power(real k) /* 2^n of k = n + K_ROUND */
+    {
+        uint64_t i;
+        memcpy(&i, &k, sizeof i);
+        i <<= 52;
+        memcpy(&k, &i, sizeof k);
+        return k;
+    }
+    /* tanh(x) = ((s - 1)A + (s + 1)B)/((s + 1)A + (s - 1)B), |x| = n*ln(2)/2 + r, s = 2^n, tanh(r) = B/A. */
+    static inline real k_tanh(real x)
+    {
+        real y = M(fabs)(x), k = y*0x1.71547652b82fep+1 + K_ROUND, n = k - K_ROUND, s = k_power(k);
+        real r = y - n*0x1.62e42fefa39efp-2, u = r*r, B = r + r*u*(0x1.c710257e0ec91p-4 + u*0x1.15323cbc5fac5p-10), A = 1 + u*(0x1.c7195eb4d9012p-2 + u*0x1.03fc945d9b3dep-6);
+        real a = s - 1, b = s + 1, N = a*A + b*B, D = b*A + a*B;
+        N = N > D ? D : N; /* rounding must not lead beyond 1 */
+        real t = N/D;
+        return M(copysign)(y > 20.0 ? 1 : t, x);
+    }
+    #else
     static inline real k_tanh(real x) { return M(tanh)(x); }
+    #endif
     """
     ctypedef double real
     ctypedef const real *real_in
@@ -890,7 +911,7 @@ def forward(theta, x, y0=None, out=None):
     p_x = k_data(x)
     p_y0 = k_data(y0)
     p_y = k_data(y)
-    work = k_workspace((T + 1)*5)
+    work = k_workspace((((T + 1)*5 + 15)//16*16))
     free_here = work
     w_z = free_here
     with nogil:
@@ -943,10 +964,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         p_mask = k_data(mask)
         p_y0 = k_data(y0)
         p_grad_theta = k_data(grad_theta)
-        work = k_workspace((T + 1)*5 + (T)*4)
+        work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16))
         free_here = work
         w_z = free_here
-        free_here += (T + 1)*5
+        free_here += (((T + 1)*5 + 15)//16*16)
         w_tape = free_here
         with nogil:
             gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_tape, T, mask_step)
@@ -966,10 +987,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_grad_theta = k_data(grad_theta)
     p_grad_x = k_data(grad_x)
     p_grad_y0 = k_data(grad_y0)
-    work = k_workspace((T + 1)*5 + (T)*4)
+    work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16))
     free_here = work
     w_z = free_here
-    free_here += (T + 1)*5
+    free_here += (((T + 1)*5 + 15)//16*16)
     w_tape = free_here
     with nogil:
         gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_tape, T, mask_step)

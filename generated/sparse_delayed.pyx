@@ -38,6 +38,7 @@ cdef extern from *:
     #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
     #include <numpy/arrayobject.h>
     #include <stdio.h>
+    #include <float.h>
     #include <math.h>
     #include <stdint.h>
     #include <stdlib.h>
@@ -275,10 +276,29 @@ cdef extern from *:
         memset(PyArray_DATA((PyArrayObject *)array), 0, PyArray_NBYTES((PyArrayObject *)array));
     }
     #define M(g) g
-    #if defined(K_VECTOR_MATH)
-    __attribute__((simd("notinbranch"))) extern double exp(double);
-    #endif
+    #if defined(__GNUC__) && FLT_EVAL_METHOD == 0
+    /* Adding K_ROUND leaves a whole number, and its exponent's bits as the last ones. */
+    #define K_ROUND 0x1.80000000003ffp+52
+    static inline real k_power(real k) /* 2^n of k = n + K_ROUND */
+    {
+        uint64_t i;
+        memcpy(&i, &k, sizeof i);
+        i <<= 52;
+        memcpy(&k, &i, sizeof k);
+        return k;
+    }
+    /* 1/(1 + exp(-x)) = sP/(sP + Q), x = n*ln(2) + 2r, s = 2^n, exp(2r) = P/Q = (A + B)/(A - B). */
+    static inline real k_logistic(real x)
+    {
+        real n = (x*0x1.71547652b82fep+0 + K_ROUND) - K_ROUND, r = (x*0x1p-1 - n*0x1.62e42fefa3p-2) - n*0x1.3de6af278ece6p-43;
+        real u = r*r, B = r + r*u*(0x1.c710257e0ec91p-4 + u*0x1.15323cbc5fac5p-10), A = 1 + u*(0x1.c7195eb4d9012p-2 + u*0x1.03fc945d9b3dep-6);
+        real k = n*0x1p-1 + K_ROUND, s = k_power(k)*k_power(n - (k - K_ROUND) + K_ROUND);
+        real p = s*(A + B), y = p/(p + (A - B));
+        return x > 38.0 ? 1 : (x < -746.0 ? 0 : y);
+    }
+    #else
     static inline real k_logistic(real x) { return 1/(1 + M(exp)(-x)); }
+    #endif
     """
     ctypedef double real
     ctypedef const real *real_in
@@ -1314,7 +1334,7 @@ def forward(theta, x, y0=None, out=None, history=None):
     p_y0 = k_data(y0)
     p_history = k_data(history)
     p_y = k_data(y)
-    work = k_workspace((T + 5)*10)
+    work = k_workspace((((T + 5)*10 + 15)//16*16))
     free_here = work
     w_z = free_here
     with nogil:
@@ -1373,10 +1393,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None, history=N
         p_y0 = k_data(y0)
         p_history = k_data(history)
         p_grad_theta = k_data(grad_theta)
-        work = k_workspace((T + 5)*10 + 40)
+        work = k_workspace((((T + 5)*10 + 15)//16*16) + ((40 + 15)//16*16))
         free_here = work
         w_z = free_here
-        free_here += (T + 5)*10
+        free_here += (((T + 5)*10 + 15)//16*16)
         w_delta = free_here
         with nogil:
             gradient_core(p_theta, p_x, p_target, p_mask, p_y0, p_history, &J, p_grad_theta, w_z, w_delta, T, mask_step)
@@ -1397,10 +1417,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None, history=N
     p_grad_theta = k_data(grad_theta)
     p_grad_x = k_data(grad_x)
     p_grad_y0 = k_data(grad_y0)
-    work = k_workspace((T + 5)*10 + 40)
+    work = k_workspace((((T + 5)*10 + 15)//16*16) + ((40 + 15)//16*16))
     free_here = work
     w_z = free_here
-    free_here += (T + 5)*10
+    free_here += (((T + 5)*10 + 15)//16*16)
     w_delta = free_here
     with nogil:
         gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, p_history, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_delta, T, mask_step)

@@ -165,6 +165,7 @@ def test_bad_argument_is_one_paragraph_that_names_it(
         (["show", WZ3X5, "--latecks"], "No such option"),
         (["generate"], "give a spec file, or --check, or --all"),
         (["bench", WZ3X5, "--steps", 0], "at least 1"),
+        (["bench", WZ3X5, "--sequences", 8, "--threads", 0], "--threads must be at least 1"),
         (["bench", WZ3X5, "--steps", "many"], "'many' is not a valid integer"),
     ],
 )

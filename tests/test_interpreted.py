@@ -130,6 +130,10 @@ BATCHED = [
     Bad("y0 without a batch", {"y0": zeros(3)}, ValueError, "y0: expected (N=3, B=3), got (3,)"),
     Bad("y0 of another batch", {"y0": zeros(3, 4)}, ValueError,
         "y0: expected (N=3, B=3), got (3, 4)"),
+    Bad("no threads", {"threads": 0}, ValueError,
+        "threads: expected a whole number of at least 1, got 0"),
+    Bad("half a thread", {"threads": 2.5}, TypeError,
+        "threads: expected a whole number of at least 1, got 2.5"),
 ]  # fmt: skip
 WHAT = [
     Bad("wrt unknown", {"wrt": ("theta", "w")}, ValueError,

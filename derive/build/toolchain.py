@@ -68,7 +68,8 @@ def profiles() -> dict[str, Profile]:
     wide: list[str] = ["-mprefer-vector-width=512"] if "avx512f" in cpu_features() else []
     if has_vector_math():
         wide.append("-DK_VECTOR_MATH")
-    link = ("-lm",)
+    # Batch kernels start threads; older C libraries keep these in a library of their own.
+    link = ("-lm", "-pthread")
     made = (
         Profile("local", ("-O3", native, *wide, "-ffp-contract=fast", *_QUIET), link, native=True),
         Profile("portable", ("-O3", *_QUIET), link),

@@ -292,10 +292,37 @@ static int k_state(PyObject *state, npy_intp size, int lanes)
 
 STATE_DECLARED = "int k_state(object, Py_ssize_t, bint) except -1\n"
 
+THREADS = """\
+/* How many threads share a batch: as many as are asked for, at most one for a block. */
+static size_t k_threads(PyObject *threads, Py_ssize_t B)
+{
+    long long blocks = (B + LANES - 1)/LANES, wanted = 0;
+    int beyond = 0;
+    PyObject *number = PyBool_Check(threads) ? NULL : PyNumber_Index(threads);
+    if (!number) {
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_TypeError)) return 0;
+        PyErr_Format(PyExc_TypeError, "threads: expected a whole number of at least 1, got %R",
+                     threads);
+        return 0;
+    }
+    wanted = PyLong_AsLongLongAndOverflow(number, &beyond);
+    Py_DECREF(number);
+    if (beyond < 0 || (!beyond && wanted < 1)) {
+        PyErr_Format(PyExc_ValueError, "threads: expected a whole number of at least 1, got %R",
+                     threads);
+        return 0;
+    }
+    if (blocks < 1) return 1;
+    return (size_t)(beyond || wanted > blocks ? blocks : wanted);
+}
+"""
+
+THREADS_DECLARED = "size_t k_threads(object, Py_ssize_t) except 0\n"
+
 NUMPY_TYPES = {"float64": "NPY_DOUBLE", "float32": "NPY_FLOAT"}
 
 
-def checks(dtype: str, sequences: bool, stateful: bool) -> tuple[str, list[str]]:
+def checks(dtype: str, sequences: bool, stateful: bool, shared: bool) -> tuple[str, list[str]]:
     """The C text for a module, and its declarations.
 
     Parameters
@@ -305,6 +332,8 @@ def checks(dtype: str, sequences: bool, stateful: bool) -> tuple[str, list[str]]
         Whether the module has ``forward`` and ``gradient``, which write to ``out``.
     stateful : bool
         Whether it works on the state of a run.
+    shared : bool
+        Whether threads may share a batch.
     """
     text = ARRAYS.substitute(type=NUMPY_TYPES[dtype], dtype=dtype)
     declared = ARRAYS_DECLARED
@@ -314,4 +343,6 @@ def checks(dtype: str, sequences: bool, stateful: bool) -> tuple[str, list[str]]
         text, declared = text + RESULTS, declared + RESULTS_DECLARED
     if stateful:
         text, declared = text + STATE, declared + STATE_DECLARED
+    if shared:
+        text, declared = text + THREADS, declared + THREADS_DECLARED
     return text, declared.splitlines()

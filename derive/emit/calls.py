@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from derive.emit.statements import element_type, index_text, passed
+from derive.emit.cores import call_of, core_of, function, keyword, threads_check
 from derive.network.network import Network
-from derive.program.ir import Array, Program
-from derive.program.schedules.lanes import COUNT
-from derive.program.state import state_arrays
+from derive.program.ir import Program
 
 
 def shape_of(dimensions: list[tuple[str, int | None]], batch: bool) -> tuple[str, str]:
@@ -59,7 +56,7 @@ def _begin(net: Network, batch: bool) -> list[str]:
         "cdef Py_ssize_t T = k_size(x, 0)",
     ]
     if batch:
-        lines += ["cdef Py_ssize_t B = k_size(x, 2), b0, count"]
+        lines += ["cdef Py_ssize_t B = k_size(x, 2)"]
     empty = "T < 1 or B < 1" if batch else "T < 1"
     least = "T, B ≥ 1" if batch else "T ≥ 1"
     lines += [
@@ -95,17 +92,18 @@ def with_history(net: Network) -> str:
 def forward(net: Network, program: Program) -> str:
     batch = program.lane_width > 1
     states = len(net.states)
-    call = prepared(program, "forward_core", {"y": f"(T + 1)*{states}"}, net)
+    call = call_of(core_of(program, "forward", {"y": f"(T + 1)*{states}"}, net))
     shape = axes(["T + 1", states, *lanes_axis(batch)])
     body = [
         *_begin(net, batch),
+        *threads_check(program),
         f'y = k_result("y", <PyObject *>out, (theta, x, y0{_read(net)}), {shape})',
         *call.lines,
         "return y",
     ]
     doc = ['"""States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""']
-    head = f"def forward(theta, x, y0=None, out=None{with_history(net)}):"
-    return function(head, doc, body, call.pointers)
+    more = with_history(net) + keyword(program)
+    return function(f"def forward(theta, x, y0=None, out=None{more}):", doc, body, call)
 
 
 def _read(net: Network) -> str:
@@ -148,6 +146,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         "cdef Py_ssize_t mask_rows = k_size(mask, 0)",
         "cdef PyObject *outs[3]",
         f"cdef int wanted = k_wanted(wrt, out, {named}, outs)",
+        *threads_check(only),
         f"cdef tuple read = (theta, x, target, mask, y0{_read(net)})",
         "cdef real J = 0",
         f'grad_theta = k_result("theta", outs[0], read, {axes([net.size])})',
@@ -155,8 +154,8 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
     accumulated = {"J": "1", "grad_theta": str(net.size)}
     # Every array is checked before any is written to: a refused call leaves them as they were.
     zeroed = ["k_clear(grad_theta)"] if batch else []
-    call = prepared(only, "gradient_core", accumulated, net)
-    more = with_history(net)
+    call = call_of(core_of(only, "gradient", accumulated, net))
+    more = with_history(net) + keyword(only)
     head = f"def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more}):"
     if everything is None:
         body += [
@@ -167,7 +166,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
             "return Gradient(J, grad_theta, None, None)",
         ]
         doc = ['"""J^total and the sum of the gradients by theta that the steps give."""']
-        return function(head, doc, body, call.pointers)
+        return function(head, doc, body, call)
     body.append("if wanted == 1:")
     body += ["    " + line for line in (*zeroed, *call.lines)]
     by_x = axes(["T", m, *lanes_axis(batch)])
@@ -183,7 +182,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         *zeroed,
     ]
     results = {**accumulated, "grad_x": f"T*{m}", "grad_y0": str(states)}
-    whole = prepared(everything, "gradient_all_core", results, net)
+    whole = call_of(core_of(everything, "gradient_all", results, net))
     body += whole.lines
     body += [
         "return Gradient(J, grad_theta if wanted & 1 else None, grad_x if wanted & 2 else None,",
@@ -195,129 +194,4 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         '(J, dJ/dtheta), or with wrt=("theta", "x", "y0") a named tuple (J, theta, x, y0).',
         '"""',
     ]
-    return function(head, doc, body, call.pointers | whole.pointers)
-
-
-ROWS = {
-    "x": "T*{m}",
-    "target": "T*{n_T}",
-    "mask": "mask_rows*{n_T}",
-    "y0": "{states}",
-    "history": "{history}",
-}
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a core function is called: what stands before it, the call itself, what is freed.
-
-    ``setup`` finds the caller's arrays and allocates scratch; ``run`` is done without the GIL, for
-    each block of sequences in turn where there are several; ``pointers`` are to be declared.
-    """
-
-    setup: tuple[str, ...]
-    run: tuple[str, ...]
-    pointers: frozenset[str]
-
-    @property
-    def lines(self) -> list[str]:
-        """Set up, run once, free."""
-        inside = [f"    {line}" for line in (*self.run, "k_release(work)")]
-        return [*self.setup, "with nogil:", *inside]
-
-
-def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Network) -> Call:
-    """The call of a core function, given the number of rows of each array that is packed."""
-    lanes = program.lane_width > 1
-    sizes = {
-        "m": net.inputs, "n_T": len(net.objective.targets), "states": len(net.states),
-        "history": net.lookback*(len(net.states) + net.inputs),
-    }  # fmt: skip
-    rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
-    scratch: list[tuple[str, str]] = []
-    summed: set[str] = set()
-    kept = state_arrays(program)
-    for a in passed(program):
-        if a.role == "work":
-            # Single numbers too begin at multiples of 64 bytes.
-            extent = _extent(a) if lanes else f"(({_extent(a)} + 15)//16*16)"
-            scratch.append((a.name, extent))
-        elif a.role == "out" and lanes and element_type(program, a) == "real":
-            # Single numbers that each block of sequences has its own of, in whole vectors.
-            scratch.append((a.name, f"(({rows[a.name]} + LANES - 1)//LANES)"))
-            summed.add(a.name)
-        elif a.role != "state" and lanes and element_type(program, a) == "lane":
-            scratch.append((a.name, f"({rows[a.name]})"))
-    factor = "*LANES" if lanes else ""
-    total = " + ".join(f"{extent}{factor}" for _, extent in scratch) or "1"
-    lines = []
-    for a in passed(program):
-        if a.role not in ("work", "state") and a.name not in SINGLE:
-            lines.append(f"p_{a.name} = k_data({a.name})")
-    if kept:
-        lines.append("p_state = k_data(state)")
-    lines.append(f"work = k_workspace({total})")
-    lines.append("free_here = work")
-    places: dict[str, str] = {}
-    for i, (array, extent) in enumerate(scratch):
-        places[array] = f"w_{array}"
-        lines.append(f"w_{array} = free_here")
-        if i + 1 < len(scratch):
-            lines.append(f"free_here += {extent}{factor}")
-    pointers = frozenset(line.split(" = ")[0] for line in lines if " = " in line)
-    arguments = []
-    for a in passed(program):
-        if a.name in SINGLE and not lanes:
-            arguments.append(f"&{a.name}")
-        elif a.name in kept:
-            at = kept[a.name][0]
-            block = f"(p_state + (b0//LANES*STATE_SIZE + {at})*LANES)"
-            arguments.append(f"<lane *>{block}" if lanes else f"p_state + {at}")
-        elif a.name in places:
-            whole = lanes and a.name not in summed
-            arguments.append(f"<lane *>{places[a.name]}" if whole else places[a.name])
-        else:
-            arguments.append(f"p_{a.name}")
-    text = f"{name}({', '.join([*arguments, *program.sizes])})"
-    if not lanes:
-        return Call(tuple(lines), (text,), pointers)
-    run = [
-        f"for b0 in range(0, B, {program.lane_width}):",
-        f"    {COUNT} = B - b0 if B - b0 < LANES else LANES",
-    ]
-    for a in passed(program):
-        if a.name in places and a.role == "in":
-            run.append(f"    k_pack(w_{a.name}, p_{a.name}, {rows[a.name]}, B, b0)")
-    run.append(f"    {text}")
-    for a in passed(program):
-        if a.role == "out" and a.name in GATHERED:
-            to = f"&{a.name}" if a.name in SINGLE else f"p_{a.name}"
-            gather = "k_add" if a.name in summed else GATHERED[a.name]
-            run.append(f"    {gather}({to}, w_{a.name}, {rows[a.name]}, B, b0)")
-        elif a.role == "out":
-            run.append(f"    k_unpack(p_{a.name}, w_{a.name}, {rows[a.name]}, B, b0)")
-    return Call(tuple(lines), tuple(run), pointers)
-
-
-SINGLE = ("J", "change")
-"""Results that are one number."""
-
-GATHERED = {"J": "k_sum", "grad_theta": "k_sum", "change": "k_largest"}
-"""How the results of the sequences of a batch become one."""
-
-
-def function(head: str, doc: list[str], body: list[str], pointers: frozenset[str]) -> str:
-    """A Python function of the module, its pointers declared first."""
-    declared = [f"cdef real *{p}" for p in sorted(pointers)]
-    return "\n".join([head, *(f"    {line}".rstrip() for line in (*doc, *declared, *body))])
-
-
-def _extent(a: Array) -> str:
-    """The number of elements of a work array, as an expression of T."""
-    known, rest = 1, []
-    for e in a.shape:
-        if isinstance(e, int):
-            known *= e
-        else:
-            rest.append(f"({index_text(e)})")
-    return "*".join([*rest, str(known)]) if rest else str(known)
+    return function(head, doc, body, call, whole)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from derive.emit import arguments, calls, frame, online, relaxing
+from derive.emit import arguments, calls, frame, functions_c, online, relaxing
+from derive.emit.cores import keyword
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core
 from derive.errors import EmitError
@@ -56,6 +57,11 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
         *_functions(net, programs, str(facts.algorithm["name"])),
     ]
     return "\n\n".join(p.strip("\n") for p in parts) + "\n"
+
+
+def _shared(programs: Mapping[str, Program]) -> bool:
+    """Whether threads may share a batch; one that relaxes does so in lockstep, by one thread."""
+    return next(iter(programs.values())).lane_width > 1 and "relax" not in programs
 
 
 def _functions(net: Network, programs: Mapping[str, Program], algorithm: str) -> Iterator[str]:
@@ -109,7 +115,7 @@ def _docstring(net: Network, facts: Facts, programs: Mapping[str, Program]) -> s
 def _sequence_lines(net: Network, programs: Mapping[str, Program], B: str) -> list[str]:
     if "forward" not in programs:
         return []
-    more = calls.with_history(net)
+    more = calls.with_history(net) + keyword(programs["forward"])
     return [
         f"forward(theta, x, y0=None, out=None{more}) -> y (T+1, N={len(net.states)}{B})",
         f"gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more})",
@@ -132,14 +138,15 @@ def _online_lines(net: Network, programs: Mapping[str, Program], B: str) -> list
             "steps, largest change)",
             "each of one pattern: one row of x, target and mask.",
         ]
+    shared = keyword(programs["step"])
     lines.append(
-        "step(state, t, theta, x, target, mask) -> (y, J(t)"
+        f"step(state, t, theta, x, target, mask{shared}) -> (y, J(t)"
         + ("" if "update" in programs else f", dJ/dtheta (P={P},)")
         + "); t = 1, 2, …; one row of each"
     )
     if "update" in programs:
         lines.append(
-            f"update(state, b, t, theta) -> dJ/dtheta (P={P},) of window b = 0, 1, …, "
+            f"update(state, b, t, theta{B}{shared}) -> dJ/dtheta (P={P},) of window b = 0, 1, …, "
             "after its last step t"
         )
     return lines
@@ -186,12 +193,13 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
                 raise EmitError(f"table {name!r} differs from Program to Program")
         constants |= {a.name: a for a in p.arrays.values() if a.role == "const"}
     ctype = CTYPES[facts.dtype]
-    lanes = width > 1
+    lanes, shared = width > 1, _shared(programs)
     block = arguments.INCLUDES + frame.C_TYPES.substitute(real=ctype)
     checks, checks_declared = arguments.checks(
-        facts.dtype, "forward" in programs, "start" in programs
+        facts.dtype, "forward" in programs, "start" in programs, shared
     )
     block += frame.c_lanes(width) if lanes else frame.C_SINGLE
+    block += frame.C_THREADS if shared else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     windows = any(
         isinstance(part, Least | Most)
@@ -202,7 +210,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     )
     block += frame.C_WINDOWS if windows else ""
     block += checks
-    block += frame.c_functions(functions, ctype == "double", lanes)
+    block += functions_c.c_functions(functions, ctype == "double", lanes)
     for name, values in sorted(tables.items()):
         block += _static(f"int{values.dtype.itemsize * 8}_t", name, map(str, values.tolist()))
     for name, a in sorted(constants.items()):
@@ -233,6 +241,15 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             declared.append(
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
+    if shared:
+        declared += [
+            "ctypedef struct k_crew:",
+            "    pass",
+            "ctypedef void (*k_work)(void *, k_crew *, real *, size_t) noexcept nogil",
+            "void k_share(k_work, void *, size_t, real *, size_t, size_t) noexcept nogil",
+            "void k_wait(k_crew *, size_t) noexcept nogil",
+            "void k_pass(k_crew *) noexcept nogil",
+        ]
     if windows:
         declared += [
             f"Py_ssize_t k_{name}(Py_ssize_t, Py_ssize_t) noexcept nogil"
@@ -240,7 +257,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
         ]
     declared.append(f"{kind} k_where(bint, {kind}, {kind}) noexcept nogil")
     for name in sorted(functions):
-        takes = f"{kind}, {kind}" if name in frame.PAIRED_FUNCTIONS else kind
+        takes = f"{kind}, {kind}" if name in functions_c.PAIRED_FUNCTIONS else kind
         declared.append(f"{kind} k_{name}({takes}) noexcept nogil")
     for name, values in sorted(tables.items()):
         declared.append(f"const int{values.dtype.itemsize * 8}_t table_{name}[]")

@@ -1,4 +1,4 @@
-"""The fixed frame of an emitted module: types and functions.
+"""The fixed frame of an emitted module: types, and the threads that share a batch.
 
 Only these texts are templates; everything that depends on a network is built from its Program.
 """
@@ -13,6 +13,7 @@ DIRECTIVES = (
 )
 
 C_TYPES = Template("""\
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -100,6 +101,100 @@ def c_lanes(width: int) -> str:
     return C_LANES.substitute(lanes=width, halves=halves)
 
 
+C_THREADS = """\
+#include <pthread.h>
+#include <time.h>
+/* Threads share the blocks of a batch: each takes the next that nobody has. What is summed over
+   the batch is added in the blocks' order, whoever is done first, so results are the same to the
+   last bit however many threads there are. */
+typedef struct k_crew k_crew;
+typedef void (*k_work)(void *arguments, k_crew *crew, real *scratch, size_t b0);
+struct k_crew {
+    k_work work;
+    void *arguments;
+    real *scratch;
+    size_t each, blocks, next, turn, done, members, seats, present;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+};
+static void k_count(k_crew *crew, size_t *count)
+{
+    if (crew->members == 1) return;
+    pthread_mutex_lock(&crew->lock);
+    __atomic_store_n(count, *count + 1, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&crew->changed);
+    pthread_mutex_unlock(&crew->lock);
+}
+/* Sleeping is not worth it at once: to be woken takes as long as most waits. */
+static void k_until(k_crew *crew, size_t *count, size_t reached)
+{
+    struct timespec began, now;
+    if (crew->members == 1) return;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    do {
+        if (__atomic_load_n(count, __ATOMIC_ACQUIRE) == reached) return;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - began.tv_sec)*1000000000LL + now.tv_nsec - began.tv_nsec < 50000);
+    pthread_mutex_lock(&crew->lock);
+    while (*count != reached) pthread_cond_wait(&crew->changed, &crew->lock);
+    pthread_mutex_unlock(&crew->lock);
+}
+/* Around the adding of a block's results. Who waits has a block, and of the blocks that somebody
+   has the first never waits. */
+static void k_wait(k_crew *crew, size_t b0) { k_until(crew, &crew->turn, b0/LANES); }
+static void k_pass(k_crew *crew) { k_count(crew, &crew->turn); }
+static void k_blocks(k_crew *crew)
+{
+    size_t seat = __atomic_fetch_add(&crew->seats, 1, __ATOMIC_RELAXED), block;
+    while ((block = __atomic_fetch_add(&crew->next, 1, __ATOMIC_RELAXED)) < crew->blocks) {
+        crew->work(crew->arguments, crew, crew->scratch + seat*crew->each, block*LANES);
+        k_count(crew, &crew->done);
+    }
+}
+static void k_leave(k_crew *crew, size_t members)
+{
+    if (__atomic_sub_fetch(&crew->present, members, __ATOMIC_ACQ_REL)) return;
+    pthread_cond_destroy(&crew->changed);
+    pthread_mutex_destroy(&crew->lock);
+    free(crew);
+}
+static void *k_help(void *crew)
+{
+    k_blocks(crew);
+    k_leave(crew, 1);
+    return NULL;
+}
+/* The caller works too, and leaves when all blocks are done. A helper that comes too late for any
+   ends by itself, and looks at nothing but the crew; where the system refuses a thread, those
+   there are do its blocks. */
+static void k_share(k_work work, void *arguments, size_t B, real *scratch, size_t each,
+                    size_t threads)
+{
+    k_crew own = {work, arguments, scratch, each, (B + LANES - 1)/LANES, .members = 1};
+    k_crew *crew = threads > 1 ? malloc(sizeof(k_crew)) : NULL;
+    if (crew == NULL) {
+        k_blocks(&own);
+        return;
+    }
+    *crew = own;
+    crew->members = crew->present = threads;
+    pthread_mutex_init(&crew->lock, NULL);
+    pthread_cond_init(&crew->changed, NULL);
+    pthread_attr_t apart;
+    pthread_attr_init(&apart);
+    pthread_attr_setdetachstate(&apart, PTHREAD_CREATE_DETACHED);
+    /* More than straight-line code needs, which some systems' threads do not have. */
+    pthread_attr_setstacksize(&apart, 1 << 20);
+    size_t helpers = 0;
+    pthread_t thread;
+    while (helpers < threads - 1 && !pthread_create(&thread, &apart, k_help, crew)) helpers++;
+    pthread_attr_destroy(&apart);
+    k_blocks(crew);
+    k_until(crew, &crew->done, crew->blocks);
+    k_leave(crew, threads - helpers);
+}
+"""
+
 C_SINGLE = "#define k_where(c, a, b) ((c) ? (a) : (b))\n"
 
 C_LARGEST = """\
@@ -117,67 +212,6 @@ C_WINDOWS = """\
 #define k_least(a, b) ((a) < (b) ? (a) : (b))
 #define k_most(a, b) ((a) > (b) ? (a) : (b))
 """
-
-SCALAR_FUNCTIONS = {
-    "logistic": "1/(1 + M(exp)(-x))",
-    # max(x, 0) + log1p(exp(-|x|)): exp never overflows; NaN passes through both terms.
-    "softplus": "(x <= 0 ? 0 : x) + M(log1p)(M(exp)(-M(fabs)(x)))",
-    "relu": "x <= 0 ? 0 : x",
-    "step": "x > 0 ? 1 : (x <= 0 ? 0 : x)",
-    "sign": "x > 0 ? 1 : (x < 0 ? -1 : x)",
-}
-PAIRED_FUNCTIONS = {
-    "pow": "M(pow)(x, z)",
-    # fmax would drop a NaN.
-    "larger": "x >= z ? x : (x < z ? z : x + z)",
-    "smaller": "x <= z ? x : (x > z ? z : x + z)",
-}
-
-
-CALLS = {"logistic": ("exp",), "softplus": ("exp", "log1p"), "relu": (), "step": (), "sign": (),
-         "larger": (), "smaller": (), "pow": (), "sqrt": (), "fabs": ()}  # fmt: skip
-"""The library functions behind ours that have vector forms, where not the one of that name."""
-
-
-def _vector_forms(names: set[str], double: bool) -> str:
-    """Declarations that let the compiler call a function on several lanes or units at once.
-
-    glibc has these since 2.35, with errors of at most 4 units in the last place. The build says
-    whether they are there; without them a loop calls the function once for each number.
-    """
-    called = sorted({c for name in names for c in CALLS.get(name, (name,))})
-    if not called:
-        return ""
-    real, suffix = ("double", "") if double else ("float", "f")
-    declared = "".join(
-        f'__attribute__((simd("notinbranch"))) extern {real} {c}{suffix}({real});\n' for c in called
-    )
-    return f"#if defined(K_VECTOR_MATH)\n{declared}#endif\n"
-
-
-def c_functions(names: set[str], double: bool, lanes: bool) -> str:
-    """Definitions of the functions a module calls, each as ``k_NAME``."""
-    suffix = "" if double else "f"
-    lines = ["#define M(g) g##f\n" if suffix else "#define M(g) g\n"] if names else []
-    lines.append(_vector_forms(names, double))
-    for name in sorted(names):
-        pair = name in PAIRED_FUNCTIONS
-        body = (PAIRED_FUNCTIONS if pair else SCALAR_FUNCTIONS).get(name, f"M({name})(x)")
-        takes = "real x, real z" if pair else "real x"
-        single = f"s_{name}" if lanes else f"k_{name}"
-        lines.append(f"static inline real {single}({takes}) {{ return {body}; }}\n")
-        if lanes:
-            takes = "lane x, lane z" if pair else "lane x"
-            call = f"s_{name}(x[b], z[b])" if pair else f"s_{name}(x[b])"
-            lines.append(
-                f"static inline lane k_{name}_lanes({takes}) "
-                f"{{ lane r; for (int b = 0; b < LANES; b++) r[b] = {call}; return r; }}\n"
-            )
-            shown = "(x, z)" if pair else "(x)"
-            passed = "k_lane(x), k_lane(z)" if pair else "k_lane(x)"
-            lines.append(f"#define k_{name}{shown} k_{name}_lanes({passed})\n")
-    return "".join(lines)
-
 
 STATE_SIZE = Template("""\
 cdef Py_ssize_t STATE_SIZE = $size

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from derive.emit.calls import (
-    at_the_end,
-    axes,
-    function,
-    history,
-    lanes_axis,
-    prepared,
-    take,
-    with_history,
-)
+from derive.emit.calls import at_the_end, axes, history, lanes_axis, take, with_history
+from derive.emit.cores import call_of, core_of, function, keyword, prepared, threads_check
 from derive.network.network import Network
 from derive.program.ir import Program
 
@@ -21,14 +13,14 @@ def start(net: Network, program: Program) -> str:
     batch = program.lane_width > 1
     states = len(net.states)
     given = [take("y0", [("N", states), *([("B", None)] if batch else [])], False)]
-    given += ["cdef Py_ssize_t B = k_size(y0, 1), b0, count"] if batch else []
-    call = prepared(program, "start_core", row_counts(net), net)
+    given += ["cdef Py_ssize_t B = k_size(y0, 1)"] if batch else []
+    call = prepared(core_of(program, "start", row_counts(net), net))
     remembers = "history" in program.arrays
     given += history(net, batch) if remembers else []
     body = [*given, take_state(batch), *call.lines]
     doc = ['"""Set the state to that before the first step."""']
     head = f"def start(state, y0{with_history(net) if remembers else ''}):"
-    return function(head, doc, body, call.pointers)
+    return function(head, doc, body, call)
 
 
 def take_state(batch: bool) -> str:
@@ -45,12 +37,12 @@ def one_row(net: Network, batch: bool, x: bool = True) -> list[str]:
     if x:
         lines.append(take("x", [("m", m), *sequences], False, "x_t"))
     if x and batch:
-        lines.append("cdef Py_ssize_t B = k_size(x, 1), b0, count")
+        lines.append("cdef Py_ssize_t B = k_size(x, 1)")
     known = batch and x
     unknown = [] if known else sequences
     lines.append(take("target", [("n_T", n_T), *unknown], known, "target_t"))
     if batch and not x:
-        lines.append("cdef Py_ssize_t B = k_size(target, 1), b0, count")
+        lines.append("cdef Py_ssize_t B = k_size(target, 1)")
     return [
         *lines,
         "if mask is None:",
@@ -87,9 +79,10 @@ def step(net: Network, program: Program) -> str:
     """One step: outputs, J(t), and the gradient where every step has one."""
     batch = program.lane_width > 1
     learns = any(a.name == "grad_theta" for a in program.arrays.values())
-    call = prepared(program, "step_core", row_counts(net), net)
+    call = call_of(core_of(program, "step", row_counts(net), net))
     body = [
         *one_row(net, batch),
+        *threads_check(program),
         new_outputs(net, batch),
         "cdef real J = 0",
         *([new_gradient(net, batch)] if learns else []),
@@ -97,23 +90,23 @@ def step(net: Network, program: Program) -> str:
         f"return y, J{', grad_theta' if learns else ''}",
     ]
     doc = ['"""Step number t: outputs, J(t), and the gradient where each step has one."""']
-    head = "def step(state, Py_ssize_t t, theta, x, target, mask):"
-    return function(head, doc, body, call.pointers)
+    head = f"def step(state, Py_ssize_t t, theta, x, target, mask{keyword(program)}):"
+    return function(head, doc, body, call)
 
 
 def update(net: Network, program: Program) -> str:
     """The gradient of one window."""
     batch = program.lane_width > 1
-    call = prepared(program, "update_core", row_counts(net), net)
+    call = call_of(core_of(program, "update", row_counts(net), net))
     body = [
         take("theta", [("P", net.size)], False),
-        *(["cdef Py_ssize_t b0, count"] if batch else []),
         take_state(batch),
+        *threads_check(program),
         new_gradient(net, batch),
         *call.lines,
         "return grad_theta",
     ]
     doc = ['"""The gradient of window number b, whose last step is t."""']
-    more = ", Py_ssize_t B" if batch else ""
+    more = f", Py_ssize_t B{keyword(program)}" if batch else ""
     head = f"def update(state, Py_ssize_t b, Py_ssize_t t, theta{more}):"
-    return function(head, doc, body, call.pointers)
+    return function(head, doc, body, call)

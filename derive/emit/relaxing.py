@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from derive.emit.calls import Call, function, prepared
+from derive.emit.cores import Call, core_of, function, prepared
 from derive.emit.online import new_gradient, new_outputs, one_row, row_counts
 from derive.network.network import Network
 from derive.program.ir import Program
@@ -22,7 +22,7 @@ BEGIN = [
 def settle(net: Network, program: Program) -> str:
     """Relax the net under held inputs."""
     batch = program.lane_width > 1
-    call = prepared(program, "relax_core", row_counts(net), net)
+    call = prepared(core_of(program, "relax", row_counts(net), net))
     ring = net.wiring.longest_delay + 1
     body = [
         *one_row(net, batch),
@@ -46,7 +46,7 @@ def settle(net: Network, program: Program) -> str:
         '"""',
     ]
     head = "def settle(state, theta, x, target, mask, double tol, Py_ssize_t max_steps):"
-    return function(head, doc, body, call.pointers)
+    return function(head, doc, body, call)
 
 
 def _until_quiet(call: Call, time: str, longest: int) -> list[str]:
@@ -65,9 +65,8 @@ def settle_back(net: Network, programs: Mapping[str, Program]) -> str:
     """Relax ε at the fixed point, and gather the gradient."""
     batch = programs["judge"].lane_width > 1
     rows = row_counts(net)
-    judge = prepared(programs["judge"], "judge_core", rows, net)
-    back = prepared(programs["relax_back"], "relax_back_core", rows, net)
-    collect = prepared(programs["collect"], "collect_core", rows, net)
+    names = ("judge", "relax_back", "collect")
+    judge, back, collect = (prepared(core_of(programs[k], k, rows, net)) for k in names)
     longest = net.wiring.longest_delay
     body = [
         *one_row(net, batch, x=False),
@@ -89,5 +88,4 @@ def settle_back(net: Network, programs: Mapping[str, Program]) -> str:
         '"""At the fixed point that settle left: J, dJ/dtheta, steps back, the last change."""',
     ]
     head = "def settle_back(state, theta, target, mask, double tol, Py_ssize_t max_steps):"
-    pointers = judge.pointers | back.pointers | collect.pointers
-    return function(head, doc, body, pointers)
+    return function(head, doc, body, judge, back, collect)

@@ -1,0 +1,264 @@
+"""How a core function is called: by one thread, or for a batch by several that share its blocks.
+
+What the threads have in common is in a struct, and one function does one block, with scratch of
+the thread's own. :data:`derive.emit.frame.C_THREADS` has the threads themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from derive.emit.statements import element_type, index_text, passed
+from derive.network.network import Network
+from derive.program.ir import Array, Program
+from derive.program.schedules.lanes import COUNT
+from derive.program.state import state_arrays
+
+ROWS = {
+    "x": "T*{m}",
+    "target": "T*{n_T}",
+    "mask": "mask_rows*{n_T}",
+    "y0": "{states}",
+    "history": "{history}",
+}
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core function and what it is given.
+
+    Attributes
+    ----------
+    rows : mapping of str to str
+        How many numbers of a sequence each array has that is packed or gathered.
+    scratch : tuple of (str, str)
+        The arrays that are no caller's, and their numbers of a sequence.
+    summed : frozenset of str
+        Results that the core has summed over the sequences of a block: single numbers, which each
+        block has its own of.
+    kept : mapping of str to int
+        The arrays that are parts of an online run's state, and where they begin in it.
+    """
+
+    program: Program
+    name: str
+    rows: Mapping[str, str]
+    scratch: tuple[tuple[str, str], ...]
+    summed: frozenset[str]
+    kept: Mapping[str, int]
+
+    @property
+    def lanes(self) -> bool:
+        """Whether it computes a block of sequences at once."""
+        return self.program.lane_width > 1
+
+    @property
+    def given(self) -> list[str]:
+        """The caller's arrays, but for results of one number."""
+        named = [a.name for a in passed(self.program) if a.role not in ("work", "state")]
+        return [name for name in named if name not in SINGLE] + ["state"] * bool(self.kept)
+
+    @property
+    def total(self) -> str:
+        """The numbers of scratch, as an expression."""
+        factor = "*LANES" if self.lanes else ""
+        return " + ".join(f"{extent}{factor}" for _, extent in self.scratch) or "1"
+
+    def call(self, prefix: str = "") -> str:
+        """The call itself; ``prefix`` stands before the names of what is the caller's."""
+        in_scratch = {name for name, _ in self.scratch}
+        arguments = []
+        for a in passed(self.program):
+            if a.name in in_scratch:
+                whole = self.lanes and a.name not in self.summed
+                arguments.append(f"<lane *>w_{a.name}" if whole else f"w_{a.name}")
+            elif a.name in self.kept:
+                at, state = self.kept[a.name], f"{prefix}p_state"
+                block = f"({state} + (b0//LANES*STATE_SIZE + {at})*LANES)"
+                arguments.append(f"<lane *>{block}" if self.lanes else f"{state} + {at}")
+            elif a.name in SINGLE:
+                arguments.append(f"&{prefix}{a.name}")
+            else:
+                arguments.append(f"{prefix}p_{a.name}")
+        return f"{self.name}_core({', '.join([*arguments, *self.program.sizes])})"
+
+    def pack(self, prefix: str = "") -> list[str]:
+        """Lay a block's inputs side by side."""
+        in_scratch = {name for name, _ in self.scratch}
+        return [
+            f"k_pack(w_{a.name}, {prefix}p_{a.name}, {self.rows[a.name]}, B, b0)"
+            for a in passed(self.program)
+            if a.name in in_scratch and a.role == "in"
+        ]
+
+    def unpack(self, prefix: str = "") -> list[str]:
+        """Put a block's results of each sequence where they go."""
+        return [
+            f"k_unpack({prefix}p_{a.name}, w_{a.name}, {self.rows[a.name]}, B, b0)"
+            for a in passed(self.program)
+            if a.role == "out" and a.name not in GATHERED
+        ]
+
+    def gather(self, prefix: str = "") -> list[str]:
+        """Add a block's results to those of the blocks before."""
+        lines = []
+        for a in passed(self.program):
+            if a.role == "out" and a.name in GATHERED:
+                to = f"&{prefix}{a.name}" if a.name in SINGLE else f"{prefix}p_{a.name}"
+                add = "k_add" if a.name in self.summed else GATHERED[a.name]
+                lines.append(f"{add}({to}, w_{a.name}, {self.rows[a.name]}, B, b0)")
+        return lines
+
+
+def core_of(program: Program, name: str, outputs: Mapping[str, str], net: Network) -> Core:
+    """The core function ``name``, given the number of rows of each array that is packed."""
+    sizes = {
+        "m": net.inputs, "n_T": len(net.objective.targets), "states": len(net.states),
+        "history": net.lookback*(len(net.states) + net.inputs),
+    }  # fmt: skip
+    rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
+    lanes = program.lane_width > 1
+    scratch: list[tuple[str, str]] = []
+    summed: set[str] = set()
+    for a in passed(program):
+        if a.role == "work":
+            # Single numbers too begin at multiples of 64 bytes.
+            extent = _extent(a) if lanes else f"(({_extent(a)} + 15)//16*16)"
+            scratch.append((a.name, extent))
+        elif a.role == "out" and lanes and element_type(program, a) == "real":
+            scratch.append((a.name, f"(({rows[a.name]} + LANES - 1)//LANES)"))
+            summed.add(a.name)
+        elif a.role != "state" and element_type(program, a) == "lane":
+            scratch.append((a.name, f"({rows[a.name]})"))
+    kept = {array: at for array, (at, _) in state_arrays(program).items()}
+    return Core(program, name, rows, tuple(scratch), frozenset(summed), kept)
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a core function is called: what stands before it, the call itself, what is freed.
+
+    ``setup`` finds the caller's arrays and allocates scratch; ``run`` is done without the GIL, for
+    each block of sequences where there are several; ``after`` takes what it left. ``declared`` are
+    local to the function that calls, ``helpers`` stand before it.
+    """
+
+    setup: tuple[str, ...]
+    run: tuple[str, ...]
+    declared: frozenset[str]
+    after: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """Set up, run once, free."""
+        inside = [f"    {line}" for line in (*self.run, "k_release(work)")]
+        return [*self.setup, "with nogil:", *inside, *self.after]
+
+
+def prepared(core: Core) -> Call:
+    """The call of a core function by one thread."""
+    factor = "*LANES" if core.lanes else ""
+    lines = [f"p_{name} = k_data({name})" for name in core.given]
+    lines += [f"work = k_workspace({core.total})", "free_here = work"]
+    for i, (array, extent) in enumerate(core.scratch):
+        lines.append(f"w_{array} = free_here")
+        if i + 1 < len(core.scratch):
+            lines.append(f"free_here += {extent}{factor}")
+    declared = frozenset(f"real *{line.split(' = ')[0]}" for line in lines if " = " in line)
+    if not core.lanes:
+        return Call(tuple(lines), (core.call(),), declared)
+    block = [LEFT, *core.pack(), core.call(), *core.gather(), *core.unpack()]
+    width = core.program.lane_width
+    run = [f"for b0 in range(0, B, {width}):", *(f"    {line}" for line in block)]
+    return Call(tuple(lines), tuple(run), declared | {f"Py_ssize_t b0, {COUNT}"})
+
+
+LEFT = f"{COUNT} = B - b0 if B - b0 < LANES else LANES"
+"""How many sequences a block has: the last of a batch perhaps fewer than its lanes."""
+
+SINGLE = ("J", "change")
+"""Results that are one number."""
+
+GATHERED = {"J": "k_sum", "grad_theta": "k_sum", "change": "k_largest"}
+"""How the results of the sequences of a batch become one."""
+
+
+def call_of(core: Core) -> Call:
+    """The call of a core function: shared among threads where there is a batch."""
+    return shared(core) if core.lanes else prepared(core)
+
+
+def keyword(program: Program) -> str:
+    """The argument that says how many threads, where there is a batch."""
+    return ", threads=1" if program.lane_width > 1 else ""
+
+
+def threads_check(program: Program) -> list[str]:
+    """The check of that argument."""
+    return ["cdef size_t sharing = k_threads(threads, B)"] if program.lane_width > 1 else []
+
+
+def shared(core: Core) -> Call:
+    """The call by as many threads as ``sharing`` says."""
+    kind, given, work = f"{core.name}_arguments", f"{core.name}_given", f"{core.name}_block"
+    sizes = ["B", *(size for size in core.program.sizes if size != COUNT)]
+    if any("mask_rows" in extent for _, extent in core.scratch):
+        sizes.append("mask_rows")
+    single = [name for name, _ in core.scratch if name in SINGLE]
+    setup = [f"{given}.p_{name} = k_data({name})" for name in core.given]
+    setup += [f"{given}.{name} = {name}" for name in (*sizes, *single)]
+    setup += [f"scratch = {core.total}", "work = k_workspace(sharing*scratch)"]
+    return Call(
+        setup=tuple(setup),
+        run=(f"k_share({work}, &{given}, B, work, scratch, sharing)",),
+        declared=frozenset([f"{kind} {given}", "real *work", "size_t scratch"]),
+        after=tuple(f"{name} = {given}.{name}" for name in single),
+        helpers=(_struct(kind, core, single, sizes), _block(work, kind, core, sizes)),
+    )
+
+
+def _struct(kind: str, core: Core, single: list[str], sizes: list[str]) -> str:
+    """The caller's arrays, results of one number, and sizes."""
+    members = [f"real *p_{name}" for name in core.given] + [f"real {name}" for name in single]
+    return "\n".join([f"cdef struct {kind}:", *(f"    {m}" for m in members),
+                      f"    Py_ssize_t {', '.join(sizes)}"])  # fmt: skip
+
+
+def _block(name: str, kind: str, core: Core, sizes: list[str]) -> str:
+    """What is done for one block."""
+    lines = [
+        f"cdef void {name}(void *arguments, k_crew *crew, real *work, size_t b0) noexcept nogil:",
+        '    """Do the block of sequences from b0 on, with scratch of this thread\'s own."""',
+        f"    cdef {kind} *given = <{kind} *>arguments",
+        *(f"    cdef Py_ssize_t {size} = given.{size}" for size in sizes),
+        f"    cdef Py_ssize_t {LEFT}",
+    ]
+    place = "work"
+    for array, extent in core.scratch:
+        lines.append(f"    cdef real *w_{array} = {place}")
+        place = f"w_{array} + {extent}*LANES"
+    block = [*core.pack("given."), core.call("given."), *core.unpack("given.")]
+    if gathered := core.gather("given."):
+        # Last, since the blocks before may not be done.
+        block += ["k_wait(crew, b0)", *gathered, "k_pass(crew)"]
+    return "\n".join([*lines, *(f"    {line}" for line in block)])
+
+
+def function(head: str, doc: list[str], body: list[str], *calls: Call) -> str:
+    """A Python function of the module, what its calls need declared first."""
+    declared = [f"cdef {d}" for d in sorted(frozenset().union(*(c.declared for c in calls)))]
+    text = "\n".join([head, *(f"    {line}".rstrip() for line in (*doc, *declared, *body))])
+    return "\n\n\n".join([*(helper for c in calls for helper in c.helpers), text])
+
+
+def _extent(a: Array) -> str:
+    """The number of elements of a work array, as an expression of T."""
+    known, rest = 1, []
+    for e in a.shape:
+        if isinstance(e, int):
+            known *= e
+        else:
+            rest.append(f"({index_text(e)})")
+    return "*".join([*rest, str(known)]) if rest else str(known)
