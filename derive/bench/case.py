@@ -48,9 +48,7 @@ class Case:
     @property
     def key(self) -> str:
         """``plain-n64-d1-B32-float32-gradient``."""
-        return (
-            f"{self.cell}-n{self.units}-d{self.density:g}-B{self.batch}-{self.dtype}-{self.what}"
-        )
+        return f"{self.cell}-n{self.units}-d{self.density:g}-B{self.batch}-{self.dtype}-{self.what}"
 
     @property
     def inputs(self) -> int:

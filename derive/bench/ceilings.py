@@ -145,7 +145,6 @@ def _compiled() -> Any:
     if toolchain is None:
         raise BenchError("bench: no C compiler was found, so no ceiling can be measured")
     with tempfile.TemporaryDirectory() as folder:
-        built = compile_module(
-            LOOPS.replace("@SUMS@", str(SUMS)), "ceilings", Path(folder), profile("local"), toolchain
-        )  # fmt: skip
+        source = LOOPS.replace("@SUMS@", str(SUMS))
+        built = compile_module(source, "ceilings", Path(folder), profile("local"), toolchain)
         return load_extension(built.path, "ceilings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from derive.bench import own
 from derive.bench.case import Case
 from derive.bench.judging import difference, wrong
-from derive.bench.measuring import Effort, measure
+from derive.bench.machine import load
+from derive.bench.measuring import QUICK, THOROUGH, measure
 from derive.bench.peers import makers as makers_of
 from derive.bench.peers.numpy import reference
 from derive.bench.problem import Contender, Maker, Problem, problem_of
@@ -17,7 +19,7 @@ from derive.errors import BenchError
 from derive.program.cost import cost_at
 
 
-def compare(case: Case, threads: int, against: Iterable[str], effort: Effort) -> dict[str, Any]:
+def compare(case: Case, threads: int, against: Iterable[str], quick: bool) -> dict[str, Any]:
     """Measure one case.
 
     Returns
@@ -30,6 +32,7 @@ def compare(case: Case, threads: int, against: Iterable[str], effort: Effort) ->
     BenchError
         When derive's own answer is wrong.
     """
+    started = time.process_time()
     problem = problem_of(case)
     kernel = own.kernel_of(problem)
     mine = own.contender(problem, kernel, threads)
@@ -37,21 +40,25 @@ def compare(case: Case, threads: int, against: Iterable[str], effort: Effort) ->
     peers: dict[str, Maker] = {}
     for peer in against:
         try:
-            peers |= makers_of(peer, problem, threads)
+            peers |= makers_of(peer, problem, threads, quick)
         except BenchError as error:
             refused[peer] = str(error)
     right, worst = judged(problem, reference(problem), mine, peers, refused)
-    found = measure(mine.name, {c.name: c.run for c in (mine, *right)}, effort)
+    runs = {c.name: c.run for c in (mine, *right)}
+    found = measure(mine.name, runs, QUICK if quick else THOROUGH)
     return {
         "case": asdict(case),
         "key": case.key,
         "threads": threads,
+        "quick": quick,
+        "load": load(),
         "steps": case.steps,
         "connections": problem.net.wiring.size,
         "derive": mine.name,
         "operations": operations(kernel, case),
         "differences": worst,
         "refused": refused,
+        "processor_seconds_in_all": time.process_time() - started,
         **found,
     }
 
@@ -98,5 +105,3 @@ def operations(kernel: Any, case: Case) -> int:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else ""
-
-

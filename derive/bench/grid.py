@@ -46,9 +46,7 @@ def grid() -> list[Case]:
     """
     whole = (
         Case(cell, n, d, B, dtype, what)
-        for cell, n, d, B, dtype, what in product(
-            CELLS, UNITS, DENSITIES, BATCHES, DTYPES, WHOLE
-        )
+        for cell, n, d, B, dtype, what in product(CELLS, UNITS, DENSITIES, BATCHES, DTYPES, WHOLE)
     )
     online = (
         Case("plain", n, d, 1, dtype, what)

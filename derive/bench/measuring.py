@@ -68,22 +68,23 @@ def spread(numbers: Sequence[float]) -> Spread:
     return Spread(float(median), float(lower), float(upper), float(least))
 
 
-def interleaved(runs: Sequence[Run], rounds: int, seconds: float) -> list[Times]:
-    """Time each of ``runs`` once a round, for at least ``seconds``.
+def interleaved(runs: Sequence[Run], calls: Sequence[int], rounds: int) -> list[Times]:
+    """Time ``calls`` calls of each of ``runs`` in every round.
 
     On the wall's clock a round is the median of its calls, so that short calls do not count a
     change of process that hits a few of them; of processor time it is the mean.
     """
-    calls = [_calls_for(run, seconds) for run in runs]
     wall: list[list[float]] = [[] for _ in runs]
     processor: list[list[float]] = [[] for _ in runs]
     gc.collect()
     gc.disable()
     try:
         for r in range(rounds):
-            for i in np.roll(np.arange(len(runs)), r).tolist():  # nobody always follows the same one
+            order = np.roll(np.arange(len(runs)), r)  # nobody always follows the same one
+            for i in order.tolist():
                 run, count = runs[i], calls[i]
-                run()  # brings its data and code back into the caches
+                if count > 1:
+                    run()  # brings its data and code back into the caches; a long call does itself
                 cpu, ticks = time.process_time(), [time.perf_counter()]
                 for _ in range(count):
                     run()
@@ -105,11 +106,6 @@ def once(run: Run, calls: int = 2) -> float:
     return min(times)
 
 
-def _calls_for(run: Run, seconds: float) -> int:
-    run()
-    return int(np.clip(np.ceil(seconds / once(run, 3)), 1, MOST_CALLS))
-
-
 def measure(own: str, runs: Mapping[str, Run], effort: Effort) -> dict[str, Any]:
     """Time contenders beside one of them.
 
@@ -126,19 +122,15 @@ def measure(own: str, runs: Mapping[str, Run], effort: Effort) -> dict[str, Any]
     limit = FAR * min((t for name, t in first.items() if name != own), default=0.0)
     close = [name for name in runs if name == own or first[name] <= limit]
     far = [name for name in runs if name not in close]
-    times = dict(zip(close, interleaved([runs[k] for k in close], effort.rounds, effort.seconds),
-                     strict=True))  # fmt: skip
-    # Beside them stands own again, so that their ratios too are of one round.
-    again, *rest = interleaved([runs[k] for k in (own, *far)], effort.far_rounds, 0) if far else [
-        times[own]
-    ]  # fmt: skip
-    beside = {name: times[own] for name in close} | dict.fromkeys(far, again)
-    times |= dict(zip(far, rest, strict=True))
+    calls = [int(np.clip(np.ceil(effort.seconds / first[k]), 1, MOST_CALLS)) for k in close]
+    timed = interleaved([runs[k] for k in close], calls, effort.rounds)
+    timed += interleaved([runs[k] for k in far], [1] * len(far), effort.far_rounds)
+    times = dict(zip((*close, *far), timed, strict=True))
     peers = [name for name in runs if name != own]
     found: dict[str, Any] = {
         "seconds": {k: asdict(spread(times[k].wall)) for k in runs},
         "processor_seconds": {k: asdict(spread(times[k].processor)) for k in runs},
-        "ratios": {k: asdict(spread(_ratios(times[k].wall, beside[k].wall))) for k in peers},
+        "ratios": {k: asdict(spread(_ratios(times[k].wall, times[own].wall))) for k in peers},
         "best_peer": None,
         "ratio": None,
         "processor_ratio": None,
@@ -146,7 +138,7 @@ def measure(own: str, runs: Mapping[str, Run], effort: Effort) -> dict[str, Any]
     }
     if peers:
         best = min(peers, key=lambda k: spread(times[k].wall).median)
-        processor = _ratios(times[best].processor, beside[best].processor)
+        processor = _ratios(times[best].processor, times[own].processor)
         least = {k: min(t.wall) for k, t in times.items()}
         found |= {
             "least_ratio": min(least[k] for k in peers) / least[own],
@@ -158,4 +150,8 @@ def measure(own: str, runs: Mapping[str, Run], effort: Effort) -> dict[str, Any]
 
 
 def _ratios(peer: Sequence[float], own: Sequence[float]) -> list[float]:
-    return [a / b for a, b in zip(peer, own, strict=True)]
+    """Round by round; for a peer with fewer rounds, its own rounds over the median of the other."""
+    if len(peer) == len(own):
+        return [a / b for a, b in zip(peer, own, strict=True)]
+    middle = float(np.median(own))
+    return [a / middle for a in peer]

@@ -34,8 +34,7 @@ def contender(problem: Problem, kernel: Kernel, threads: int) -> Contender:
     """The kernel's function. It too gets its arrays before the clock starts."""
     theta = np.ascontiguousarray(problem.theta)
     x, target = (
-        np.ascontiguousarray(a[..., 0] if problem.alone else a)
-        for a in (problem.x, problem.target)
+        np.ascontiguousarray(a[..., 0] if problem.alone else a) for a in (problem.x, problem.target)
     )
     if problem.case.what == "forward":
         given, call = (theta, x), kernel.forward

@@ -44,6 +44,11 @@ class Problem:
         return int(self.x.shape[2])
 
     @property
+    def targets(self) -> tuple[int, ...]:
+        """The units that have targets."""
+        return tuple(self.net.objective.targets)
+
+    @property
     def alone(self) -> bool:
         """Whether there is one sequence, so that arrays need no axis of sequences."""
         return self.sequences == 1

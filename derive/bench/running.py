@@ -15,7 +15,7 @@ from derive.bench.pinning import cores, environment
 from derive.bench.results import Results
 from derive.errors import BenchError
 
-CASES_A_PROCESS = 8
+CASES_A_PROCESS = 16
 """Compiled code of peers is never given back; a new process starts with none."""
 
 

@@ -33,14 +33,12 @@ def main() -> None:
         return
     from derive.bench.case import Case
     from derive.bench.comparing import compare
-    from derive.bench.measuring import QUICK, THOROUGH
     from derive.errors import DeriveError
 
     for fields in job["cases"]:
         case = Case(**fields)
         try:
-            say(compare(case, job["threads"], job["against"],
-                        QUICK if job["quick"] else THOROUGH))  # fmt: skip
+            say(compare(case, job["threads"], job["against"], job["quick"]))
         except DeriveError as error:
             say({"key": case.key, "threads": job["threads"], "failed": str(error)})
 

@@ -28,8 +28,10 @@ QUICK = tuple(name for name in PEERS if name != "torch.compile")
 """Those that need no minute to compile."""
 
 
-def makers(peer: str, problem: Problem, threads: int) -> Mapping[str, Maker]:
+def makers(peer: str, problem: Problem, threads: int, quick: bool = False) -> Mapping[str, Maker]:
     """All contenders of one library, by name; nothing is compiled yet.
+
+    ``quick`` leaves out what costs seconds to compile and is not likely to be the best.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def makers(peer: str, problem: Problem, threads: int) -> Mapping[str, Maker]:
         raise BenchError(
             f"{error.name or peer} is not installed; pip install 'derive[bench]'"
         ) from error
-    found: Mapping[str, Maker] = getattr(module, name)(problem, threads)
+    found: Mapping[str, Maker] = getattr(module, name)(problem, threads, quick)
     return found
 
 

@@ -22,7 +22,7 @@ MOST_TANGENTS = 20_000_000
 SPARSE = 0.25
 
 
-def makers(problem: Problem, threads: int) -> Mapping[str, Maker]:
+def makers(problem: Problem, threads: int, quick: bool) -> Mapping[str, Maker]:
     """Scans of each unroll, or of an online algorithm sensitivities and ``jacfwd``."""
     jax.config.update("jax_enable_x64", True)  # float32 arrays stay what they are
     # Otherwise a call returns to Python first, and waits for a thread that has no processor.
@@ -137,7 +137,7 @@ def trajectory(problem: Problem, unroll: int, gathers: bool = False) -> Callable
 
 def objective(problem: Problem, outputs: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """J of parameters, inputs and targets."""
-    chosen = np.array(problem.case.targets)
+    chosen = np.array(problem.targets)
 
     def J(p: Any, x: Any, target: Any) -> Any:
         return -0.5 * jnp.sum((target - outputs(p, x)[..., chosen]) ** 2)
@@ -180,7 +180,7 @@ def sensitivities(problem: Problem) -> Contender:
     """
     units, dtype = problem.case.units, problem.theta.dtype
     weights = problem.weights[0]
-    targets = np.array(problem.case.targets)
+    targets = np.array(problem.targets)
     wiring = problem.net.wiring
     own = jnp.asarray((np.arange(units)[:, None] == wiring.target).astype(dtype))
     columns = jnp.asarray(wiring.source)
@@ -243,7 +243,7 @@ def windows(problem: Problem, h: int, h_prime: int) -> Contender:
     no others. A last part of a sequence that fills no window is swept in the same way.
     """
     units, dtype = problem.case.units, problem.theta.dtype
-    targets = np.array(problem.case.targets)
+    targets = np.array(problem.targets)
     T, width = problem.steps, problem.weights.shape[2]
 
     def advance(weights: Any, carry: Any, given: Any) -> Any:

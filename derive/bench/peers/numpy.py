@@ -13,7 +13,7 @@ import numpy as np
 from derive.bench.problem import Array, Contender, Maker, Problem
 
 
-def makers(problem: Problem, threads: int) -> Mapping[str, Maker]:
+def makers(problem: Problem, threads: int, quick: bool) -> Mapping[str, Maker]:
     """The loop; of online algorithms it is only the reference."""
     if problem.case.online:
         return {}
@@ -54,7 +54,7 @@ class Plain:
         weights = problem.weights
         self.W = weights.reshape(-1, weights.shape[2])
         self.back = np.ascontiguousarray(self.W[:, :n].T)
-        self.targets = list(problem.case.targets)
+        self.targets = list(problem.targets)
         self.delays = problem.delays
         self.delayed = bool((self.delays > 1).any())
         self.longest = int(self.delays.max())

@@ -16,7 +16,7 @@ from derive.bench.problem import Array, Contender, Maker, Problem
 STEPS_COMPILED = 10
 
 
-def makers(problem: Problem, threads: int) -> Mapping[str, Maker]:
+def makers(problem: Problem, threads: int, quick: bool) -> Mapping[str, Maker]:
     """In eager mode: the layer where there is one, and the loop."""
     torch.set_num_threads(threads)
     case = problem.case
@@ -29,7 +29,7 @@ def makers(problem: Problem, threads: int) -> Mapping[str, Maker]:
     return found
 
 
-def compiled_makers(problem: Problem, threads: int) -> Mapping[str, Maker]:
+def compiled_makers(problem: Problem, threads: int, quick: bool) -> Mapping[str, Maker]:
     """The loop under ``torch.compile``."""
     torch.set_num_threads(threads)
     torch._dynamo.reset()  # it gives up on a function that it has compiled for eight others
@@ -55,7 +55,7 @@ def contender(
 ) -> Contender:
     """Forward, or forward and ``backward``, of a function that gives outputs (T, B, n)."""
     x, target = of(problem.x), of(problem.target)
-    chosen = torch.tensor(problem.case.targets)
+    chosen = torch.tensor(problem.targets)
     if problem.case.what == "forward":
 
         def forward() -> Any:
