@@ -11,11 +11,13 @@ WHOLE = ("gradient", "forward")
 ONLINE = ("rtrl", "hybrid", "bptt", "chunks")
 """RTRL; the hybrid with h = 2n; BPTT(n); BPTT(2n; n)."""
 
+WINDOWED = ("hybrid", "bptt", "chunks")
+
 # What the slowest contender needs for a step: calls from Python, then arithmetic in small products.
 CALLS = {"plain": 40e-6, "leaky": 120e-6, "lstm": 150e-6}
 FLOPS = 15e9
-SLOWEST = 0.08
-LENGTHS = (1000, 500, 200, 100, 50, 20, 10)
+SLOWEST = 0.15
+LENGTHS = (1000, 500, 200, 100, 50, 20, 10, 5)
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,29 @@ class Case:
 
     @property
     def slowest_step(self) -> float:
-        """Seconds a step of the slowest contender takes, roughly: a dense one, called from Python.
+        """Seconds a step of the slowest contender takes, roughly.
 
-        For an online algorithm that is exact sensitivities: one (n, n) by (n, connections) product.
+        Of a whole sequence that is a dense one, called from Python. Of exact online algorithms it
+        is a product of weights and sensitivities, (n, n) by (n, connections); of truncated ones
+        the sweeps back, n of them a step or two.
         """
+        n = self.units
+        if self.what in ("rtrl", "hybrid"):
+            return 5e-6 + 2 * n**2 * self.connections / FLOPS
         if self.online:
-            return 5e-6 + 2 * self.units**2 * self.connections / FLOPS
+            return 5e-6 + (n if self.what == "bptt" else 2) * (1e-6 + 2 * n**2 / FLOPS)
         dense = self.connections / self.density * 6 * self.batch
         return CALLS[self.cell] + dense / FLOPS
 
     @property
     def steps(self) -> int:
-        """T: so that the slowest contender takes 10 to 200 ms. No clock decides it."""
-        lengths = (5000, *LENGTHS, 5) if self.online else LENGTHS
-        return next((T for T in lengths if T * self.slowest_step <= SLOWEST), lengths[-1])
+        """T: so that the slowest contender takes 10 to 200 ms. No clock decides it.
+
+        Algorithms with windows get two whole ones of 2n steps at least, and may take longer.
+        """
+        lengths = (5000, *LENGTHS) if self.online else LENGTHS
+        steps = next((T for T in lengths if T * self.slowest_step <= SLOWEST), lengths[-1])
+        return max(steps, 4 * self.units) if self.what in WINDOWED else steps
 
     def network(self) -> Any:
         """The network, as a user states it."""

@@ -13,9 +13,9 @@ UNITS = (3, 8, 16, 32, 64, 128, 256, 512)
 DENSITIES = (1, 0.1, 0.02)
 BATCHES = (1, 8, 32, 128)
 
-# Exact sensitivities grow with the third or fourth power of n: a step of this many seconds is
-# where a user would stop.
-LONGEST_ONLINE_STEP = 0.04
+# Exact sensitivities grow with the third or fourth power of n: where they take a peer this many
+# seconds, a user would stop.
+LONGEST_CALL = 1.0
 
 QUICK = (
     "plain-n3-d1-B1-float64-gradient",
@@ -56,7 +56,7 @@ def grid() -> list[Case]:
         case
         for case in (*whole, *online)
         if case.density * (case.units + case.inputs) >= 1
-        and not (case.online and case.slowest_step > LONGEST_ONLINE_STEP)
+        and case.steps * case.slowest_step <= LONGEST_CALL
     ]
 
 

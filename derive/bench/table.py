@@ -13,7 +13,7 @@ HEAD = (
 
 def page(found: Mapping[str, Any]) -> str:
     """All of it."""
-    cases = list(found["cases"].values())
+    cases = sorted(found["cases"].values(), key=_order)
     good = [c for c in cases if "failed" not in c]
     lines = ["# The grid", "", said_of_machine(found["machine"]), ""]
     lines += [f"- {said_of_ceilings(k, v)}" for k, v in sorted(found["ceilings"].items())]
@@ -27,6 +27,14 @@ def page(found: Mapping[str, Any]) -> str:
         lines.append(f"- {c['key']}, {c['threads']}: {times}")
         lines += [f"  - not {name}: {why}" for name, why in c["refused"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _order(c: Mapping[str, Any]) -> tuple[Any, ...]:
+    """As one reads a grid: kinds, then sizes, from full to sparse."""
+    if "case" not in c:
+        return (c["key"],)
+    k = c["case"]
+    return k["cell"], k["what"], k["units"], -k["density"], k["batch"], k["dtype"], c["threads"]
 
 
 def said_of_machine(machine: Mapping[str, Any]) -> str:
