@@ -58,7 +58,7 @@ class Problem:
         """Dense weights (gates, n, n+m), zero where there is no connection."""
         w, n = self.net.wiring, self.case.units
         gates = len(BIASES) if self.case.cell == "lstm" else 1
-        dense = np.zeros((gates, n, n + self.case.inputs), self.theta.dtype)
+        dense = np.zeros((gates, n, n + self.x.shape[1]), self.theta.dtype)
         dense[w.port, w.target, w.source] = self.theta[w.weight]
         return dense
 
@@ -90,7 +90,7 @@ class Problem:
         """A gradient by dense weights, biases and time constants, in theta's layout."""
         w, at = self.net.wiring, self.net.unit_parameters
         found = np.zeros(len(self.theta), np.asarray(weights).dtype)
-        dense = np.asarray(weights).reshape(-1, self.case.units, self.case.units + self.case.inputs)
+        dense = np.asarray(weights).reshape(self.weights.shape)
         found[w.weight] = dense[w.port, w.target, w.source]
         for name, slope in zip(BIASES, () if biases is None else np.asarray(biases), strict=False):
             found[at[name]] = slope
