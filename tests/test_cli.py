@@ -142,6 +142,9 @@ def test_markup_in_a_message_is_printed_as_it_is(run: Run, tmp_path: Path) -> No
         (["generate", WZ3X5, "--schedule", "fast", "--into", "unused"], "schedule: expected"),
         (["show", WZ3X5, "--source", "--dtype", "int8"], "dtype: expected float64 or float32"),
         (["bench", WZ3X5, "--dtype", "float16"], "dtype: expected float64 or float32"),
+        (["bench", "--threads", "100000"], "threads: expected numbers from 1 to"),
+        (["bench", "--only", "nothing"], "no cell of the grid is named 'nothing'"),
+        (["bench", "--against", "fortran"], "against: expected some of jax"),
         (["show", ROOT], "cannot be read"),
         (["generate", WZ3X5, "--no-build", "--into", ROOT / "README.md"], "README.md"),
         (["train", WZ3X5], "train"),
@@ -167,8 +170,6 @@ def test_bad_argument_is_one_paragraph_that_names_it(
         (["bench", WZ3X5, "--steps", 0], "at least 1"),
         (["bench", WZ3X5, "--quick"], "--quick is for the grid; leave out the spec"),
         (["bench", "--steps", 5], "--steps is for a spec's kernel; give a spec file"),
-        (["bench", "--threads", "100000"], "threads: expected numbers from 1 to"),
-        (["bench", "--only", "nothing"], "no cell of the grid is named 'nothing'"),
         (["bench", WZ3X5, "--steps", "many"], "'many' is not a valid integer"),
     ],
 )

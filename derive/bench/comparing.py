@@ -55,7 +55,7 @@ def compare(case: Case, threads: int, against: Iterable[str], quick: bool) -> di
         "steps": case.steps,
         "connections": problem.net.wiring.size,
         "derive": mine.name,
-        "operations": operations(kernel, case),
+        **counted(kernel, case),
         "differences": worst,
         "refused": refused,
         "processor_seconds_in_all": time.process_time() - started,
@@ -96,10 +96,19 @@ def judged(
     return right, differences
 
 
-def operations(kernel: Any, case: Case) -> int:
-    """Arithmetic operations of a call, a function's value counted as one, as the Program has it."""
+def counted(kernel: Any, case: Case) -> dict[str, int | None]:
+    """Arithmetic operations of a call, a function's value counted as one, as the Program has them.
+
+    Beside them the bytes it reads from arrays and writes to them; None for a batch, where what
+    lanes share is read once for all.
+    """
     name = "forward" if case.what == "forward" else "gradient"
-    return cost_at(kernel.programs[name], {"T": case.steps}).operations * case.batch
+    tally = cost_at(kernel.programs[name], {"T": case.steps})
+    moved = (tally.loads + tally.stores) * kernel.dtype.itemsize
+    return {
+        "operations": tally.operations * case.batch,
+        "bytes": moved if case.batch == 1 else None,
+    }
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -67,7 +68,7 @@ def run(
     Raises
     ------
     BenchError
-        When a worker dies. What it had measured is kept.
+        When no ceiling can be measured.
     """
     for count in threads:
         left = [c for c in cases if again or not results.has(c.key, count)]
@@ -79,11 +80,25 @@ def run(
         for i in range(0, len(left), CASES_A_PROCESS):
             some = left[i : i + CASES_A_PROCESS]
             say(f"{some[0].key}, {count} thread{'s' * (count > 1)}; {done} of {len(left)} done")
-            for found in worker(some, count, against, quick):
+            for found in measured(some, count, against, quick):
                 done += 1
                 results.keep(found)
                 yield found
                 say(f"after {found['key']}: {done} of {len(left)} done")
+
+
+def measured(
+    cases: Sequence[Case], threads: int, against: Sequence[str], quick: bool
+) -> Iterator[dict[str, Any]]:
+    """What is found of each case; one that takes its process with it is failed, others go on."""
+    left = list(cases)
+    while left:
+        try:
+            for found in worker(tuple(left), threads, against, quick):
+                del left[0]
+                yield found
+        except BenchError as error:
+            yield {"key": left.pop(0).key, "threads": threads, "failed": str(error)}
 
 
 def worker(
@@ -105,8 +120,9 @@ def worker(
         assert process.stdin is not None and process.stdout is not None
         said = 0
         try:
-            process.stdin.write(json.dumps(job))
-            process.stdin.close()
+            with suppress(BrokenPipeError):  # it died at once, and will have said why
+                process.stdin.write(json.dumps(job))
+                process.stdin.close()
             for line in process.stdout:
                 said += 1
                 yield json.loads(line)

@@ -7,7 +7,7 @@ from typing import Any
 
 HEAD = (
     "case", "threads", "T", "derive", "best peer", "peer / derive", "of least times",
-    "of processor time", "GFLOP/s", "of the FMA peak", "of gemm",
+    "of processor time", "GFLOP/s", "of the FMA peak", "of gemm", "of cached bandwidth",
 )  # fmt: skip
 
 
@@ -84,6 +84,7 @@ def row(c: Mapping[str, Any], ceilings: Mapping[str, float]) -> tuple[str, ...]:
         c["key"], str(c["threads"]), str(c["steps"]), micro(own), peer, ratio, least, processor,
         f"{rate / 1e9:.1f}", share(rate, ceilings.get(f"fma {dtype}")),
         share(rate, ceilings.get(f"gemm {dtype}")),
+        share((c["bytes"] or 0) / own["least"], ceilings.get("cached")) if c["bytes"] else "",
     )  # fmt: skip
 
 

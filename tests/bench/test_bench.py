@@ -236,7 +236,8 @@ def result(case: Case, ratio: float, threads: int = 1) -> dict[str, Any]:
     about = {"median": ratio, "lower": ratio, "upper": ratio, "least": ratio}
     return {
         "case": vars(case), "key": case.key, "threads": threads, "steps": case.steps,
-        "derive": "derive (tables)", "operations": 8e6, "refused": {"numba": "not installed"},
+        "derive": "derive (tables)", "operations": 8e6, "bytes": 4e6,
+        "refused": {"numba": "not installed"},
         "seconds": {"derive (tables)": spread, "JAX <scan>": peer}, "best_peer": "JAX <scan>",
         "ratio": about, "processor_ratio": about, "least_ratio": ratio,
     }  # fmt: skip
@@ -297,8 +298,25 @@ def test_another_file_is_left_alone(tmp_path: Path, text: str) -> None:
 
 def test_a_worker_that_dies_is_an_error_with_its_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running.sys, "executable", "/bin/false")
-    with pytest.raises(BenchError, match="ended with exit status 1|Broken pipe"):
+    with pytest.raises(BenchError, match="the process that measured ended with exit status 1"):
         list(running.worker([CASE], 1, [], True))
+
+
+def test_a_case_that_ends_its_process_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cases = chosen(["plain-n8-d1-B1-"])
+
+    def worker(some: Any, threads: int, against: Any, quick: bool) -> Any:
+        for case in some:
+            if case == cases[1]:
+                raise BenchError("bench: the process that measured ended with exit status -9")
+            yield result(case, 2.0)
+
+    monkeypatch.setattr(running, "worker", worker)
+    found = list(running.measured(cases, 1, [], True))
+    assert [f["key"] for f in found] == [c.key for c in cases]
+    assert ["failed" in f for f in found] == [c == cases[1] for c in cases]
 
 
 # --- the table and the picture -------------------------------------------------------------------
@@ -307,7 +325,9 @@ def test_a_worker_that_dies_is_an_error_with_its_last_word(monkeypatch: pytest.M
 @pytest.fixture
 def found(tmp_path: Path) -> dict[str, Any]:
     results = Results(tmp_path, "grid")
-    results.keep_ceilings(1, {"fma float64": 40e9, "gemm float64": 20e9, "memory": 5e9})
+    results.keep_ceilings(
+        1, {"fma float64": 40e9, "gemm float64": 20e9, "cached": 10e9, "memory": 5e9}
+    )
     for case, ratio in zip(
         chosen(["plain-n8-d1-B1-", "rtrl"]), (0.5, 2.0, 30.0, 1.0), strict=False
     ):
@@ -319,8 +339,9 @@ def test_the_table_has_a_line_for_each_case_with_its_fractions(found: dict[str, 
     text = page(found)
     for case in found["cases"].values():
         assert f"| {case['key']} | 1 |" in text
-    # 8 million operations in 0.8 ms are 10 GFLOP/s: a quarter of one ceiling, half of the other.
-    assert "| 10.0 | 25 % | 50 % |" in text
+    # 8 million operations in 0.8 ms are 10 GFLOP/s, a quarter of one ceiling, half of the other;
+    # 4 million bytes are 5 GB/s.
+    assert "| 10.0 | 25 % | 50 % | 50 % |" in text
     assert "ahead of the best peer in 2 of 4 cases: from 0.50" in text
     assert "not numba: not installed" in text and "memory 5 GB/s" in text
     assert share(1.0, None) == ""
