@@ -29,7 +29,8 @@ def makers(problem: Problem, threads: int, quick: bool) -> Mapping[str, Maker]:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     case = problem.case
     if not case.online:
-        found = {f"JAX scan, unroll {u}": _scan(problem, u, False) for u in UNROLLS}
+        unrolls = UNROLLS if problem.alone or not quick else UNROLLS[:-1]
+        found = {f"JAX scan, unroll {u}": _scan(problem, u, False) for u in unrolls}
         if case.density <= SPARSE:
             found["JAX scan of gathers"] = _scan(problem, 1, True)
         return found
@@ -37,7 +38,7 @@ def makers(problem: Problem, threads: int, quick: bool) -> Mapping[str, Maker]:
         h, h_prime = (case.units, 1) if case.what == "bptt" else (2 * case.units, case.units)
         return {f"JAX BPTT({h}; {h_prime})": lambda: windows(problem, h, h_prime)}
     found = {"JAX RTRL scan": lambda: sensitivities(problem)}
-    if len(problem.theta) * problem.weights.size <= MOST_TANGENTS:
+    if not quick and len(problem.theta) * problem.weights.size <= MOST_TANGENTS:
         found["JAX jacfwd"] = lambda: forward_mode(problem)
     return found
 
