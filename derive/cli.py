@@ -408,7 +408,7 @@ def train(
 
 
 @commands.command()
-@SPEC
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
 @click.option("--steps", default=1000, show_default=True, help="T, the length of the sequence.")
 @click.option("--sequences", default=None, type=int, help="B: time a kernel over a batch.")
 @click.option("--runs", default=50, show_default=True, help="Timed calls; the median is quoted.")
@@ -417,7 +417,55 @@ def train(
 @OPTIONS
 @DTYPE
 @SCHEDULE
+@click.option("--quick", is_flag=True, help="Grid: some cells of each kind, in three minutes.")
+@click.option("--only", multiple=True, metavar="PATTERN",
+              help="Grid: cells with such a name, as 'plain-n64-*-gradient'.")  # fmt: skip
+@click.option("--cells", default="plain,leaky,lstm", show_default=True,
+              help="Grid: kinds of units.")  # fmt: skip
+@click.option("--threads", default="1", show_default=True, metavar="COUNTS",
+              help="Grid: numbers of threads, as 1,2.")  # fmt: skip
+@click.option("--against", help="Grid: peers, as jax,numba; all if not given.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("benchmarks/results"),
+              show_default=True, help="Grid: the folder of results.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Grid: measure also what is in the results.")
+@click.option("--list", "only_list", is_flag=True, help="Grid: only name the cells.")
+@click.pass_context
 def bench(
+    context: click.Context,
+    spec: Path | None,
+    steps: int,
+    sequences: int | None,
+    runs: int,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    schedule: str,
+    **asked: Any,
+) -> int:
+    """Time a network's kernel on random data; without SPEC the grid, beside other libraries.
+
+    The grid's results are kept case by case, so that it can be stopped and gone on with.
+    """
+    default = click.core.ParameterSource.DEFAULT
+    of_spec = ("steps", "sequences", "runs", "algorithm", "options", "dtype", "schedule")
+    wrong = of_spec if spec is None else tuple(asked)
+    for name in wrong:
+        if context.get_parameter_source(name) is not default:
+            flag = {"options": "-o", "only_list": "--list"}.get(name, f"--{name}")
+            raise click.UsageError(
+                f"{flag} is for a spec's kernel; give a spec file"
+                if spec is None
+                else f"{flag} is for the grid; leave out the spec"
+            )
+    if spec is None:
+        from derive.display import run_grid
+
+        return run_grid(console, complaints, **asked)
+    _time_kernel(spec, steps, sequences, runs, algorithm, options, dtype, schedule)
+    return 0
+
+
+def _time_kernel(
     spec: Path,
     steps: int,
     sequences: int | None,
@@ -428,7 +476,6 @@ def bench(
     dtype: str,
     schedule: str,
 ) -> None:
-    """Time a network's kernel on random data."""
     import time
 
     import numpy as np
