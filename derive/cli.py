@@ -412,7 +412,6 @@ def train(
 @click.option("--steps", default=1000, show_default=True, help="T, the length of the sequence.")
 @click.option("--sequences", default=None, type=int, help="B: time a kernel over a batch.")
 @click.option("--runs", default=50, show_default=True, help="Timed calls; the median is quoted.")
-@click.option("--threads", default=None, type=int, help="How many share a batch; default 1.")
 @ALGORITHM
 @OPTIONS
 @DTYPE
@@ -423,7 +422,7 @@ def train(
 @click.option("--cells", default="plain,leaky,lstm", show_default=True,
               help="Grid: kinds of units.")  # fmt: skip
 @click.option("--threads", default="1", show_default=True, metavar="COUNTS",
-              help="Grid: numbers of threads, as 1,2.")  # fmt: skip
+              help="How many share a batch; for the grid perhaps several, as 1,2.")  # fmt: skip
 @click.option("--against", help="Grid: peers, as jax,numba; all if not given.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmarks/results"),
               show_default=True, help="Grid: the folder of results.")  # fmt: skip
@@ -440,6 +439,7 @@ def bench(
     options: tuple[str, ...],
     dtype: str,
     schedule: str,
+    threads: str,
     **asked: Any,
 ) -> int:
     """Time a network's kernel on random data; without SPEC the grid, beside other libraries.
@@ -460,8 +460,9 @@ def bench(
     if spec is None:
         from derive.display import run_grid
 
-        return run_grid(console, complaints, **asked)
-    _time_kernel(spec, steps, sequences, runs, algorithm, options, dtype, schedule)
+        return run_grid(console, complaints, threads=threads, **asked)
+    shared = int(threads) if threads.isdecimal() else 0
+    _time_kernel(spec, steps, sequences, runs, shared, algorithm, options, dtype, schedule)
     return 0
 
 
@@ -470,7 +471,7 @@ def _time_kernel(
     steps: int,
     sequences: int | None,
     runs: int,
-    threads: int | None,
+    threads: int,
     algorithm: str | None,
     options: tuple[str, ...],
     dtype: str,
@@ -485,7 +486,7 @@ def _time_kernel(
     from derive.options import read_options
     from derive.program.algorithms import settle
 
-    if min(steps, runs, *(n for n in (sequences, threads) if n is not None)) < 1:
+    if min(steps, runs, threads, 1 if sequences is None else sequences) < 1:
         raise click.UsageError("--steps, --sequences, --runs and --threads must be at least 1")
     net = as_network(spec)
     settled = settle(net, algorithm, read_options(options))
