@@ -1,9 +1,9 @@
-"""Exact and truncated online gradients, per time step, against sensitivities in a JAX scan.
+"""What a call of ``online.step`` costs, and how RTRL and the hybrid grow with a full net.
 
     python benchmarks/bench_online.py [--quick]
 
-Every gradient that is exact is checked against JAX's before anything is timed. Prints tables and
-writes results/online.json (not with --quick).
+Steps within one call, beside JAX, are in the grid. Prints tables and writes results/online.json
+(not with --quick).
 """
 
 from __future__ import annotations
@@ -12,167 +12,99 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-from processor import one_processor
+from derive.bench.pinning import pin
 
-one_processor()  # before NumPy and JAX start their threads
+pin(1)  # before NumPy starts its threads
 
 import numpy as np  # noqa: E402
-from bench_gradient import ratios  # noqa: E402
-from cases import Case, problem_of  # noqa: E402
-from machine import keep, machine  # noqa: E402
-from measure import interleaved, spread  # noqa: E402
-from peers import Contender, Problem, jax_sensitivities  # noqa: E402
+from keep import keep  # noqa: E402
 
 import derive  # noqa: E402
+from derive.bench.case import ONLINE, Case  # noqa: E402
+from derive.bench.measuring import interleaved, spread  # noqa: E402
+from derive.bench.problem import problem_of  # noqa: E402
 
-CASES = (
-    Case("wz3x5", 3, 2, 1, 1000, None, "float64", (2,)),
-    Case("dense16", 16, 4, 1, 400, None, "float64", (14, 15)),
-    Case("sparse32", 32, 4, 0.1, 400, None, "float64", (30, 31)),
-    Case("sparse64", 64, 4, 0.05, 400, None, "float64", (62, 63)),
-    Case("dense32", 32, 4, 1, 200, None, "float64", (30, 31)),
-)
-EXACT = ("rtrl", "hybrid", "realtime")
-TOLERANCE = 1e-9
+STEPS = 400
+NETS = ((3, 1), (16, 1), (32, 0.1), (64, 0.1), (32, 1))
 SCALING = (4, 8, 16, 32, 64)
 
 
-def algorithms(n: int) -> dict[str, dict[str, Any]]:
-    """What is timed: windows in proportion to n, as the hybrid's order of growth supposes."""
-    return {
-        "rtrl": {"algorithm": "rtrl"},
-        f"hybrid, h = {2 * n}": {"algorithm": "hybrid", "h": 2 * n},
-        f"BPTT({n})": {"algorithm": "truncated", "h": n},
-        f"BPTT({2 * n}; {n})": {"algorithm": "truncated", "h": 2 * n, "h_prime": n},
-    }
-
-
 def main() -> None:
-    """Measure every case."""
+    """Measure all and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="5 rounds, and keep nothing")
+    parser.add_argument("--quick", action="store_true", help="few rounds, and keep nothing")
     quick = parser.parse_args().quick
-    rounds = 5 if quick else 21
-    results = [measure(case, rounds) for case in CASES]
-    for text in (table(results), steps_table(results), scaling_table(scaling(rounds))):
+    rounds = 3 if quick else 7
+    steps = [row for n, density in NETS for row in online_steps(n, density, rounds)]
+    grown = scaling(rounds)
+    for text in (steps_table(steps), scaling_table(grown)):
         print(text, end="\n\n")
     if not quick:
-        path = keep("online", {"machine": machine(), "cases": results})
+        path = keep("online", {"steps": steps, "scaling": grown})
         print(f"wrote {path.parent.name}/{path.name}", file=sys.stderr)
 
 
-def measure(case: Case, rounds: int) -> dict[str, Any]:
-    """Check, then time all algorithms of a case beside JAX."""
-    net, problem = case.network, problem_of(case, case.network)
-    theta, x, target = given(net, problem)
-    peer = jax_sensitivities(problem)
-    wanted = peer.read(peer.run())
-    contenders, kept, per_step = {}, {}, {}
-    for name, options in algorithms(case.units).items():
-        kernel = derive.compile(net, **options)
-        if options["algorithm"] in EXACT:
-            check(name, kernel.gradient(theta, x, target), wanted, net)
-        contenders[name] = caller(kernel.gradient, theta, x, target)
-        kept[name] = int(kernel.module.STATE)
-        online = kernel.start(theta)
-        per_step[name] = stepper(online, x, target)
-    times = interleaved([*contenders.values(), peer.run], rounds)
-    *own, jax = times
-    steps = interleaved(list(per_step.values()), max(rounds // 4, 3))
-    return {
-        "network": asdict(case),
-        "connections": net.wiring.size,
-        "seconds_per_step": {
-            name: {k: v / case.steps for k, v in asdict(spread(t.wall)).items()}
-            for name, t in zip([*contenders, peer.name], times, strict=True)
-        },
-        "ratio": {
-            name: asdict(spread(ratios(jax, t, "wall")))
-            for name, t in zip(contenders, own, strict=True)
-        },
-        "numbers_kept": kept,
-        "seconds_per_online_step": {
-            name: {k: v / case.steps for k, v in asdict(spread(t.wall)).items()}
-            for name, t in zip(per_step, steps, strict=True)
-        },
-    }
+def online_steps(n: int, density: float, rounds: int) -> list[dict[str, Any]]:
+    """Seconds per call of ``step``, its checks and its new arrays included."""
+    cases = [Case("plain", n, density, 1, "float64", what) for what in ONLINE]
+    runs = [stepper(case) for case in cases]
+    times = interleaved(runs, [1] * len(runs), rounds)
+    return [
+        {
+            "network": f"n = {n}, {100 * density:g} %",
+            "algorithm": case.what,
+            "seconds": {k: v / STEPS for k, v in asdict(spread(t.wall)).items()},
+        }
+        for case, t in zip(cases, times, strict=True)
+    ]
 
 
-def given(net: derive.Network, problem: Problem) -> tuple[Any, Any, Any]:
-    """theta, x and target of one sequence."""
-    w = net.wiring
-    theta = np.ascontiguousarray(problem.weights[w.target, w.source])
-    return theta, *(np.ascontiguousarray(a[..., 0]) for a in (problem.x, problem.target))
-
-
-def caller(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    """A call without arguments."""
-    return lambda: function(*arguments)
-
-
-def stepper(online: Any, x: Any, target: Any) -> Callable[[], None]:
-    """A run over the sequence, one call of ``step`` each."""
+def stepper(case: Case) -> Callable[[], None]:
+    """A run over a sequence, one call of ``step`` each."""
+    problem = problem_of(case)
+    x, target = (a[np.arange(STEPS) % len(a), :, 0] for a in (problem.x, problem.target))
+    online = derive.compile(problem.net, **case.algorithm).start(problem.theta)
 
     def run() -> None:
         online.reset()
-        for t in range(len(x)):
+        for t in range(STEPS):
             online.step(x[t], target[t])
 
     return run
 
 
-def check(name: str, answer: Any, wanted: Any, net: derive.Network) -> None:
-    """Stop when a gradient is not JAX's."""
-    w = net.wiring
-    difference = np.abs(answer[1] - wanted[1][w.target, w.source]).max() / np.abs(wanted[1]).max()
-    difference = max(difference, abs(answer[0] / wanted[0] - 1))
-    if not difference <= TOLERANCE:
-        raise SystemExit(f"{name} of {net.name} differs from JAX by {difference:.1e}")
-
-
 def scaling(rounds: int) -> list[dict[str, Any]]:
-    """RTRL and the hybrid of fully connected nets, as they grow."""
+    """RTRL and the hybrid of fully connected nets, as they grow; checked against one another."""
     found = []
     for n in SCALING:
-        case = Case(f"dense{n}", n, 2, 1, 4 * n, None, "float64", (n - 1,))
-        net = case.network
-        arguments = given(net, problem_of(case, net))
-        kernels = [derive.compile(net, "rtrl"), derive.compile(net, "hybrid", h=2 * n)]
-        answers = [k.gradient(*arguments)[1] for k in kernels]
+        problem = problem_of(Case("plain", n, 1, 1, "float64", "rtrl"))
+        x, target = (a[np.arange(4 * n) % len(a), :, 0] for a in (problem.x, problem.target))
+        kernels = [
+            derive.compile(problem.net, "rtrl"),
+            derive.compile(problem.net, "hybrid", h=2 * n),
+        ]
+        answers = [k.gradient(problem.theta, x, target)[1] for k in kernels]
         if not np.allclose(*answers, rtol=1e-8, atol=1e-10 * np.abs(answers[0]).max()):
-            raise SystemExit(f"the hybrid of {net.name} differs from RTRL")
-        times = interleaved([caller(k.gradient, *arguments) for k in kernels], max(rounds // 3, 3))
-        seconds = [spread(t.wall).median / case.steps for t in times]
+            raise SystemExit(f"n = {n}: the hybrid differs from RTRL")
+        runs = [partial(k.gradient, problem.theta, x, target) for k in kernels]
+        times = interleaved(runs, [3] * len(runs), rounds)
+        seconds = [spread(t.wall).median / (4 * n) for t in times]
         states = [int(k.module.STATE) for k in kernels]
         found.append({"n": n, "rtrl": seconds[0], "hybrid": seconds[1], "kept": states})
     return found
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """Per step within one call over the sequence, and how much longer JAX takes."""
-    lines = ["| network | algorithm | µs per step | JAX RTRL | JAX / derive | numbers kept |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
-    for r in results:
-        name, seconds = r["network"]["name"], r["seconds_per_step"]
-        jax = next(v for k, v in seconds.items() if k.startswith("JAX"))
-        for algorithm, ratio in r["ratio"].items():
-            lines.append(
-                f"| {name}, {r['connections']} connections | {algorithm} "
-                f"| {micro(seconds[algorithm])} | {micro(jax)} | **{ratio['median']:.2f}** "
-                f"({ratio['lower']:.2f}–{ratio['upper']:.2f}) "
-                f"| {r['numbers_kept'][algorithm]:,} |"
-            )
-    return "\n".join(lines)
-
-
-def steps_table(results: list[dict[str, Any]]) -> str:
+def steps_table(rows: list[dict[str, Any]]) -> str:
     """Per call of ``online.step``, checks and all."""
     lines = ["| network | algorithm | µs per `online.step` |", "|---|---|---|"]
-    for r in results:
-        for algorithm, seconds in r["seconds_per_online_step"].items():
-            lines.append(f"| {r['network']['name']} | {algorithm} | {micro(seconds)} |")
+    for r in rows:
+        median, lower, upper = (1e6 * r["seconds"][k] for k in ("median", "lower", "upper"))
+        lines.append(
+            f"| {r['network']} | {r['algorithm']} | {median:.2f} ({lower:.2f}–{upper:.2f}) |"
+        )
     return "\n".join(lines)
 
 
@@ -187,15 +119,6 @@ def scaling_table(found: list[dict[str, Any]]) -> str:
             f"| {r['kept'][0]:,} and {r['kept'][1]:,} |"
         )
     return "\n".join(lines)
-
-
-def micro(seconds: dict[str, float]) -> str:
-    """A median in µs, with its quartiles."""
-    median, lower, upper = (1e6 * seconds[k] for k in ("median", "lower", "upper"))
-    return f"{median:.2f} ({lower:.2f}–{upper:.2f})"
-
-
-__all__ = ["Contender", "measure"]
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from machine import keep, machine
-from measure import spread
+from keep import keep
+
+from derive.bench.measuring import spread
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "wz3x5.toml"
@@ -40,7 +41,7 @@ def main() -> None:
     memory = peak_memory(units=64, steps=20_000)
     print_memory(memory)
     if not quick:
-        result = {"machine": machine(), "starts": starts, "growth": growth, "memory": memory}
+        result = {"starts": starts, "growth": growth, "memory": memory}
         path = keep("stages", result)
         print(f"\nwrote {path.parent.name}/{path.name}", file=sys.stderr)
 

@@ -141,19 +141,22 @@ def resident_peak(reset: bool = False) -> int:
 def check(kernel: Any, steps: int = 20) -> None:
     """The kernel's gradient is that of a NumPy loop; its time would mean nothing otherwise."""
     import numpy as np
-    from peers import Problem, numpy_loop
+
+    from derive.bench.case import Case
+    from derive.bench.judging import difference
+    from derive.bench.peers.numpy import reference
+    from derive.bench.problem import Problem
 
     net = kernel.net
     generator = np.random.default_rng(3)
-    theta = net.init(seed=1)
     x = generator.normal(size=(steps, net.inputs, 1))
-    targets = net.objective.targets
-    target = generator.normal(size=(steps, len(targets), 1))
-    J, gradient = kernel.gradient(theta, x[..., 0].copy(), target[..., 0].copy())
-    J0, expected = numpy_loop(Problem(net.weight_matrix(theta), x, target, targets)).run()
-    expected = expected[net.wiring.target, net.wiring.source]
-    np.testing.assert_allclose(J, J0, rtol=1e-9)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9 * abs(expected).max())
+    target = generator.normal(size=(steps, len(net.objective.targets), 1))
+    theta = net.init(seed=1)
+    case = Case("plain", net.units, 1, 1, "float64", "gradient")
+    answer = kernel.gradient(theta, x[..., 0].copy(), target[..., 0].copy())
+    found = difference(answer, reference(Problem(case, net, theta, x, target)))
+    if not found <= 1e-9:
+        raise SystemExit(f"{net.name}: differs from a NumPy loop by {found:.1e}")
 
 
 if __name__ == "__main__":

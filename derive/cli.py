@@ -408,27 +408,75 @@ def train(
 
 
 @commands.command()
-@SPEC
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
 @click.option("--steps", default=1000, show_default=True, help="T, the length of the sequence.")
 @click.option("--sequences", default=None, type=int, help="B: time a kernel over a batch.")
 @click.option("--runs", default=50, show_default=True, help="Timed calls; the median is quoted.")
-@click.option("--threads", default=None, type=int, help="How many share a batch; default 1.")
 @ALGORITHM
 @OPTIONS
 @DTYPE
 @SCHEDULE
+@click.option("--quick", is_flag=True, help="Grid: some cells of each kind, in three minutes.")
+@click.option("--only", multiple=True, metavar="PATTERN",
+              help="Grid: cells with such a name, as 'plain-n64-*-gradient'.")  # fmt: skip
+@click.option("--cells", default="plain,leaky,lstm", show_default=True,
+              help="Grid: kinds of units.")  # fmt: skip
+@click.option("--threads", default="1", show_default=True, metavar="COUNTS",
+              help="How many share a batch; for the grid perhaps several, as 1,2.")  # fmt: skip
+@click.option("--against", help="Grid: peers, as jax,numba; all if not given.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("benchmarks/results"),
+              show_default=True, help="Grid: the folder of results.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Grid: measure also what is in the results.")
+@click.option("--list", "only_list", is_flag=True, help="Grid: only name the cells.")
+@click.pass_context
 def bench(
+    context: click.Context,
+    spec: Path | None,
+    steps: int,
+    sequences: int | None,
+    runs: int,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    schedule: str,
+    threads: str,
+    **asked: Any,
+) -> int:
+    """Time a network's kernel on random data; without SPEC the grid, beside other libraries.
+
+    The grid's results are kept case by case, so that it can be stopped and gone on with.
+    """
+    default = click.core.ParameterSource.DEFAULT
+    of_spec = ("steps", "sequences", "runs", "algorithm", "options", "dtype", "schedule")
+    wrong = of_spec if spec is None else tuple(asked)
+    for name in wrong:
+        if context.get_parameter_source(name) is not default:
+            flag = {"options": "-o", "only_list": "--list"}.get(name, f"--{name}")
+            raise click.UsageError(
+                f"{flag} is for a spec's kernel; give a spec file"
+                if spec is None
+                else f"{flag} is for the grid; leave out the spec"
+            )
+    if spec is None:
+        from derive.display import run_grid
+
+        return run_grid(console, complaints, threads=threads, **asked)
+    shared = int(threads) if threads.isdecimal() else 0
+    _time_kernel(spec, steps, sequences, runs, shared, algorithm, options, dtype, schedule)
+    return 0
+
+
+def _time_kernel(
     spec: Path,
     steps: int,
     sequences: int | None,
     runs: int,
-    threads: int | None,
+    threads: int,
     algorithm: str | None,
     options: tuple[str, ...],
     dtype: str,
     schedule: str,
 ) -> None:
-    """Time a network's kernel on random data."""
     import time
 
     import numpy as np
@@ -438,7 +486,7 @@ def bench(
     from derive.options import read_options
     from derive.program.algorithms import settle
 
-    if min(steps, runs, *(n for n in (sequences, threads) if n is not None)) < 1:
+    if min(steps, runs, threads, 1 if sequences is None else sequences) < 1:
         raise click.UsageError("--steps, --sequences, --runs and --threads must be at least 1")
     net = as_network(spec)
     settled = settle(net, algorithm, read_options(options))

@@ -162,3 +162,68 @@ def keep_training(
     if plot is not None:
         draw(report, plot)
         console.print(f"prediction drawn in {escape(str(plot))}")
+
+
+def run_grid(
+    console: Console,
+    complaints: Console,
+    *,
+    quick: bool,
+    only: tuple[str, ...],
+    cells: str,
+    threads: str,
+    against: str | None,
+    out: Path,
+    again: bool,
+    only_list: bool,
+) -> int:
+    """Measure cells of the grid, a line for each; exit status 1 when one fails.
+
+    What was measured when the user stops it is kept, with its table and picture.
+    """
+    from derive.bench.grid import chosen
+    from derive.bench.peers import checked
+    from derive.bench.results import Results
+    from derive.bench.running import counts, run
+
+    cases = chosen(only, cells.split(","), quick)
+    if only_list:
+        for case in cases:
+            console.print(f"{case.key}, T = {case.steps}")
+        return 0
+    peers, numbers = checked(against, quick), counts(threads)
+    results = Results(out, "quick" if quick else "grid", again)
+    failed = 0
+    with complaints.status("starting") as status:
+        say = (lambda text: status.update(escape(text))) if complaints.is_terminal else _ignore
+        try:
+            for found in run(cases, numbers, peers, quick, results, again, say):
+                failed += "failed" in found
+                console.print(_said_of_case(found))
+        finally:
+            if results.found["cases"]:
+                for path in results.finish():
+                    console.print(f"wrote {escape(str(path))}")
+    return 1 if failed else 0
+
+
+def _ignore(text: str) -> None:
+    pass
+
+
+def _said_of_case(found: Mapping[str, Any]) -> str:
+    head = escape(f"{found['key']}, {found['threads']}")
+    if "failed" in found:
+        return f"{head}: [bold red]failed[/]: {escape(found['failed'])}"
+    own = 1e6 * found["seconds"][found["derive"]]["median"]
+    said = f"{head}: {own:,.0f} µs"
+    if found["best_peer"]:
+        ratio = found["ratio"]["median"]
+        colour = "green" if ratio > 1 else "red"
+        said += (
+            f", [{colour}]{ratio:.2f}[/] times as fast as {escape(found['best_peer'])} "
+            f"({found['least_ratio']:.2f} of least times)"
+        )
+    for name, why in found["refused"].items():
+        said += f"\n  [yellow]{escape(name)}[/]: {escape(why)}"
+    return said

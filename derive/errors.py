@@ -99,3 +99,7 @@ class BridgeError(DeriveError, ValueError):
 
 class ClaimError(DeriveError, ValueError):
     """From ``claims``: a claims file, or what is asked of it, is wrong."""
+
+
+class BenchError(DeriveError, RuntimeError):
+    """From ``bench``: a grid cannot be run as asked, or what was kept is of another machine."""

@@ -34,7 +34,7 @@ PIPELINE = (
     ("kernel",),
     ("timeseries", "generate", "pictures"),
     ("verify", "train", "bridges"),
-    ("claims", "gradient_check", "document"),
+    ("claims", "gradient_check", "document", "bench"),
     ("display",),
     ("demo",),
     ("cli",),
@@ -250,7 +250,8 @@ def mentioned(source: str, path: str, forbidden: Iterable[str]) -> list[str]:
 
 # A spec to begin with has to name some cell.
 KNOW_CELLS = (
-    "derive/network/library/", "derive/bridges/", "derive/network/starter.py", "derive/cli.py",
+    "derive/network/library/", "derive/bridges/", "derive/network/starter.py", "derive/bench/",
+    "derive/cli.py",
 )  # fmt: skip
 
 

@@ -142,6 +142,9 @@ def test_markup_in_a_message_is_printed_as_it_is(run: Run, tmp_path: Path) -> No
         (["generate", WZ3X5, "--schedule", "fast", "--into", "unused"], "schedule: expected"),
         (["show", WZ3X5, "--source", "--dtype", "int8"], "dtype: expected float64 or float32"),
         (["bench", WZ3X5, "--dtype", "float16"], "dtype: expected float64 or float32"),
+        (["bench", "--threads", "100000"], "threads: expected numbers from 1 to"),
+        (["bench", "--only", "nothing"], "no cell of the grid is named 'nothing'"),
+        (["bench", "--against", "fortran"], "against: expected some of jax"),
         (["show", ROOT], "cannot be read"),
         (["generate", WZ3X5, "--no-build", "--into", ROOT / "README.md"], "README.md"),
         (["train", WZ3X5], "train"),
@@ -166,6 +169,8 @@ def test_bad_argument_is_one_paragraph_that_names_it(
         (["generate"], "give a spec file, or --check, or --all"),
         (["bench", WZ3X5, "--steps", 0], "at least 1"),
         (["bench", WZ3X5, "--sequences", 8, "--threads", 0], "--threads must be at least 1"),
+        (["bench", WZ3X5, "--quick"], "--quick is for the grid; leave out the spec"),
+        (["bench", "--steps", 5], "--steps is for a spec's kernel; give a spec file"),
         (["bench", WZ3X5, "--steps", "many"], "'many' is not a valid integer"),
     ],
 )
@@ -276,6 +281,20 @@ def test_bench_prints_a_time_for_each_function(run: Run) -> None:
     assert code == 0
     assert re.search(r"forward.*\d µs.*\d ns", out) and re.search(r"gradient.*\d µs.*\d ns", out)
     assert "schedule unrolled" in out
+
+
+def test_bench_without_a_spec_measures_cells_of_the_grid(run: Run, tmp_path: Path) -> None:
+    asked = ("bench", "--quick", "--only", "plain-n3-*", "--against", "numpy", "--out", tmp_path)
+    code, out, err = run(*asked)
+    assert (code, err) == (0, "")
+    assert re.search(r"plain-n3-\S+-gradient, 1: \S+ µs, \S+ times as fast as NumPy loop", out)
+    for suffix in ("json", "md", "svg"):
+        assert f"wrote {tmp_path / 'quick'}.{suffix}" in out
+        assert "plain-n3" in (tmp_path / f"quick.{suffix}").read_text()
+    code, out, _ = run(*asked)
+    assert code == 0 and "times as fast" not in out  # it was there
+    code, out, _ = run("bench", "--list", "--cells", "lstm", "--only", "n512-d1-B128")
+    assert code == 0 and out.count("lstm-n512-d1-B128") == out.count("\n") == 4
 
 
 def test_without_a_compiler_bench_warns_once_and_goes_on(

@@ -93,7 +93,12 @@ class _Deferring:
 
     def statement(self, s: Statement) -> list[Statement]:
         """A statement, as it is or as a sweep in stretches."""
-        if not isinstance(s, Loop) or s.role != "time" or not s.backward:
+        if not isinstance(s, Loop):
+            return [s]
+        if not s.backward:  # windows and segments have sweeps inside
+            return [replace(s, body=tuple(t for part in s.body for t in self.statement(part)))]
+        steps = plus(s.stop, times(s.start, -1))
+        if s.role != "time" or (isinstance(steps, int) and steps < SHORTEST):
             return [s]
         terms = _terms_of(self.program, s)
         return [self._in_stretches(s, terms)] if terms else [s]

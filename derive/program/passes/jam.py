@@ -7,7 +7,7 @@ for another. Each sum is still added in its own order, so no bit changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from derive.program.ir import (
@@ -15,6 +15,7 @@ from derive.program.ir import (
     Assign,
     Index,
     Loop,
+    Modulo,
     Program,
     Ref,
     Statement,
@@ -31,6 +32,9 @@ from derive.program.storage import copy
 
 Arrays = dict[str, Array]
 
+ROWS = 8
+"""Rows of columns at a time: each of four terms is then loaded once for eight products."""
+
 HELD = "held in a register"
 """The meaning of a local variable that is to stay in a register: compilers load it anew else."""
 
@@ -42,31 +46,65 @@ def jam_sums(program: Program, most: int) -> Program:
     return replace(program, arrays=arrays).with_body(body)
 
 
-def jam_rows(program: Program, most: int = 4) -> Program:
-    """The program with up to ``most`` turns at a time of loops around loops over columns.
+def jam_rows(program: Program, most: int = ROWS) -> Program:
+    """The program with up to ``most`` turns at a time of loops around sums over columns.
 
-    Four rows that add scaled runs of the same numbers load these once.
+    Four rows that add scaled runs of the same numbers load these once. Scratch that each turn
+    fills anew is had once for each of the turns side by side.
     """
     arrays = dict(program.arrays)
-    body = _rows_jammed(program.body, arrays, most)
+    body = _rows_jammed(program, program.body, arrays, most)
     return replace(program, arrays=arrays).with_body(body)
 
 
-def _rows_jammed(body: tuple[Statement, ...], arrays: Arrays, most: int) -> tuple[Statement, ...]:
+def _rows_jammed(
+    program: Program, body: tuple[Statement, ...], arrays: Arrays, most: int
+) -> tuple[Statement, ...]:
     out: list[Statement] = []
     for s in body:
         if not isinstance(s, Loop):
             out.append(s)
-        elif s.role == "units" and all(_is_sum_of_columns(inner) for inner in s.body):
-            out += jam(s, arrays, most) if may_jam(s, arrays) else [s]
+        elif s.role == "units" and any(_is_sum_of_columns(t) for t in walk(s.body)):
+            own = frozenset(_filled_anew(program, s))
+            out += jam(s, arrays, most, own) if may_jam(s, arrays, own) else [s]
         else:
-            out.append(replace(s, body=_rows_jammed(s.body, arrays, most)))
+            out.append(replace(s, body=_rows_jammed(program, s.body, arrays, most)))
     return tuple(out)
 
 
 def _is_sum_of_columns(s: Statement) -> bool:
     """Whether ``s`` is a loop around one over columns, and nothing else."""
-    return isinstance(s, Loop) and all(isinstance(t, Loop) and t.role == "columns" for t in s.body)
+    return (
+        isinstance(s, Loop)
+        and s.role in ("units", "connections")
+        and all(isinstance(t, Loop) and t.role == "columns" for t in s.body)
+    )
+
+
+def _filled_anew(program: Program, loop: Loop) -> Iterator[str]:
+    """Scratch that only this loop touches, and each of its turns writes whole before reading."""
+    inside = [s for s in walk(loop.body) if isinstance(s, Assign)]
+    mine = {id(s) for s in inside}
+    others = {
+        r.array
+        for s in walk(program.body)
+        if isinstance(s, Assign) and id(s) not in mine
+        for r in references(s)
+    }
+    for name in dict.fromkeys(s.target.array for s in inside):
+        a = program.arrays[name]
+        if a.role == "work" and name not in others and len(a.shape) == 1:
+            first = next(s for s in inside if any(r.array == name for r in references(s)))
+            around = [s for s in walk(loop.body) if isinstance(s, Loop) and first in s.body]
+            if (
+                not first.accumulate
+                and not first.reads
+                and any(
+                    first.target.index == (Var(i.var),) and i.bounds == (0, a.shape[0])
+                    for i in around
+                )
+            ):
+                yield name
 
 
 def _jammed(body: tuple[Statement, ...], arrays: Arrays, most: int) -> tuple[Statement, ...]:
@@ -88,30 +126,49 @@ def _is_sum(s: Statement) -> bool:
     )
 
 
-def may_jam(loop: Loop, arrays: Mapping[str, Array]) -> bool:
+def may_jam(loop: Loop, arrays: Mapping[str, Array], own: frozenset[str] = frozenset()) -> bool:
     """Whether turns of a loop can be done side by side: known, alike, and apart.
 
-    Bounds inside must be those of every turn.
+    Bounds inside must be those of every turn; each turn has its ``own`` of some arrays.
     """
     if loop.bounds is None or not isinstance(loop.start, int) or not isinstance(loop.stop, int):
         return False
     inner = [s for s in walk(loop.body) if isinstance(s, Loop)]
     if any(mentions(i, loop.var) for s in inner for i in (s.start, s.stop)):
         return False
-    return independent(loop, arrays)
+    return independent(loop, arrays, own)
 
 
-def independent(loop: Loop, arrays: Mapping[str, Array]) -> bool:
+def independent(loop: Loop, arrays: Mapping[str, Array], own: frozenset[str] = frozenset()) -> bool:
     """Whether no turn of a loop needs or changes what another writes."""
     inner = [s for s in walk(loop.body) if isinstance(s, Loop)]
     spans = {s.var: s.bounds for s in inner}
     assigns = [s for s in walk(loop.body) if isinstance(s, Assign)]
     written = {s.target.array for s in assigns}
-    shared = {name for name in written if arrays[name].role != "scalar"}
+    shared = {name for name in written if arrays[name].role != "scalar"} - own
     places = {r for s in assigns for r in references(s) if r.array in shared}
+    targets = {s.target for s in assigns}
+    met = [
+        r
+        for r in places
+        if r in targets or not all(_elsewhere(r, w) for w in targets if w.array == r.array)
+    ]
     return _set_first(loop.body, arrays) and all(
-        _apart([r.index for r in places if r.array == name], loop.var, spans) for name in shared
+        _apart([r.index for r in met if r.array == name], loop.var, spans) for name in shared
     )
+
+
+def _elsewhere(a: Ref, b: Ref) -> bool:
+    """Whether two elements are never the same: other rows of a ring, or of an array."""
+    return any(_never(i, j) for i, j in zip(a.index, b.index, strict=True))
+
+
+def _never(i: Index, j: Index) -> bool:
+    if isinstance(i, Modulo) and isinstance(j, Modulo) and i.size == j.size:
+        between = affine(plus(i.left, times(j.left, -1)))
+        return between is not None and not any(between[0].values()) and between[1] % i.size != 0
+    between = affine(plus(i, times(j, -1)))
+    return between is not None and not any(between[0].values()) and between[1] != 0
 
 
 def mentions(index: Index, var: str) -> bool:
@@ -170,7 +227,9 @@ def _scalars(body: Iterable[Statement], arrays: Mapping[str, Array]) -> set[str]
     return {name for name in targets if arrays[name].role == "scalar"}
 
 
-def jam(loop: Loop, arrays: Arrays, most: int) -> list[Statement]:
+def jam(
+    loop: Loop, arrays: Arrays, most: int, own: frozenset[str] = frozenset()
+) -> list[Statement]:
     """``loop`` as one over groups of about equally many turns, and one of what is left."""
     assert isinstance(loop.start, int) and isinstance(loop.stop, int)
     turns = loop.stop - loop.start
@@ -181,33 +240,37 @@ def jam(loop: Loop, arrays: Arrays, most: int) -> list[Statement]:
     whole = turns // size
     var = Var(f"{loop.var}s")
     first = plus(times(var, size), loop.start)
-    body = beside(loop, [plus(first, j) for j in range(size)], arrays)
+    body = beside(loop, [plus(first, j) for j in range(size)], arrays, own)
     together = Loop(var.name, 0, whole, body, loop.role)
     if turns == whole * size:
         return [together]
     left = [loop.start + i for i in range(whole * size, turns)]
-    rest = Loop(var.name, 0, 1, beside(loop, list(left), arrays), loop.role)
+    rest = Loop(var.name, 0, 1, beside(loop, list(left), arrays, own), loop.role)
     return [together, rest]
 
 
-def beside(loop: Loop, at: list[Index], arrays: Arrays) -> tuple[Statement, ...]:
+def beside(
+    loop: Loop, at: list[Index], arrays: Arrays, own: frozenset[str] = frozenset()
+) -> tuple[Statement, ...]:
     """The turns of ``loop`` at some values of its counter, statement by statement together."""
-    names = copies_of(loop.body, len(at), arrays)
+    names = copies_of(loop.body, len(at), arrays, own)
     return interleaved(
         [
-            renamed(substituted(loop.body, {loop.var: value}), own)
-            for value, own in zip(at, names, strict=True)
+            renamed(substituted(loop.body, {loop.var: value}), theirs)
+            for value, theirs in zip(at, names, strict=True)
         ]
     )
 
 
-def copies_of(body: tuple[Statement, ...], count: int, arrays: Arrays) -> list[dict[str, str]]:
-    """Names for so many copies of the local variables that a body sets, declared."""
-    mine = _scalars(body, arrays)
+def copies_of(
+    body: tuple[Statement, ...], count: int, arrays: Arrays, own: frozenset[str] = frozenset()
+) -> list[dict[str, str]]:
+    """Names for so many copies of local variables that a body sets, and of arrays, declared."""
+    mine = sorted(_scalars(body, arrays) | own)
     copies = [{name: f"{name}_{j}" for name in mine} for j in range(count)]
     for names in copies:
-        for name, own in names.items():
-            arrays[own] = replace(arrays[name], name=own)
+        for name, copied in names.items():
+            arrays[copied] = replace(arrays[name], name=copied)
     return copies
 
 

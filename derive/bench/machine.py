@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import derive
 from derive.build.toolchain import find_toolchain, profile
+from derive.version import __version__
 
-PACKAGES = ("cython", "numpy", "sympy", "jax", "jaxlib", "torch")
-RESULTS = Path(__file__).with_name("results")
+PACKAGES = ("cython", "numpy", "sympy", "jax", "jaxlib", "torch", "numba")
 
 
 def machine() -> dict[str, Any]:
-    """A description of this machine as plain data."""
+    """A description of this machine as plain data; the same as long as the machine is."""
     toolchain = find_toolchain()
     return {
         "processor": _processor(),
@@ -28,18 +26,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "compiler": toolchain.version if toolchain else "none",
         "flags": list(profile("local").compile),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "derive": derive.__version__,
+        "derive": __version__,
         **{name: _version(name) for name in PACKAGES},
     }
 
 
-def keep(name: str, result: dict[str, Any]) -> Path:
-    """Write ``results/<name>.json``; the path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
+def load() -> float | None:
+    """Processes that wanted to run in the last minute, where that is known."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def _processor() -> str:
