@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from derive.emit.statements import element_type, index_text, passed
 from derive.network.network import Network
-from derive.program.ir import Array, Program
+from derive.program.ir import Array, Index, Program, Var, rebuilt
 from derive.program.state import state_arrays
 
 
@@ -231,7 +231,7 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
     kept = state_arrays(program)
     for a in passed(program):
         if a.role == "work":
-            scratch.append((a.name, _extent(a)))
+            scratch.append((a.name, _extent(program, a)))
         elif a.role != "state" and lanes and element_type(program, a) == "lane":
             scratch.append((a.name, f"({rows[a.name]})"))
     factor = "*LANES" if lanes else ""
@@ -294,10 +294,16 @@ def function(head: str, doc: list[str], body: list[str], pointers: frozenset[str
     return "\n".join([head, *(f"    {line}".rstrip() for line in (*doc, *declared, *body))])
 
 
-def _extent(a: Array) -> str:
+def _extent(program: Program, a: Array) -> str:
     """The number of elements of a work array, as an expression of T."""
+
+    def change(part: Index) -> Index | None:
+        # What follows from T is known within the core function only.
+        derived = program.derived.get(part.name) if isinstance(part, Var) else None
+        return None if derived is None else rebuilt(derived, change)
+
     known, rest = 1, []
-    for e in a.shape:
+    for e in (rebuilt(e, change) for e in a.shape):
         if isinstance(e, int):
             known *= e
         else:

@@ -12,7 +12,18 @@ from derive.emit import calls, frame, online, relaxing
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core
 from derive.network.network import Network
-from derive.program.ir import Array, Assign, Least, Most, Program, indices, parts, walk
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Least,
+    Most,
+    Program,
+    Root,
+    indices,
+    parts,
+    walk,
+)
 from derive.program.state import state_size
 
 CTYPES = {"float64": "double", "float32": "float"}
@@ -187,14 +198,10 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     block = frame.C_TYPES.substitute(real=ctype)
     block += frame.C_LANES.substitute(lanes=width) if lanes else frame.C_SINGLE
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
-    windows = any(
-        isinstance(part, Least | Most)
-        for p in programs.values()
-        for s in walk(p.body)
-        for i in indices(s)
-        for part in parts(i)
-    )
+    found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
+    windows, roots = bool(found & {Least, Most}), Root in found
     block += frame.C_WINDOWS if windows else ""
+    block += frame.C_ROOT if roots else ""
     block += frame.c_functions(functions, ctype == "double", lanes)
     for name, values in sorted(tables.items()):
         block += _static(f"int{values.dtype.itemsize * 8}_t", name, map(str, values.tolist()))
@@ -227,6 +234,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             f"Py_ssize_t k_{name}(Py_ssize_t, Py_ssize_t) noexcept nogil"
             for name in ("least", "most")
         ]
+    if roots:
+        declared.append("Py_ssize_t k_root(Py_ssize_t) noexcept nogil")
     declared.append(f"{kind} k_where(bint, {kind}, {kind}) noexcept nogil")
     for name in sorted(functions):
         takes = f"{kind}, {kind}" if name in frame.PAIRED_FUNCTIONS else kind
@@ -253,6 +262,13 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             *(indent + d for d in declared),
         ]
     )
+
+
+def _whole(program: Program) -> Iterator[Index]:
+    """Every whole number that a program computes."""
+    for s in walk(program.body):
+        yield from indices(s)
+    yield from program.derived.values()
 
 
 def _static(ctype: str, name: str, values: Any) -> str:

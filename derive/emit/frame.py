@@ -79,6 +79,14 @@ C_WINDOWS = """\
 #define k_most(a, b) ((a) > (b) ? (a) : (b))
 """
 
+C_ROOT = """\
+static inline Py_ssize_t k_root(Py_ssize_t n) {
+    Py_ssize_t r = 0;
+    while (r*r < n) ++r;
+    return r;
+}
+"""
+
 SCALAR_FUNCTIONS = {
     "logistic": "1/(1 + M(exp)(-x))",
     # max(x, 0) + log1p(exp(-|x|)): exp never overflows; NaN passes through both terms.

@@ -17,6 +17,7 @@ from derive.program.ir import (
     Program,
     Quotient,
     Ref,
+    Root,
     Statement,
     Times,
     Var,
@@ -34,6 +35,8 @@ def core(program: Program, name: str) -> list[str]:
     ]
     lines = [f"cdef void {name}("]
     lines += [f"    {a}," for a in arguments[:-1]] + [f"    {arguments[-1]}", ") noexcept nogil:"]
+    for derived, index in program.derived.items():
+        lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
     counters = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
     if counters:
         lines.append(f"    cdef Py_ssize_t {', '.join(counters)}")
@@ -192,7 +195,9 @@ def index_text(index: Index) -> str:
         case Modulo(left, size):
             return f"({index_text(left)}) % {size}"
         case Quotient(left, size):
-            return f"({index_text(left)}) // {size}"
+            return f"({index_text(left)}) // {_tight(size)}"
+        case Root(left):
+            return f"k_root({index_text(left)})"
         case Least(left, right):
             return f"k_least({index_text(left)}, {index_text(right)})"
         case Most(left, right):

@@ -63,6 +63,17 @@ def _truth(name: str, value: Any, net: Network) -> bool:
     return value
 
 
+def _memory(name: str, value: Any, net: Network) -> int | str:
+    if isinstance(value, str) and value in ("full", "sqrt"):
+        return value
+    if isinstance(value, bool) or not _is_index(value) or not 1 <= int(value) <= LONGEST_WINDOW:
+        raise DerivationError(
+            f"{name}: expected 'full', 'sqrt' or a number of steps, 1 … {LONGEST_WINDOW}, "
+            f"got {value!r}"
+        )
+    return int(value)
+
+
 def _tolerance(name: str, value: Any, net: Network) -> float | None:
     if value is None:
         return None
@@ -145,7 +156,9 @@ H = Option(NEEDED, _steps, "steps back")
 ALGORITHMS: dict[str, Algorithm] = {
     "epochwise": Algorithm(
         "epochwise backpropagation through time",
-        {"teacher_forcing": FORCING}, online=False, exact="J^total of the epoch",
+        {"memory": Option("full", _memory, "signals kept: 'full', 'sqrt', or steps of a segment"),
+         "teacher_forcing": FORCING},
+        online=False, exact="J^total of the epoch",
     ),
     "realtime": Algorithm(
         "real-time backpropagation through time, BPTT(∞)",
