@@ -28,8 +28,8 @@ def sections_of(
 ) -> tuple[str, tuple[Section, ...]]:
     """What the algorithm is called, and the sections of the document."""
     name = settled["name"]
-    # How much room a run has is no matter of the equations.
-    chosen = {k: v for k, v in settled.items() if k not in ("name", "capacity")}
+    # How much room a run has, or takes, is no matter of the equations.
+    chosen = {k: v for k, v in settled.items() if k not in ("name", "capacity", "memory")}
     found = derivation(net, name, chosen)
     options = options_of(name, chosen, RECIPES[name].options, net.units)
     form = form_of(net, options.forced, frozenset(RECIPES[name].letters))
@@ -75,4 +75,6 @@ def _is_variant(row: Any, settled: Mapping[str, Any]) -> bool:
     """Whether a counted row has the options asked for, as far as rows of one algorithm differ."""
     several = (row.algorithm.get("h_prime") or 1) > 1
     grouped = row.algorithm.get("groups") is not None
-    return several == ((settled.get("h_prime") or 1) > 1) and grouped == bool(settled.get("groups"))
+    same = ("memory" in row.algorithm) == ("memory" in settled)
+    same &= grouped == bool(settled.get("groups"))
+    return same and several == ((settled.get("h_prime") or 1) > 1)

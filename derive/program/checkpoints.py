@@ -34,7 +34,7 @@ Body = tuple[Statement, ...]
 Step = Callable[[Layout, Index], Body]
 """From a layout and t, what is done at step t."""
 
-T, STEPS, COUNT = Var("T"), Var("segment"), Var("segments")
+T, LENGTH, COUNT = Var("T"), Var("segment"), Var("segments")
 """Of the sequence, of a segment (the last may have fewer), and how many segments there are."""
 
 SAVED = "checkpoint"
@@ -59,7 +59,7 @@ class Segments:
     def derived(self) -> dict[str, Index]:
         """The sizes that follow from T."""
         steps = root(T) if self.length is None else least(self.length, T)
-        return {STEPS.name: steps, COUNT.name: quotient(plus(T, STEPS, -1), STEPS)}
+        return {LENGTH.name: steps, COUNT.name: quotient(plus(T, LENGTH, -1), LENGTH)}
 
     @property
     def arrays(self) -> dict[str, Array]:
@@ -70,14 +70,14 @@ class Segments:
     def first_pass(self, ahead: Step) -> Body:
         """All segments but the last computed, and the signals before each of them saved."""
         b, t = Var("b"), Var("t")
-        origin = times(b, STEPS)
-        steps = Loop("t", plus(origin, 1), plus(origin, STEPS, 1), ahead(self._at(origin), t),
+        origin = times(b, LENGTH)
+        steps = Loop("t", plus(origin, 1), plus(origin, LENGTH, 1), ahead(self._at(origin), t),
                      "time", turns="earlier")  # fmt: skip
         return (
             Note("the signals that the first steps of each segment reach back to"),
             self._save(0, 0),
             Loop("b", 0, plus(COUNT, -1),
-                 (self._restore(b), steps, self._save(plus(b, 1), STEPS)), "time"),
+                 (self._restore(b), steps, self._save(plus(b, 1), LENGTH)), "time"),
         )  # fmt: skip
 
     def back(self, ahead: Step, back: Step) -> Body:
@@ -85,8 +85,8 @@ class Segments:
         b, t = Var("b"), Var("t")
         # Counted upwards: within a loop back, passes would take steps ahead for steps back.
         segment = plus(COUNT, -1, times(b, -1))
-        origin = times(segment, STEPS)
-        here, end = self._at(origin), plus(least(plus(origin, STEPS), T), 1)
+        origin = times(segment, LENGTH)
+        here, end = self._at(origin), plus(least(plus(origin, LENGTH), T), 1)
         each = (
             *self._hand_on(),
             self._restore(segment),
@@ -103,11 +103,11 @@ class Segments:
 
     def _save(self, segment: Index, steps: Index) -> Statement:
         """The checkpoint of a segment, whose origin is so many steps after that of what is kept."""
-        return self._rows(lambda r, l: copy(self._saved(segment, r, l), self._kept(r, steps, l)))
+        return self._rows(lambda r, at: copy(self._saved(segment, r, at), self._kept(r, steps, at)))
 
     def _restore(self, segment: Index) -> Statement:
         """The signals before a segment, as its checkpoint has them."""
-        return self._rows(lambda r, l: copy(self._kept(r, 0, l), self._saved(segment, r, l)))
+        return self._rows(lambda r, at: copy(self._kept(r, 0, at), self._saved(segment, r, at)))
 
     def _hand_on(self) -> Body:
         """The signals after a segment, for what looks at later ones: the first of the next one.
@@ -118,7 +118,7 @@ class Segments:
         if not later:
             return ()
         r, l = Var("r"), Var("l")  # noqa: E741 - the paper's letter
-        put = copy(self._kept(r, plus(STEPS, pad + 1), l), self._kept(r, pad + 1, l))
+        put = copy(self._kept(r, plus(LENGTH, pad + 1), l), self._kept(r, pad + 1, l))
         row = Loop("l", 0, self.layout.width, (put,), "copy")
         return (Loop("r", 0, later, (row,), "copy", backward=True),)
 
@@ -137,5 +137,5 @@ def segments(layout: Layout, length: int | None) -> Segments:
     """The segments of so many steps (None: ⌈√T⌉), for a layout that would keep all steps."""
     looks_on = any(kind.synapse.looked_at for kind in layout.kinds)
     later = max(layout.pad - 1, 0) if looks_on else 0
-    memory = replace(layout.memory, steps=STEPS, later=later)
+    memory = replace(layout.memory, steps=LENGTH, later=later)
     return Segments(replace(layout, memory=memory), length)

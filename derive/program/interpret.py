@@ -362,8 +362,8 @@ class _Machine:
             case Modulo(left, size):
                 a = self.index(left)
                 return lambda: a() % size
-            case Quotient(left, size):
-                a, b = self.index(left), self.index(size)
+            case Quotient(left, right):
+                a, b = self.index(left), self.index(right)
                 return lambda: a() // b()
             case Root(left):
                 a = self.index(left)
