@@ -101,8 +101,9 @@ def new(
 @click.option("--full", is_flag=True, help="The whole document, for a terminal.")
 @click.option("--latex", is_flag=True, help="The document for LaTeX; it stands alone.")
 @click.option("--html", is_flag=True, help="The document as one HTML file.")
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Save the document: .txt, .tex or .html.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Save the document: .txt, .tex or .html."
+)
 @click.option("--evidence", is_flag=True, help="Verify first; the document gets the claims.")
 @click.option("--program", is_flag=True, help="Also the program, as pseudo-code.")
 @click.option("--source", is_flag=True, help="Also the emitted module.")
@@ -301,9 +302,7 @@ def verify(context: click.Context, spec: Path | None, as_json: bool, out: Path |
 @click.option("--out", type=click.Path(path_type=Path),
               help="Also write the verdicts: .txt, .json or .html.")  # fmt: skip
 @ALGORITHM
-def check(
-    claims: Path, spec: Path, as_json: bool, out: Path | None, algorithm: str | None
-) -> int:
+def check(claims: Path, spec: Path, as_json: bool, out: Path | None, algorithm: str | None) -> int:
     """Judge the equations of a claims file; exit status 1 when one is not as the file says."""
     from derive.claims.claimsfile import judged, read_claims
     from derive.claims.page import as_json as in_json

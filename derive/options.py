@@ -9,14 +9,15 @@ from typing import Any
 
 from derive.errors import DeriveError
 
-WORD = re.compile("[a-z]+")
+WORD = re.compile("[a-z][a-z0-9]*")
 
 
 def read_options(texts: Iterable[str]) -> dict[str, Any]:
     """The options that some ``KEY=VALUE`` say.
 
     A value is a number, ``true``, ``false``, or a list of such in JSON, as in
-    ``groups=[[0,1],[2]]``; or one word of small letters, as in ``memory=sqrt``.
+    ``groups=[[0,1],[2]]``; or one word of small letters, as in
+    ``memory=sqrt``.
 
     Raises
     ------

@@ -19,6 +19,9 @@ from derive.program.algorithms import programs, structure_of
 from derive.program.complexity import complexity
 from derive.verify.induction.proving import induction
 
+BESIDE = ("name", "capacity", "memory", "accumulate")
+"""What is no matter of the equations: how much room a run has or takes, and how it rounds."""
+
 MOST_COUNTED = 20_000
 """Connections; the cost of larger networks is left to ``derive cost``."""
 
@@ -28,8 +31,7 @@ def sections_of(
 ) -> tuple[str, tuple[Section, ...]]:
     """What the algorithm is called, and the sections of the document."""
     name = settled["name"]
-    # How much room a run has, or takes, is no matter of the equations.
-    chosen = {k: v for k, v in settled.items() if k not in ("name", "capacity", "memory")}
+    chosen = {k: v for k, v in settled.items() if k not in BESIDE}
     found = derivation(net, name, chosen)
     options = options_of(name, chosen, RECIPES[name].options, net.units)
     form = form_of(net, options.forced, frozenset(RECIPES[name].letters))

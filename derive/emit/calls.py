@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from derive.emit.statements import element_type, index_text, passed
+from derive.emit.statements import WIDE, element_type, index_text, passed
 from derive.network.network import Network
 from derive.program.ir import Array, Index, Program, Var, rebuilt
 from derive.program.state import state_arrays
@@ -228,12 +228,17 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
     }  # fmt: skip
     rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
     scratch: list[tuple[str, str]] = []
+    wide: list[tuple[str, str]] = []
     kept = state_arrays(program)
     for a in passed(program):
-        if a.role == "work":
+        if a.role == "work" and element_type(program, a).startswith("wide"):
+            wide.append((a.name, f"{_extent(program, a)}*{WIDE // program.itemsize}"))
+        elif a.role == "work":
             scratch.append((a.name, _extent(program, a)))
         elif a.role != "state" and lanes and element_type(program, a) == "lane":
             scratch.append((a.name, f"({rows[a.name]})"))
+    # At the beginning, where all is aligned as the larger numbers must be.
+    scratch = wide + scratch
     factor = "*LANES" if lanes else ""
     total = " + ".join(f"{extent}{factor}" for _, extent in scratch) or "1"
     lines = []
@@ -260,8 +265,9 @@ def prepared(program: Program, name: str, outputs: Mapping[str, str], net: Netwo
             block = f"(p_state + (b0//LANES*STATE_SIZE + {at})*LANES)"
             arguments.append(f"<lane *>{block}" if lanes else f"p_state + {at}")
         elif a.name in places:
-            kind = "lane *" if lanes else "real *"
-            arguments.append(f"<{kind}>{places[a.name]}" if lanes else places[a.name])
+            kind = element_type(program, a)
+            plain = kind == "real"
+            arguments.append(places[a.name] if plain else f"<{kind} *>{places[a.name]}")
         else:
             arguments.append(f"p_{a.name}")
     text = f"{name}({', '.join([*arguments, *program.sizes])})"

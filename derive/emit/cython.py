@@ -10,7 +10,7 @@ from typing import Any
 
 from derive.emit import calls, frame, online, relaxing
 from derive.emit.expressions import functions_in
-from derive.emit.statements import core
+from derive.emit.statements import core, element_type
 from derive.network.network import Network
 from derive.program.ir import (
     Array,
@@ -197,6 +197,10 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     lanes = width > 1
     block = frame.C_TYPES.substitute(real=ctype)
     block += frame.C_LANES.substitute(lanes=width) if lanes else frame.C_SINGLE
+    kinds = {element_type(p, a) for p in programs.values() for a in p.arrays.values()}
+    wide = bool(kinds & {"wide", "wide_lane"})
+    block += frame.C_WIDE if wide else ""
+    block += frame.C_WIDE_LANES if wide and lanes else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
     windows, roots = bool(found & {Least, Most}), Root in found
@@ -229,6 +233,15 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             declared.append(
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
+    if wide:
+        declared += ["ctypedef double wide", "ctypedef wide *wide_out"]
+    if wide and lanes:
+        declared += [
+            "ctypedef double wide_lane",
+            "ctypedef wide_lane *wide_lane_out",
+            "wide_lane k_widen(lane) noexcept nogil",
+            "lane k_narrow(wide_lane) noexcept nogil",
+        ]
     if windows:
         declared += [
             f"Py_ssize_t k_{name}(Py_ssize_t, Py_ssize_t) noexcept nogil"

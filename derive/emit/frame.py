@@ -61,6 +61,19 @@ static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 }
 """)
 
+C_WIDE = """\
+typedef double wide;
+typedef wide *K_RESTRICT wide_out;
+"""
+
+C_WIDE_LANES = """\
+typedef wide wide_lane
+    __attribute__((vector_size(LANES*sizeof(wide)), aligned(LANES*sizeof(real))));
+typedef wide_lane *K_RESTRICT wide_lane_out;
+#define k_widen(a) __builtin_convertvector(a, wide_lane)
+#define k_narrow(a) __builtin_convertvector(a, lane)
+"""
+
 C_SINGLE = "#define k_where(c, a, b) ((c) ? (a) : (b))\n"
 
 C_LARGEST = """\

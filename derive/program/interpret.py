@@ -259,7 +259,8 @@ def run(
         else:
             shape = tuple(evaluate(e, env, program.tables) for e in a.shape)
             extra = lanes if a.batched else ()
-            memory[a.name] = np.full(shape + extra, zero, dtype=arithmetic.dtype)
+            dtype = np.float64 if a.wide and arithmetic.dtype == np.float32 else arithmetic.dtype
+            memory[a.name] = np.full(shape + extra, zero, dtype=dtype)
             if a.role == "state" and state is not None:
                 state[a.name] = memory[a.name]
     _Machine(program, arithmetic, memory, env).execute(program.body)

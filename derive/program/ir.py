@@ -239,6 +239,8 @@ class Array:
     values: Any = None
     labels: tuple[str, ...] = ()
     """Names of the elements, for readers of small nets; none where there are many."""
+    wide: bool = False
+    """Whether its numbers are float64 whatever the others are."""
 
 
 @dataclass(frozen=True, slots=True)
