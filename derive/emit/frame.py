@@ -55,9 +55,12 @@ static void k_unpack(real *to, const real *from, size_t rows, size_t B, size_t b
 static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     size_t count = B - b0 < LANES ? B - b0 : LANES;
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
+        double sum = to[r];
         for (size_t b = 0; b < count; b++)
-            to[r] += from[r*LANES + b];
+            sum += from[r*LANES + b];
+        to[r] = (real)sum;
+    }
 }
 """)
 

@@ -15,27 +15,31 @@ from derive.calculus.partials import SOURCE
 from derive.program.ir import (
     Array,
     Assign,
+    Index,
     Loop,
     Program,
     Ref,
     Statement,
     Var,
     least,
+    most,
     plus,
     quotient,
     references,
+    root,
     times,
     walk,
 )
 from derive.program.storage import ZERO, copy
 
 STRETCH = 32
-"""Steps whose terms are summed before they are added up in float64."""
+"""Steps at most whose terms are summed before they are added up in float64; ⌈√T⌉ of few, so that
+a proof on few steps has several such sums as well."""
 
 
 def in_float64(program: Program) -> Program:
     """The program with what its loops over time add up kept in float64."""
-    arrays = dict(program.arrays)
+    arrays, derived = dict(program.arrays), dict(program.derived)
     body: list[Statement] = []
     for s in program.body:
         sums = _sums(program, s) if isinstance(s, Loop) and s.role == "time" else ()
@@ -47,10 +51,10 @@ def in_float64(program: Program) -> Program:
             arrays[name] = Array(name, a.shape, "work", a.batched, "sum in float64", wide=True)
         for a in sums:
             body += _each(a, (Assign(_at(a, _wide(a)), ZERO),))
-        body.append(_by_stretches(s, tuple(moved for a in sums for moved in _moved(a))))
+        body.append(_by_stretches(s, tuple(moved for a in sums for moved in _moved(a)), derived))
         for a in sums:
             body += _each(a, (copy(_at(a), _at(a, _wide(a))),))
-    return replace(program, arrays=arrays).with_body(tuple(body))
+    return replace(program, arrays=arrays, derived=derived).with_body(tuple(body))
 
 
 def _sums(program: Program, loop: Loop) -> tuple[Array, ...]:
@@ -68,14 +72,16 @@ def _sums(program: Program, loop: Loop) -> tuple[Array, ...]:
     )
 
 
-def _by_stretches(loop: Loop, ends: tuple[Statement, ...]) -> Statement:
+def _by_stretches(loop: Loop, ends: tuple[Statement, ...], derived: dict[str, Index]) -> Statement:
     """A loop over time with ``ends`` done now and then: once a stretch, or once a window."""
     if any(isinstance(s, Loop) and s.role == "time" for s in walk(loop.body)):
         return replace(loop, body=(*loop.body, *ends))
-    part = Var(f"{loop.var}_part")
-    begin = plus(loop.start, times(part, STRETCH))
-    steps = replace(loop, start=begin, stop=least(plus(begin, STRETCH), loop.stop))
-    count = quotient(plus(loop.stop, times(loop.start, -1), STRETCH - 1), STRETCH)
+    part, stretch = Var(f"{loop.var}_part"), Var(f"stretch_{len(derived)}")
+    length = plus(loop.stop, times(loop.start, -1))
+    derived[stretch.name] = most(root(least(length, STRETCH**2)), 1)
+    begin = plus(loop.start, times(part, stretch))
+    steps = replace(loop, start=begin, stop=least(plus(begin, stretch), loop.stop))
+    count = quotient(plus(length, stretch, -1), stretch)
     return Loop(part.name, 0, count, (steps, *ends), "time", backward=loop.backward)
 
 

@@ -63,6 +63,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "epochwise": {"name": "epochwise"},
     "epochwise cut 1": {"name": "epochwise", "memory": 1},
     "epochwise cut 2": {"name": "epochwise", "memory": 2},
+    "epochwise wide": {"name": "epochwise", "accumulate": "float64"},
     "realtime": {"name": "realtime", "capacity": 12},
     "truncated 1": {"name": "truncated", "h": 1},
     "truncated 2": {"name": "truncated", "h": 2},

@@ -34,7 +34,9 @@ def claims(net: Network, algorithm: Any, of: Any = None, **disturbed: Any) -> di
 
 
 @pytest.mark.parametrize("forced", ["", ", forced"])
-@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if not name.startswith("epochwise")])
+@pytest.mark.parametrize(
+    "algorithm", [name for name in ALGORITHMS if not name.startswith("epochwise")]
+)
 def test_every_algorithm_agrees_and_differs_as_it_claims(algorithm: str, forced: str) -> None:
     net = NETS["mixed"]
     found = claims(net, algorithm_of(net, algorithm + forced))

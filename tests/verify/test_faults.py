@@ -22,6 +22,7 @@ CASES = (
     ("wz3x5", "epochwise cut 1"),
     ("sharing", "epochwise cut 2, forced"),
     ("looking", "epochwise cut 1"),
+    ("leaky_pair", "epochwise wide"),
     ("sharing", "realtime, forced"),
     ("wz3x5", "realtime"),
     ("leaky_pair", "rtrl"),

@@ -125,6 +125,8 @@ FAULTS: dict[str, Fault] = {
               every(timing.reversed_product)),
         Fault("short_memory", "sensitivities kept one step too short", BOTH,
               each(memory.short_memory)),
+        Fault("stale_part", "terms of some steps counted again with those of the next", BOTH,
+              each(memory.stale_part)),
         Fault("stale_sensitivities", "sensitivities not cleared at the start", STEPS,
               memory.stale_sensitivities),
         Fault("stale_history", "signals before time 0 not cleared at the start", STEPS,
