@@ -22,6 +22,9 @@ from derive.verify.induction.proving import induction
 BESIDE = ("name", "capacity", "memory", "accumulate")
 """What is no matter of the equations: how much room a run has or takes, and how it rounds."""
 
+COMMANDED = ("h", "h_prime", "memory", "accumulate")
+"""Options that a command of the document repeats."""
+
 MOST_COUNTED = 20_000
 """Connections; the cost of larger networks is left to ``derive cost``."""
 
@@ -54,7 +57,7 @@ def sections_of(
 
 def command(net: Network, settled: Mapping[str, Any]) -> str:
     """What to type to have the network verified."""
-    given = [f" -o {k}={v}" for k, v in settled.items() if k in ("h", "h_prime") and v is not None]
+    given = [f" -o {k}={v}" for k, v in settled.items() if k in COMMANDED and v is not None]
     return f"derive verify {net.name}.toml --algorithm {settled['name']}{''.join(given)}"
 
 
