@@ -19,6 +19,8 @@ from derive.network.objective import SquaredError
 from derive.options import read_options
 from derive.program.algorithms import programs, settle
 from derive.program.interpret import EXACT, run
+from derive.program.ir import Assign, Least, Loop, Plus, walk
+from derive.program.wide_sums import STRETCH
 from tests.strategies import data, fractions, networks
 
 WIDE = {"accumulate": "float64"}
@@ -51,6 +53,34 @@ def test_in_exact_arithmetic_nothing_changes(
     ]  # fmt: skip
     for name, value in found[0].items():
         np.testing.assert_array_equal(found[1][name], value)
+
+
+@pytest.mark.parametrize("delay", [1, 2])
+@pytest.mark.parametrize("algorithm", [*FORMS, "from checkpoints"])
+def test_every_algorithm_sums_j_and_the_gradient_so(algorithm: str, delay: int) -> None:
+    wires = [(0, 0, delay), (1, 0), (0, 1), (0, 2), (1, 1)]
+    net = Network(semilinear("tanh"), 2, 1, wires, SquaredError([1]), name="net")
+    options = FORMS.get(algorithm, {"memory": 10_000})
+    settled = settle(net, algorithm if algorithm in FORMS else "epochwise", {**options, **WIDE})
+    gradient = programs(net, settled)["gradient"]
+    assert {"wide_J", "wide_grad_theta"} <= {a.name for a in gradient.arrays.values() if a.wide}
+    assert longest_alone(gradient.body, 1000) <= STRETCH
+
+
+def longest_alone(body: tuple[Any, ...], T: int) -> int:
+    """The most steps a loop over time that adds to the gradient, and has none within, can take."""
+    found = [0]
+    for s in body:
+        if not isinstance(s, Loop):
+            continue
+        if s.role == "time" and not any(isinstance(i, Loop) and i.role == "time" for i in s.body):
+            bounded = isinstance(s.stop, Least) and isinstance(s.stop.left, Plus)
+            adds = any(isinstance(i, Assign) and i.accumulate and i.target.array == "grad_theta"
+                       for i in walk(s.body))  # fmt: skip
+            found.append(T if adds and not bounded else 0)
+        else:
+            found.append(longest_alone(s.body, T))
+    return max(found)
 
 
 def arguments(net: Network, T: int, batch: int) -> list[Any]:
