@@ -89,7 +89,7 @@ def index_text(index: Index) -> str:
         case Plus(left, int(right)) if right < 0:
             return f"{index_text(left)}−{-right}"
         case Plus(left, Times(inner, -1)):
-            return f"{index_text(left)}−{index_text(inner)}"
+            return f"{index_text(left)}−{_bracket(inner)}"
         case Plus(left, right):
             return f"{index_text(left)}+{index_text(right)}"
         case Times(left, right):
