@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from derive.errors import DeriveError
+
+WORD = re.compile("[a-z][a-z0-9]*")
 
 
 def read_options(texts: Iterable[str]) -> dict[str, Any]:
     """The options that some ``KEY=VALUE`` say.
 
     A value is a number, ``true``, ``false``, or a list of such in JSON, as in
-    ``groups=[[0,1],[2]]``.
+    ``groups=[[0,1],[2]]``; or one word of small letters, as in
+    ``memory=sqrt``.
 
     Raises
     ------
@@ -31,9 +35,12 @@ def read_options(texts: Iterable[str]) -> dict[str, Any]:
         try:
             options[key] = _plain(json.loads(value, parse_constant=_refused))
         except (ValueError, RecursionError):
-            raise DeriveError(
-                f"option {shown!r}: the value must be a number, true, false or a list of these"
-            ) from None
+            if not WORD.fullmatch(value) or value == "null":
+                raise DeriveError(
+                    f"option {shown!r}: the value must be a number, true, false, a list of these, "
+                    "or a word"
+                ) from None
+            options[key] = value
     return options
 
 

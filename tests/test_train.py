@@ -771,17 +771,18 @@ def test_bad_choice_is_one_paragraph_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_are_numbers_truths_and_lists() -> None:
+def test_options_are_numbers_truths_lists_and_words() -> None:
     texts = ("h=9", "teacher_forcing=true", "tol = 1e-3", "groups=[[0, 1], [2]]")
     options = {"h": 9, "teacher_forcing": True, "tol": 1e-3, "groups": [[0, 1], [2]]}
     assert read_options(texts) == options
+    assert read_options(["memory=sqrt", "a=float64"]) == {"memory": "sqrt", "a": "float64"}
     assert isinstance(read_options(texts)["h"], int)
 
 
 @pytest.mark.parametrize(
     "texts",
     [
-        ["h"], ["=3"], ["1h=3"], ["h=1", "h=2"], ["h="], ["h=x"], ["h=NaN"], ["h=null"],
+        ["h"], ["=3"], ["1h=3"], ["h=1", "h=2"], ["h="], ["h=X"], ["h=NaN"], ["h=null"],
         ['h="a"'], ["h={}"], ["h=[1, null]"], ["h=" + "[" * 100_000], ["h=" + "9" * 5000],
         ["h=__import__('os').system('true')"],
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 from derive.errors import DerivationError
 
-EVERY = frozenset({"name", "teacher_forcing"})
+EVERY = frozenset({"name", "teacher_forcing", "accumulate"})
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,10 @@ def _hybrid_title(options: Options) -> str:
 
 RECIPES = {
     "epochwise": Recipe(
-        _backpropagation, lambda _: EPOCHWISE, lambda _: "epochwise backpropagation through time"
+        _backpropagation,
+        lambda _: EPOCHWISE,
+        lambda _: "epochwise backpropagation through time",
+        frozenset({"memory"}),
     ),
     "realtime": Recipe(
         _backpropagation,

@@ -19,6 +19,12 @@ from derive.program.algorithms import programs, structure_of
 from derive.program.complexity import complexity
 from derive.verify.induction.proving import induction
 
+BESIDE = ("name", "capacity", "memory", "accumulate")
+"""What is no matter of the equations: how much room a run has or takes, and how it rounds."""
+
+COMMANDED = ("h", "h_prime", "memory", "accumulate")
+"""Options that a command of the document repeats."""
+
 MOST_COUNTED = 20_000
 """Connections; the cost of larger networks is left to ``derive cost``."""
 
@@ -28,8 +34,7 @@ def sections_of(
 ) -> tuple[str, tuple[Section, ...]]:
     """What the algorithm is called, and the sections of the document."""
     name = settled["name"]
-    # How much room a run has is no matter of the equations.
-    chosen = {k: v for k, v in settled.items() if k not in ("name", "capacity")}
+    chosen = {k: v for k, v in settled.items() if k not in BESIDE}
     found = derivation(net, name, chosen)
     options = options_of(name, chosen, RECIPES[name].options, net.units)
     form = form_of(net, options.forced, frozenset(RECIPES[name].letters))
@@ -52,7 +57,7 @@ def sections_of(
 
 def command(net: Network, settled: Mapping[str, Any]) -> str:
     """What to type to have the network verified."""
-    given = [f" -o {k}={v}" for k, v in settled.items() if k in ("h", "h_prime") and v is not None]
+    given = [f" -o {k}={v}" for k, v in settled.items() if k in COMMANDED and v is not None]
     return f"derive verify {net.name}.toml --algorithm {settled['name']}{''.join(given)}"
 
 
@@ -75,4 +80,6 @@ def _is_variant(row: Any, settled: Mapping[str, Any]) -> bool:
     """Whether a counted row has the options asked for, as far as rows of one algorithm differ."""
     several = (row.algorithm.get("h_prime") or 1) > 1
     grouped = row.algorithm.get("groups") is not None
-    return several == ((settled.get("h_prime") or 1) > 1) and grouped == bool(settled.get("groups"))
+    same = ("memory" in row.algorithm) == ("memory" in settled)
+    same &= grouped == bool(settled.get("groups"))
+    return same and several == ((settled.get("h_prime") or 1) > 1)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from derive.emit.statements import element_type, index_text, passed
+from derive.emit.statements import WIDE, element_type, index_text, is_vector, passed
 from derive.network.network import Network
-from derive.program.ir import Array, Program
+from derive.program.ir import Array, Index, Program, Var, rebuilt
 from derive.program.schedules.lanes import COUNT
 from derive.program.state import state_arrays
 
@@ -71,8 +71,8 @@ class Core:
         arguments = []
         for a in passed(self.program):
             if a.name in in_scratch:
-                whole = self.lanes and a.name not in self.summed
-                arguments.append(f"<lane *>w_{a.name}" if whole else f"w_{a.name}")
+                kind = element_type(self.program, a)
+                arguments.append(f"w_{a.name}" if kind == "real" else f"<{kind} *>w_{a.name}")
             elif a.name in self.kept:
                 at, state = self.kept[a.name], f"{prefix}p_state"
                 block = f"({state} + (b0//LANES*STATE_SIZE + {at})*LANES)"
@@ -123,9 +123,7 @@ def core_of(program: Program, name: str, outputs: Mapping[str, str], net: Networ
     summed: set[str] = set()
     for a in passed(program):
         if a.role == "work":
-            # Single numbers too begin at multiples of 64 bytes.
-            extent = _extent(a) if lanes else f"(({_extent(a)} + 15)//16*16)"
-            scratch.append((a.name, extent))
+            scratch.append((a.name, _room(program, a)))
         elif a.role == "out" and lanes and element_type(program, a) == "real":
             scratch.append((a.name, f"(({rows[a.name]} + LANES - 1)//LANES)"))
             summed.add(a.name)
@@ -253,10 +251,26 @@ def function(head: str, doc: list[str], body: list[str], *calls: Call) -> str:
     return "\n\n\n".join([*(helper for c in calls for helper in c.helpers), text])
 
 
-def _extent(a: Array) -> str:
+def _room(program: Program, a: Array) -> str:
+    """The numbers of a sequence that a work array is given, so that all begin at 64 bytes."""
+    room, kind = _extent(program, a), element_type(program, a)
+    if kind.startswith("wide"):
+        room += f"*{WIDE // program.itemsize}"
+    if is_vector(kind):
+        return room
+    return f"(({room} + LANES - 1)//LANES)" if program.lane_width > 1 else f"(({room} + 15)//16*16)"
+
+
+def _extent(program: Program, a: Array) -> str:
     """The number of elements of a work array, as an expression of T."""
+
+    def change(part: Index) -> Index | None:
+        # What follows from T is known within the core function only.
+        derived = program.derived.get(part.name) if isinstance(part, Var) else None
+        return None if derived is None else rebuilt(derived, change)
+
     known, rest = 1, []
-    for e in a.shape:
+    for e in (rebuilt(e, change) for e in a.shape):
         if isinstance(e, int):
             known *= e
         else:

@@ -13,10 +13,21 @@ import numpy as np
 from derive.emit import arguments, calls, frame, functions_c, online, relaxing
 from derive.emit.cores import keyword
 from derive.emit.expressions import functions_in
-from derive.emit.statements import core
+from derive.emit.statements import core, element_type
 from derive.errors import EmitError
 from derive.network.network import Network
-from derive.program.ir import Array, Assign, Least, Most, Program, indices, parts, walk
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Least,
+    Most,
+    Program,
+    Root,
+    indices,
+    parts,
+    walk,
+)
 from derive.program.state import state_size
 
 CTYPES = {"float64": "double", "float32": "float"}
@@ -200,15 +211,15 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     )
     block += frame.c_lanes(width) if lanes else frame.C_SINGLE
     block += frame.C_THREADS if shared else ""
+    kinds = {element_type(p, a) for p in programs.values() for a in p.arrays.values()}
+    wide = bool(kinds & {"wide", "wide_lane"})
+    block += frame.C_WIDE if wide else ""
+    block += frame.C_WIDE_LANES if wide and lanes else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
-    windows = any(
-        isinstance(part, Least | Most)
-        for p in programs.values()
-        for s in walk(p.body)
-        for i in indices(s)
-        for part in parts(i)
-    )
+    found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
+    windows, roots = bool(found & {Least, Most}), Root in found
     block += frame.C_WINDOWS if windows else ""
+    block += frame.C_ROOT if roots else ""
     block += checks
     block += functions_c.c_functions(functions, ctype == "double", lanes)
     for name, values in sorted(tables.items()):
@@ -250,11 +261,22 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             "void k_wait(k_crew *, size_t) noexcept nogil",
             "void k_pass(k_crew *) noexcept nogil",
         ]
+    if wide:
+        declared += ["ctypedef double wide", "ctypedef wide *wide_out"]
+    if wide and lanes:
+        declared += [
+            "ctypedef double wide_lane",
+            "ctypedef wide_lane *wide_lane_out",
+            "wide_lane k_widen(lane) noexcept nogil",
+            "lane k_narrow(wide_lane) noexcept nogil",
+        ]
     if windows:
         declared += [
             f"Py_ssize_t k_{name}(Py_ssize_t, Py_ssize_t) noexcept nogil"
             for name in ("least", "most")
         ]
+    if roots:
+        declared.append("Py_ssize_t k_root(Py_ssize_t) noexcept nogil")
     declared.append(f"{kind} k_where(bint, {kind}, {kind}) noexcept nogil")
     for name in sorted(functions):
         takes = f"{kind}, {kind}" if name in functions_c.PAIRED_FUNCTIONS else kind
@@ -280,6 +302,13 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
             "import_array()",
         ]
     )
+
+
+def _whole(program: Program) -> Iterator[Index]:
+    """Every whole number that a program computes."""
+    for s in walk(program.body):
+        yield from indices(s)
+    yield from program.derived.values()
 
 
 def _static(ctype: str, name: str, values: Any) -> str:

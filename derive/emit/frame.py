@@ -89,9 +89,12 @@ static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
 static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     size_t count = B - b0 < LANES ? B - b0 : LANES;
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
+        double sum = to[r];
         for (size_t b = 0; b < count; b++)
-            to[r] += from[r*LANES + b];
+            sum += from[r*LANES + b];
+        to[r] = (real)sum;
+    }
 }
 """)
 
@@ -109,6 +112,20 @@ def c_lanes(width: int) -> str:
     lines += [f"{whole} last = {x};", "return last[0] + last[1];"]
     halves = "".join(f"    {line}\n" for line in lines)
     return C_LANES.substitute(lanes=width, halves=halves)
+
+
+C_WIDE = """\
+typedef double wide;
+typedef wide *K_RESTRICT wide_out;
+"""
+
+C_WIDE_LANES = """\
+typedef wide wide_lane
+    __attribute__((vector_size(LANES*sizeof(wide)), aligned(LANES*sizeof(real))));
+typedef wide_lane *K_RESTRICT wide_lane_out;
+#define k_widen(a) __builtin_convertvector(a, wide_lane)
+#define k_narrow(a) __builtin_convertvector(a, lane)
+"""
 
 
 C_THREADS = """\
@@ -221,6 +238,14 @@ static void k_largest(real *to, const real *from, size_t rows, size_t B, size_t 
 C_WINDOWS = """\
 #define k_least(a, b) ((a) < (b) ? (a) : (b))
 #define k_most(a, b) ((a) > (b) ? (a) : (b))
+"""
+
+C_ROOT = """\
+static inline Py_ssize_t k_root(Py_ssize_t n) {
+    Py_ssize_t r = 0;
+    while (r*r < n) ++r;
+    return r;
+}
 """
 
 STATE_SIZE = Template("""\

@@ -17,6 +17,7 @@ from derive.program.ir import (
     Program,
     Quotient,
     Ref,
+    Root,
     Statement,
     Times,
     Var,
@@ -36,6 +37,8 @@ def core(program: Program, name: str) -> list[str]:
     ]
     lines = [f"cdef void {name}("]
     lines += [f"    {a}," for a in arguments[:-1]] + [f"    {arguments[-1]}", ") noexcept nogil:"]
+    for derived, index in program.derived.items():
+        lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
     counters = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
     if counters:
         lines.append(f"    cdef Py_ssize_t {', '.join(counters)}")
@@ -57,8 +60,20 @@ def pointer_type(program: Program, a: Array) -> str:
 
 
 def element_type(program: Program, a: Array) -> str:
-    """``lane`` for a vector over sequences, ``real`` for one number."""
-    return "lane" if program.lane_width > 1 and a.batched else "real"
+    """``lane`` for a vector over sequences, ``real`` for one number; ``wide`` where float64 is."""
+    wide = a.wide and program.itemsize < WIDE
+    if program.lane_width > 1 and a.batched:
+        return "wide_lane" if wide else "lane"
+    return "wide" if wide else "real"
+
+
+WIDE = 8
+"""Bytes of a number that is float64 whatever the others are."""
+
+
+def is_vector(element: str) -> bool:
+    """Whether a type of elements is a vector over sequences."""
+    return element.endswith("lane")
 
 
 def _locals(program: Program) -> dict[str, list[str]]:
@@ -98,25 +113,34 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int) -> list[str
 def _assignment(program: Program, s: Assign) -> str:
     target = element(program, s.target)
     value = _value(program, s)
-    lanes = element_type(program, program.arrays[s.target.array]) == "lane"
+    kind = element_type(program, program.arrays[s.target.array])
+    lanes = is_vector(kind)
     arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
-    single = all(element_type(program, a) == "real" for a in arrays)
+    single = not any(is_vector(element_type(program, a)) for a in arrays)
     if s.accumulate and not lanes and not single:
         return f"{target} += k_total({value}, {COUNT})"
     if s.accumulate:
         return f"{target} = {target} + {value}" if lanes else f"{target} += {value}"
-    # A vector cannot be assigned a single number.
-    single = lanes and single
-    if lanes and program.arrays[s.target.array].meaning == HELD:
+    if kind == "lane" and program.arrays[s.target.array].meaning == HELD:
         return f"{target} = k_hold({value})"
-    return f"{target} = k_lane({value})" if single else f"{target} = {value}"
+    # A vector cannot be assigned a single number.
+    if lanes and single:
+        value = f"k_widen(k_lane({value}))" if kind == "wide_lane" else f"k_lane({value})"
+    return f"{target} = {value}"
+
+
+CONVERT = {("wide_lane", "lane"): "k_widen", ("lane", "wide_lane"): "k_narrow"}
+"""From the types of what is assigned to and of what is read; single numbers C converts itself."""
 
 
 def _value(program: Program, s: Assign) -> str:
-    names = {
-        symbol: element(program, r) if isinstance(r, Ref) else f"<real>{r!r}"
-        for symbol, r in s.reads
-    }
+    kind = element_type(program, program.arrays[s.target.array])
+
+    def read(r: Ref) -> str:
+        how = CONVERT.get((kind, element_type(program, program.arrays[r.array])))
+        return f"{how}({element(program, r)})" if how else element(program, r)
+
+    names = {symbol: read(r) if isinstance(r, Ref) else f"<real>{r!r}" for symbol, r in s.reads}
     return expression(s.expr, names, program.lane_width > 1, program.itemsize)
 
 
@@ -199,7 +223,9 @@ def index_text(index: Index) -> str:
         case Modulo(left, size):
             return f"({index_text(left)}) % {size}"
         case Quotient(left, size):
-            return f"({index_text(left)}) // {size}"
+            return f"({index_text(left)}) // {_tight(size)}"
+        case Root(left):
+            return f"k_root({index_text(left)})"
         case Least(left, right):
             return f"k_least({index_text(left)}, {index_text(right)})"
         case Most(left, right):

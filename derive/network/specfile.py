@@ -36,7 +36,8 @@ CELL = (
 )  # fmt: skip
 NETWORK = ("units", "inputs", "connections", "parameters")
 ALGORITHM = (
-    "name", "h", "h_prime", "groups", "capacity", "tol", "max_steps", "teacher_forcing",
+    "name", "h", "h_prime", "groups", "capacity", "memory", "tol", "max_steps",
+    "teacher_forcing", "accumulate",
 )  # fmt: skip
 
 

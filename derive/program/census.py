@@ -31,6 +31,8 @@ MEANINGS = {
     "h": "steps of a window",
     "h′": "steps between updates",
     "L": "steps of the history",
+    "K": "steps of a segment",
+    "C": "segments",
     "g": "groups of units",
     "p": "sensitivities kept, each of a state by a parameter",
     "q": "products of a weight and a sensitivity in a step of RTRL",

@@ -18,6 +18,7 @@ from derive.errors import DeriveError, ProgramError
 from derive.network.network import Network
 from derive.program.algorithms import ALGORITHMS, options_of, programs, settle, structure_of
 from derive.program.census import census, same_here
+from derive.program.checkpoints import COUNT, LENGTH
 from derive.program.cost import PASSING, cost_at, elements
 from derive.program.formula import Names, kept, symbol, terms
 from derive.program.ir import Loop, Program, Quotient, indices, parts
@@ -42,6 +43,7 @@ class Variant:
 
 VARIANTS = (
     Variant("epochwise", "epochwise BPTT", {}),
+    Variant("epochwise", "epochwise BPTT, √L memory", {"memory": "√L"}),
     Variant("realtime", "real-time BPTT at step L", {"capacity": "L"}),
     Variant("truncated", "BPTT(h)", {"h": "h"}, "h"),
     Variant("truncated", "BPTT(h; h′)", {"h": "h", "h_prime": "h′"}, "h", "h′"),
@@ -141,7 +143,7 @@ def complexity(
         For an option that an algorithm would not take.
     """
     h = net.units if h is None else h
-    given: dict[str, Any] = {"h": h, "L": steps}
+    given: dict[str, Any] = {"h": h, "L": steps, "√L": "sqrt"}
     read = {name: o for a in ALGORITHMS.values() for name, o in a.options.items()}
     for name, value, option in (("h", h, "h"), ("steps", steps, "capacity")):
         if option in read:
@@ -185,6 +187,11 @@ def _counted(
         values["g"] = len(options_of(algorithm)["groups"])
     time = {"history": variant.history, "period": variant.period, "newest": variant.period,
             "older": f"{variant.history} − {variant.period}"}  # fmt: skip
+    if "memory" in variant.options:
+        values |= _segments(found["gradient"], values[variant.history])
+        # All segments but the last, which may have fewer steps.
+        whole = values["C"] * values["K"] == values[variant.history]
+        time["earlier"] = "history − K" if whole else "C·K − K"
     names = Names(values, same_here(net, values, structure), time)
     counts: dict[str, Fraction] = dict.fromkeys(COUNTED, Fraction(0))
     formulas: dict[str, Any] = dict.fromkeys(COUNTED, sympy.S.Zero)
@@ -213,6 +220,12 @@ def _counted(
         complaints=complaints,
         apart=_apart(found, parts_of_step),
     )
+
+
+def _segments(gradient: Program, T: int) -> dict[str, int]:
+    """Steps of a segment, and segments."""
+    known = gradient.known({"T": T})
+    return {"K": known[LENGTH.name], "C": known[COUNT.name]}
 
 
 def _add(sums: dict[str, Any], times: Any, what: Tally) -> None:
@@ -248,7 +261,7 @@ def _period(gradient: Program) -> int:
     for s in gradient.body:
         if isinstance(s, Loop) and s.role == "time":
             for part in (p for i in indices(s) for p in parts(i)):
-                if isinstance(part, Quotient):
+                if isinstance(part, Quotient) and isinstance(part.size, int):
                     return part.size
     return 1
 

@@ -153,7 +153,8 @@ def elements(program: Program, array: Array, sizes: Mapping[str, int]) -> int:
 
 def extents(program: Program, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """An array's shape at given sizes."""
-    return tuple(evaluate(e, sizes, program.tables) for e in array.shape)
+    known = program.known(sizes)
+    return tuple(evaluate(e, known, program.tables) for e in array.shape)
 
 
 def tally(program: Program, s: Assign) -> Tally:

@@ -193,8 +193,9 @@ def _false(loop: Loop, turns: int | Fraction) -> str:
 # --- storage -----------------------------------------------------------------------------------
 
 EXTENTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "z": (("history + D", "D + 1"), ("n + m", "N + m")),
-    "tape": (("history", "1"), ("n", "2·n", "3·n")),
+    "z": (("history + D", "D + 1", "K + D"), ("n + m", "N + m")),
+    "checkpoint": (("C",), ("D",), ("n + m", "N + m")),
+    "tape": (("history", "1", "K"), ("n", "2·n", "3·n")),
     "error": (("period",), ("n_T",)),
     "eps": (("n + m", "N + m"),),
     "before": (("n + m", "N + m"),),

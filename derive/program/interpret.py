@@ -31,9 +31,11 @@ from derive.program.ir import (
     Program,
     Quotient,
     Ref,
+    Root,
     Statement,
     Times,
     Var,
+    square_root,
 )
 
 Values = tuple[Any, ...]
@@ -245,6 +247,7 @@ def run(
     from derive.program.ir import evaluate
 
     zero = arithmetic.number(sympy.Integer(0))
+    env = program.known(sizes)
     memory: dict[str, Any] = {}
     for a in program.arrays.values():
         if a.role == "in" and (a.name in inputs or a.name != "history"):
@@ -254,12 +257,12 @@ def run(
         elif a.role == "const":
             memory[a.name] = [_exactly(v, arithmetic) for v in a.values]
         else:
-            shape = tuple(evaluate(e, sizes, program.tables) for e in a.shape)
+            shape = tuple(evaluate(e, env, program.tables) for e in a.shape)
             extra = lanes if a.batched else ()
-            memory[a.name] = np.full(shape + extra, zero, dtype=arithmetic.dtype)
+            dtype = np.float64 if a.wide and arithmetic.dtype == np.float32 else arithmetic.dtype
+            memory[a.name] = np.full(shape + extra, zero, dtype=dtype)
             if a.role == "state" and state is not None:
                 state[a.name] = memory[a.name]
-    env = dict(sizes)
     _Machine(program, arithmetic, memory, env).execute(program.body)
     return {a.name: memory[a.name] for a in program.arrays.values() if a.role == "out"}
 
@@ -360,9 +363,12 @@ class _Machine:
             case Modulo(left, size):
                 a = self.index(left)
                 return lambda: a() % size
-            case Quotient(left, size):
+            case Quotient(left, right):
+                a, b = self.index(left), self.index(right)
+                return lambda: a() // b()
+            case Root(left):
                 a = self.index(left)
-                return lambda: a() // size
+                return lambda: square_root(a())
             case Least(left, right):
                 a, b = self.index(left), self.index(right)
                 return lambda: min(a(), b())

@@ -12,6 +12,7 @@ every bit of the result, is the same in each of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -65,10 +66,17 @@ class Modulo:
 
 @dataclass(frozen=True, slots=True)
 class Quotient:
-    """An index, not negative, divided by a whole number and rounded down."""
+    """An index, not negative, divided by a positive one and rounded down."""
 
     left: Index
-    size: int
+    size: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The square root of an index that is not negative, rounded up."""
+
+    left: Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ class Most:
     right: Index
 
 
-Index = int | Var | Lookup | Plus | Times | Modulo | Quotient | Least | Most
+Index = int | Var | Lookup | Plus | Times | Modulo | Quotient | Root | Least | Most
 
 
 def plus(*terms: Index) -> Index:
@@ -128,11 +136,23 @@ def modulo(left: Index, size: int) -> Index:
     return left % size if isinstance(left, int) else Modulo(left, size)
 
 
-def quotient(left: Index, size: int) -> Index:
+def quotient(left: Index, size: Index) -> Index:
     """A quotient rounded down, folded where it can be."""
     if size == 1:
         return left
-    return left // size if isinstance(left, int) else Quotient(left, size)
+    if isinstance(left, int) and isinstance(size, int):
+        return left // size
+    return Quotient(left, size)
+
+
+def root(left: Index) -> Index:
+    """A square root rounded up, folded where it can be."""
+    return square_root(left) if isinstance(left, int) else Root(left)
+
+
+def square_root(number: int) -> int:
+    """The least whole number whose square is not less than a number."""
+    return math.isqrt(number - 1) + 1 if number > 0 else 0
 
 
 def least(left: Index, right: Index) -> Index:
@@ -166,7 +186,9 @@ def rebuilt(index: Index, change: Callable[[Index], Index | None]) -> Index:
         case Modulo(left, size):
             return modulo(rebuilt(left, change), size)
         case Quotient(left, size):
-            return quotient(rebuilt(left, change), size)
+            return quotient(rebuilt(left, change), rebuilt(size, change))
+        case Root(left):
+            return root(rebuilt(left, change))
         case Least(left, right):
             return least(rebuilt(left, change), rebuilt(right, change))
         case Most(left, right):
@@ -180,10 +202,16 @@ def parts(index: Index) -> Iterator[Index]:
     match index:
         case Lookup(_, at):
             yield from parts(at)
-        case Plus(left, right) | Times(left, right) | Least(left, right) | Most(left, right):
+        case (
+            Plus(left, right)
+            | Times(left, right)
+            | Least(left, right)
+            | Most(left, right)
+            | Quotient(left, right)
+        ):
             yield from parts(left)
             yield from parts(right)
-        case Modulo(left, _) | Quotient(left, _):
+        case Modulo(left, _) | Root(left):
             yield from parts(left)
 
 
@@ -211,6 +239,8 @@ class Array:
     values: Any = None
     labels: tuple[str, ...] = ()
     """Names of the elements, for readers of small nets; none where there are many."""
+    wide: bool = False
+    """Whether its numbers are float64 whatever the others are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +315,8 @@ class Program:
         ``forward``, ``gradient``, …
     sizes : tuple of str
         Whole numbers known only when it is called (T, mask_step).
+    derived : mapping of str to index
+        Further ones that follow from these, each from those before it.
     arrays : dict of str to Array
         All storage, in the order of the call.
     tables : dict of str to integer ndarray
@@ -305,6 +337,7 @@ class Program:
     itemsize: int = 8
     schedule: str = "reference"
     notes: tuple[str, ...] = field(default=())
+    derived: Mapping[str, Index] = field(default_factory=dict)
 
     def with_body(self, body: tuple[Statement, ...]) -> Program:
         """The program with another body, and only the tables and constants that it uses."""
@@ -321,6 +354,13 @@ class Program:
                 if a.role in ("in", "out", "state") or k in refs
             },
         )
+
+    def known(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """``sizes`` with those that follow from them."""
+        found = dict(sizes)
+        for name, index in self.derived.items():
+            found[name] = evaluate(index, found, self.tables)
+        return found
 
     def __str__(self) -> str:
         from derive.program.pretty import pretty
@@ -418,7 +458,9 @@ def evaluate(index: Index, env: Mapping[str, int], tables: Mapping[str, Any]) ->
         case Modulo(left, size):
             return evaluate(left, env, tables) % size
         case Quotient(left, size):
-            return evaluate(left, env, tables) // size
+            return evaluate(left, env, tables) // evaluate(size, env, tables)
+        case Root(left):
+            return square_root(evaluate(left, env, tables))
         case Least(left, right):
             return min(evaluate(left, env, tables), evaluate(right, env, tables))
         case Most(left, right):

@@ -33,6 +33,7 @@ from derive.program.ir import (
     as_table,
     modulo,
     plus,
+    times,
 )
 from derive.program.kinds import Kind, kinds_of, place_kinds
 from derive.program.terms import Judging, place_terms
@@ -55,6 +56,11 @@ class Memory:
         Whether the caller's arrays hold one step, as in online learning, and not a sequence.
     steps : index
         Steps that can be kept where there is no ring.
+    origin : index
+        The time they begin after: what is kept are times origin + 1 … origin + steps, and of
+        signals also the times before that delays reach back to.
+    later : int
+        Times after these whose signals are kept too.
     """
 
     signals: int | None = None
@@ -62,6 +68,8 @@ class Memory:
     errors: int | None = None
     one_step: bool = False
     steps: Index = Var("T")
+    origin: Index = 0
+    later: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,14 +141,15 @@ class Layout:
 
     def row(self, t: Index, back: Index = 0) -> Index:
         """The row of z that holds time t − back."""
-        row = plus(t, self.pad, Times(back, -1) if not isinstance(back, int) else -back)
+        back = -back if isinstance(back, int) else Times(back, -1)
+        row = plus(t, times(self.memory.origin, -1), self.pad, back)
         ring = self.memory.signals
         return row if ring is None else modulo(row, ring)
 
     def tape_row(self, t: Index) -> Index:
         """The row of the tape that holds time t."""
-        ring = self.memory.tape
-        return plus(t, -1) if ring is None else modulo(plus(t, -1), ring)
+        ring, row = self.memory.tape, plus(t, times(self.memory.origin, -1), -1)
+        return row if ring is None else modulo(row, ring)
 
     def error_row(self, t: Index) -> Index:
         """The row of the kept errors that holds time t."""
@@ -164,7 +173,8 @@ class Layout:
     def rows(self) -> Index:
         """How many rows z has."""
         ring = self.memory.signals
-        return plus(self.memory.steps, 1 + self.pad) if ring is None else ring
+        rows = plus(self.memory.steps, 1 + self.pad + self.memory.later)
+        return rows if ring is None else ring
 
     def entry(self, group: Group, kind: str, symbol: Symbol, at: Index) -> Index:
         """The place of one of a group's quantities, for the group's unit ``at``."""

@@ -20,11 +20,13 @@ from derive.program.ir import (
     Plus,
     Program,
     Quotient,
+    Root,
     Statement,
     Times,
     Var,
     indices,
     parts,
+    square_root,
     walk,
 )
 
@@ -61,7 +63,7 @@ def occurrences_in(
     program: Program, body: tuple[Statement, ...], sizes: Mapping[str, int]
 ) -> Iterator[Occurrence]:
     """Those of some statements of the program, as if they were all of it."""
-    yield from _occurrences(program, body, _Space(sizes))
+    yield from _occurrences(program, body, _Space(program.known(sizes)))
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,9 @@ def _values(index: Index, space: _Space, program: Program) -> Any:
         case Modulo(left, size):
             return _values(left, space, program) % size
         case Quotient(left, size):
-            return _values(left, space, program) // size
+            return _values(left, space, program) // _values(size, space, program)
+        case Root(left):
+            return np.vectorize(square_root, otypes=[np.int64])(_values(left, space, program))
         case Plus(left, right) | Times(left, right) | Least(left, right) | Most(left, right):
             a, b = _values(left, space, program), _values(right, space, program)
             return BINARY[type(index)](a, b)

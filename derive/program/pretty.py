@@ -20,6 +20,7 @@ from derive.program.ir import (
     Program,
     Quotient,
     Ref,
+    Root,
     Statement,
     Times,
     Var,
@@ -37,6 +38,7 @@ def pretty(program: Program, most: int = 400) -> str:
         if a.role != "scalar":
             shape = ", ".join(index_text(e) for e in a.shape)
             lines.append(f"  {a.role:5} {PAPER.get(a.name, a.name)}[{shape}]  {a.meaning}".rstrip())
+    lines += [f"  {name} = {index_text(index)}" for name, index in program.derived.items()]
     for name, values in program.tables.items():
         lines.append(f"  table {name}[{len(values)}]")
     lines += _body(program.body, 1)
@@ -87,7 +89,7 @@ def index_text(index: Index) -> str:
         case Plus(left, int(right)) if right < 0:
             return f"{index_text(left)}−{-right}"
         case Plus(left, Times(inner, -1)):
-            return f"{index_text(left)}−{index_text(inner)}"
+            return f"{index_text(left)}−{_bracket(inner)}"
         case Plus(left, right):
             return f"{index_text(left)}+{index_text(right)}"
         case Times(left, right):
@@ -95,7 +97,9 @@ def index_text(index: Index) -> str:
         case Modulo(left, size):
             return f"({index_text(left)}) mod {size}"
         case Quotient(left, size):
-            return f"⌊({index_text(left)})/{size}⌋"
+            return f"⌊({index_text(left)})/{index_text(size)}⌋"
+        case Root(left):
+            return f"⌈√{_bracket(left)}⌉"
         case Least(left, right):
             return f"min({index_text(left)}, {index_text(right)})"
         case Most(left, right):

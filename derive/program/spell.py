@@ -13,7 +13,7 @@ import sympy
 from derive.program.census import MEANINGS
 from derive.program.complexity import AlgorithmCost, Complexity
 
-TIME = ("h", "h′", "L")
+TIME = ("h", "h′", "L", "K", "C")
 POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

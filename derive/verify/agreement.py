@@ -1,8 +1,9 @@
 """Rung 4: what must agree with what, and what must differ.
 
 Steps with the sequence, a run begun anew with the first, exact algorithms with epochwise
-backpropagation; and an approximation must be seen to be one, or the check that it equals the exact
-gradient where its window covers the history could not fail.
+backpropagation, and that from checkpoints with that which keeps all steps; and an approximation
+must be seen to be one, or the check that it equals the exact gradient where its window covers the
+history could not fail.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ def with_epochwise(
 ) -> tuple[Claim, ...]:
     """Exact gradients equal epochwise's; approximate ones differ from them."""
     form = form_of(algorithm)
-    if form.period is None:
-        return ()
     exactly = Epochwise(net, form, kernel, sample, dtype)
+    if form.period is None:
+        return _computed_again(net, kernel, algorithm, exactly, sample)
     claims: list[Claim] = []
     if form.is_exact(sample.steps):
         claims.append(_equal("∂J/∂theta = epochwise's", kernel, exactly, sample))
@@ -145,6 +146,30 @@ def _equal(name: str, kernel: Any, exactly: Epochwise, sample: Sample) -> Claim:
     return Claim(name, METHOD, worst, most, bool(worst <= most), detail, at=at)
 
 
+def _computed_again(
+    net: Network,
+    kernel: Any,
+    algorithm: Mapping[str, Any],
+    exactly: Epochwise,
+    sample: Sample,
+) -> tuple[Claim, ...]:
+    """Where signals are computed again from checkpoints: the same as if all had been kept."""
+    memory = algorithm.get("memory", "full")
+    if memory == "full":
+        return ()
+    name = "∂J/∂theta = epochwise's that keeps all steps"
+    if isinstance(memory, int) and memory >= sample.steps:
+        # A single segment: nothing would be computed again.
+        settled = settle(net, "epochwise", {**_options(algorithm), "memory": "sqrt"})
+        kernel = on_numpy(net, programs(net, settled), settled, exactly.dtype)
+        name += ", in segments of √T steps"
+    return (_equal(name, kernel, exactly, sample),)
+
+
+def _options(algorithm: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in algorithm.items() if k != "name"}
+
+
 def _windows_equal(
     kernel: Any, exactly: Epochwise, sample: Sample, form: Form
 ) -> tuple[Claim, ...]:
@@ -170,7 +195,7 @@ def _without_limits(
     net: Network, algorithm: Mapping[str, Any], sample: Sample, dtype: str
 ) -> tuple[str, Any]:
     """The same algorithm where its limits limit nothing, and what that is called."""
-    options = {k: v for k, v in algorithm.items() if k != "name"}
+    options = _options(algorithm)
     if "h" in options:
         T = sample.steps
         free = {**options, "h": T, "h_prime": min(options.get("h_prime", 1), T)}

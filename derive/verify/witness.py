@@ -114,12 +114,15 @@ def _terms(net: Network, least: int) -> int:
 def short_forms(algorithm: Mapping[str, Any]) -> list[Short]:
     """An algorithm with windows of a few steps, and the fewest steps that show their edges.
 
-    h = 2 stands for all above it, and h = 3, h′ = 2 for 1 < h′ < h. A hybrid is also run with
+    h = 2 stands for all above it, and h = 3, h′ = 2 for 1 < h′ < h; segments of 2 steps for all
+    longer ones. A hybrid is also run with
     h = 1: there the sensitivities at a window's start come from those of another within few steps.
     Where outputs are forced it takes more steps until one of them lets something pass.
     """
     kept = dict(algorithm)
     least = 5 if kept.get("teacher_forcing") else 3
+    if isinstance(kept.get("memory"), int):
+        kept["memory"] = min(kept["memory"], 2)
     if "h" not in kept:
         return [(kept, least)]
     h, newest = kept["h"], kept.get("h_prime", 1)

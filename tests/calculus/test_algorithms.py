@@ -372,7 +372,7 @@ def test_forced_output_must_be_kept_since_others_hear_the_target() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "options", "complaint"),
     [
-        ("rtrl", {"h": 3}, "'rtrl' has no option 'h'; its options are groups, teacher_forcing"),
+        ("rtrl", {"h": 3}, "'rtrl' has no option 'h'; its options are accumulate, groups, "),
         ("epochwise", {"h_prime": 1}, "no option 'h_prime'"),
         ("truncated", {"h": 0}, "h must be a whole number of steps, at least 1, not 0"),
         ("hybrid", {"h": 2.5}, "h must be a whole number"),

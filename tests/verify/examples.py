@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from derive.network import connect
+from derive.network.cell import Cell, NetInputDeclaration
 from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
@@ -24,6 +25,16 @@ SHARED = [
     Connection(1, 2, 2, weight="b"),
 ]
 TARGETS = SquaredError([2, 0])
+
+LOOKING = Network(
+    Cell.from_text(
+        {"y": "tanh(s)"},
+        net_inputs=(NetInputDeclaration("s", None, 1, "w*x*(2 - y)"),),
+        name="looking",
+    ),
+    1, 1, [(0, 0, 3), (0, 0), (0, 1)], SquaredError([0]), name="looking",
+)  # fmt: skip
+"""Connections that look at the unit they lead into, some of them late."""
 
 NETS = {
     net.name: net
@@ -50,6 +61,9 @@ EPOCHWISE = {"name": "epochwise"}
 # Short windows, as on a witness: what happens at their edges happens within few steps.
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "epochwise": {"name": "epochwise"},
+    "epochwise cut 1": {"name": "epochwise", "memory": 1},
+    "epochwise cut 2": {"name": "epochwise", "memory": 2},
+    "epochwise wide": {"name": "epochwise", "accumulate": "float64"},
     "realtime": {"name": "realtime", "capacity": 12},
     "truncated 1": {"name": "truncated", "h": 1},
     "truncated 2": {"name": "truncated", "h": 2},

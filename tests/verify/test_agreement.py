@@ -16,7 +16,7 @@ from derive.verify.forms import form_of
 from derive.verify.kernels import on_numpy
 from derive.verify.report import Claim
 from tests.verify.disturbed import Disturbed
-from tests.verify.examples import ALGORITHMS, NETS, algorithm_of, programs_of
+from tests.verify.examples import ALGORITHMS, LOOKING, NETS, algorithm_of, programs_of
 
 
 def claims(net: Network, algorithm: Any, of: Any = None, **disturbed: Any) -> dict[str, Claim]:
@@ -34,7 +34,9 @@ def claims(net: Network, algorithm: Any, of: Any = None, **disturbed: Any) -> di
 
 
 @pytest.mark.parametrize("forced", ["", ", forced"])
-@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "epochwise"])
+@pytest.mark.parametrize(
+    "algorithm", [name for name in ALGORITHMS if not name.startswith("epochwise")]
+)
 def test_every_algorithm_agrees_and_differs_as_it_claims(algorithm: str, forced: str) -> None:
     net = NETS["mixed"]
     found = claims(net, algorithm_of(net, algorithm + forced))
@@ -42,6 +44,23 @@ def test_every_algorithm_agrees_and_differs_as_it_claims(algorithm: str, forced:
     approximate = algorithm.startswith("truncated") or "grouped" in algorithm
     assert ("∂J/∂theta differs from epochwise's" in found) == approximate
     assert ("∂J/∂theta = epochwise's" in found) != approximate
+
+
+@pytest.mark.parametrize("memory", [1, 2, "sqrt", 10_000])
+def test_from_checkpoints_it_is_what_it_is_with_all_steps_kept(memory: int | str) -> None:
+    name = "∂J/∂theta = epochwise's that keeps all steps"
+    for net in (NETS["sharing"], LOOKING):
+        found = claims(net, settle(net, "epochwise", {"memory": memory, "teacher_forcing": True}))
+        assert {n.partition(",")[0] for n, c in found.items() if c.ok} == {name}
+        # What is a single segment in the kernel is claimed of several.
+        assert ("in segments of √T steps" in " ".join(found)) == (memory == 10_000)
+    assert not claims(net, settle(net, "epochwise", {}))
+
+
+def test_checkpoints_that_change_the_gradient_are_seen() -> None:
+    net = NETS["sharing"]
+    found = claims(net, settle(net, "epochwise", {"memory": 2}), where="theta alone", by=1e-9)
+    assert not any(c.ok for c in found.values())
 
 
 @pytest.mark.parametrize("where", ["step theta", "step J", "theta alone", "begun anew"])

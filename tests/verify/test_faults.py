@@ -14,11 +14,15 @@ from derive.verify.controls import Outcome, Right, control
 from derive.verify.expectation import Expectation
 from derive.verify.faults import FAULTS, plant
 from derive.verify.witness import witnesses
-from tests.verify.examples import EPOCHWISE, NETS, algorithm_of, laid_out, programs_of
+from tests.verify.examples import EPOCHWISE, LOOKING, NETS, algorithm_of, laid_out, programs_of
 
 CASES = (
     *((name, "epochwise") for name in NETS),
     ("mixed", "epochwise, forced"),
+    ("wz3x5", "epochwise cut 1"),
+    ("sharing", "epochwise cut 2, forced"),
+    ("looking", "epochwise cut 1"),
+    ("leaky_pair", "epochwise wide"),
     ("sharing", "realtime, forced"),
     ("wz3x5", "realtime"),
     ("leaky_pair", "rtrl"),
@@ -36,7 +40,7 @@ CASES = (
 
 @cache
 def outcome(name: str, algorithm: str) -> Outcome:
-    net = NETS[name]
+    net = {**NETS, LOOKING.name: LOOKING}[name]
     found = witnesses(net, algorithm_of(net, algorithm))
     assert all(w.own for w in found)
     return control([Right(Expectation(w.net, w.steps, w.algorithm), laid_out) for w in found])
@@ -59,6 +63,8 @@ def test_every_fault_matters_on_some_network(fault: str) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "own"),
     [
+        ("epochwise cut 1", {"early_checkpoint", "swap_checkpoints", "short_checkpoint",
+                             "drop_later"}),
         ("rtrl", {"drop_direct", "swap_rows", "short_memory", "stale_sensitivities"}),
         ("hybrid 2", {"drop_boundary", "drop_seed_boundary", "edge_error_twice",
                       "edge_error_lost", "lost_remainder", "stale_sensitivities"}),
@@ -67,7 +73,8 @@ def test_every_fault_matters_on_some_network(fault: str) -> None:
     ],
 )  # fmt: skip
 def test_an_algorithm_has_its_own_mistakes(algorithm: str, own: set[str]) -> None:
-    case = ("sharing" if "truncated" in algorithm else "leaky_pair", algorithm)
+    on = {"truncated": "sharing", "epochwise": "looking"}
+    case = (on.get(algorithm.partition(" ")[0], "leaky_pair"), algorithm)
     assert {fault for fault in own if outcome(*case).caught[fault]} == own
     assert not any(outcome("leaky_pair", "epochwise").caught[f] for f in own - {"cut_early"})
 

@@ -37,14 +37,14 @@ def test_every_output_is_proved_in_every_schedule(name: str) -> None:
         assert proved >= {"forward y", "J^total", "∂J/∂theta", "∂J/∂x", "∂J/∂y0"}
 
 
-ONLINE = [name for name in ALGORITHMS if name != "epochwise"]
+UNFORCED = [name for name in ALGORITHMS if name != "epochwise"]
 FORCED = [f"{name}, forced" for name in ALGORITHMS]
 
 
 EVERY = [
     (name, algorithm)
     for name in ("mixed", "sharing")
-    for algorithm in (*ONLINE, *FORCED)
+    for algorithm in (*UNFORCED, *FORCED)
     # Of its two units one has a target: there are no two groups.
     if not (name == "sharing" and algorithm.startswith("rtrl grouped"))
 ]

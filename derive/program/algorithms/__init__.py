@@ -63,6 +63,25 @@ def _truth(name: str, value: Any, net: Network) -> bool:
     return value
 
 
+def _memory(name: str, value: Any, net: Network) -> int | str:
+    if isinstance(value, str) and value in ("full", "sqrt"):
+        return value
+    if isinstance(value, bool) or not _is_index(value) or not 1 <= int(value) <= LONGEST_WINDOW:
+        raise DerivationError(
+            f"{name}: expected 'full', 'sqrt' or a number of steps, 1 … {LONGEST_WINDOW}, "
+            f"got {value!r}"
+        )
+    return int(value)
+
+
+def _accumulate(name: str, value: Any, net: Network) -> str | None:
+    if value is None or isinstance(value, str) and value == "float64":
+        return value
+    raise DerivationError(
+        f"{name}: expected 'float64', got {value!r}; leave it out to sum in the kernel's dtype"
+    )
+
+
 def _tolerance(name: str, value: Any, net: Network) -> float | None:
     if value is None:
         return None
@@ -140,33 +159,36 @@ def _window_covers_errors(options: dict[str, Any]) -> None:
 
 
 FORCING = Option(False, _truth, "targets take the place of outputs after each step")
+ACCUMULATE = Option(None, _accumulate, "'float64': sums over time are of this type")
 H = Option(NEEDED, _steps, "steps back")
 
 ALGORITHMS: dict[str, Algorithm] = {
     "epochwise": Algorithm(
         "epochwise backpropagation through time",
-        {"teacher_forcing": FORCING}, online=False, exact="J^total of the epoch",
+        {"memory": Option("full", _memory, "signals kept: 'full', 'sqrt', or steps of a segment"),
+         "teacher_forcing": FORCING, "accumulate": ACCUMULATE},
+        online=False, exact="J^total of the epoch",
     ),
     "realtime": Algorithm(
         "real-time backpropagation through time, BPTT(∞)",
         {"capacity": Option(4096, _steps, "steps an online run has room for"),
-         "teacher_forcing": FORCING},
+         "teacher_forcing": FORCING, "accumulate": ACCUMULATE},
         exact="J(t) at each step",
     ),
     "truncated": Algorithm(
         "truncated backpropagation through time, BPTT(h; h′)",
         {"h": H, "h_prime": Option(1, _steps, "steps between updates; errors injected"),
-         "teacher_forcing": FORCING},
+         "teacher_forcing": FORCING, "accumulate": ACCUMULATE},
         exact="nothing once the history is longer than h", check=_window_covers_errors,
     ),
     "rtrl": Algorithm(
         "real-time recurrent learning",
         {"groups": Option(None, _groups, "subgroups of units (approximate)"),
-         "teacher_forcing": FORCING},
+         "teacher_forcing": FORCING, "accumulate": ACCUMULATE},
         exact="J(t) at each step",
     ),
     "hybrid": Algorithm(
-        "the hybrid FP/BPTT(h)", {"h": H, "teacher_forcing": FORCING},
+        "the hybrid FP/BPTT(h)", {"h": H, "teacher_forcing": FORCING, "accumulate": ACCUMULATE},
         exact="J^total of each window of h steps",
     ),
     "settling": Algorithm(
@@ -233,7 +255,12 @@ def options_of(algorithm: Mapping[str, Any]) -> dict[str, Any]:
 def programs(net: Network, algorithm: Mapping[str, Any]) -> dict[str, Program]:
     """The Programs of a kernel, not yet scheduled, for a settled algorithm."""
     module = importlib.import_module(f"derive.program.algorithms.{algorithm['name']}")
-    return dict(module.programs(net, **options_of(algorithm)))
+    options = options_of(algorithm)
+    found = dict(module.programs(net, **{k: v for k, v in options.items() if k != "accumulate"}))
+    if options.get("accumulate"):
+        wide_sums = importlib.import_module("derive.program.wide_sums")
+        found = {name: wide_sums.in_float64(program) for name, program in found.items()}
+    return found
 
 
 def structure_of(net: Network, algorithm: Mapping[str, Any]) -> Any:

@@ -2,13 +2,17 @@
 
 One sweep forward that keeps the signals, one backward that carries ε and δ; the error of every
 step is injected as the sweep passes it (Williams & Zipser 1995; Werbos 1990). Space
-Θ((n+m)T), time per step Θ(w_U + w_A).
+Θ((n+m)T), time per step Θ(w_U + w_A). With ``memory`` the signals are kept of one segment at a
+time, and computed twice: space Θ((n+m)√T), see :mod:`derive.program.checkpoints`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from derive.network.network import Network
 from derive.program import judgement, storage, sweep
+from derive.program.checkpoints import segments
 from derive.program.ir import (
     Array,
     Assign,
@@ -26,14 +30,16 @@ from derive.program.ir import (
 from derive.program.layout import Layout, lay_out
 
 
-def programs(net: Network, teacher_forcing: bool = False) -> dict[str, Program]:
+def programs(
+    net: Network, memory: int | str = "full", teacher_forcing: bool = False
+) -> dict[str, Program]:
     """The functions of an epochwise kernel."""
     free = lay_out(net)
     layout = lay_out(net, forced=True) if teacher_forcing else free
     return {
         "forward": forward(net, free),
-        "gradient": gradient(net, layout=layout),
-        "gradient_all": gradient(net, ("theta", "x", "y0"), layout),
+        "gradient": gradient(net, layout=layout, memory=memory),
+        "gradient_all": gradient(net, ("theta", "x", "y0"), layout, memory),
     }
 
 
@@ -56,11 +62,61 @@ def forward(net: Network, layout: Layout | None = None) -> Program:
 
 
 def gradient(
-    net: Network, wrt: tuple[str, ...] = ("theta",), layout: Layout | None = None
+    net: Network,
+    wrt: tuple[str, ...] = ("theta",),
+    layout: Layout | None = None,
+    memory: int | str = "full",
 ) -> Program:
-    """J^total and its gradient with respect to theta and, on demand, x and y0."""
+    """J^total and its gradient with respect to theta and, on demand, x and y0.
+
+    ``memory`` is ``"full"``, ``"sqrt"``, or the steps of a segment.
+    """
     layout = layout or lay_out(net)
     t = Var("t")
+    held: dict[str, Array] = {}
+    derived: dict[str, Index] = {}
+
+    def back(layout: Layout, t: Index) -> tuple[Statement, ...]:
+        return _step_back(layout, t, wrt)
+
+    if memory == "full":
+        steps = 1, Plus(Var("T"), 1)
+        first: tuple[Statement, ...] = (Loop("t", *steps, _ahead(layout, t), "time"),)
+        then: tuple[Statement, ...] = (Loop("t", *steps, back(layout, t), "time", backward=True),)
+    else:
+        cut = segments(layout, None if memory == "sqrt" else int(memory))
+        layout, held, derived = cut.layout, cut.arrays, cut.derived
+        first, then = cut.first_pass(_ahead), cut.back(_ahead, back)
+    body: list[Statement] = [
+        *sweep.begin(layout),
+        *first,
+        storage.clear("grad_theta", (net.size,)),
+        storage.clear("eps", layout.eps_shape),
+        storage.clear("delta", (layout.longest, layout.row_count)),
+        storage.clear("J", ()),
+    ]
+    if "x" in wrt:
+        rows = Loop("t", 0, Var("T"), (_clear_row("grad_x", net.inputs),), "time")
+        body.append(rows)
+    body += then
+    if "y0" in wrt:
+        take = storage.copy(Ref("grad_y0", (Var("l"),)), layout.eps(0, _state_column(Var("l"))))
+        body.append(Loop("l", 0, len(layout.state_columns), (take,), "copy"))
+    outs = ("J", *(f"grad_{name}" for name in ("theta", "x", "y0") if name in (*wrt, "theta")))
+    given = ("theta", "x", "target", "mask", "y0", *outs)
+    held = storage.arrays(layout, given, layout.tape_width > 0) | held
+    held |= storage.backward_arrays(layout)
+    program = _program("gradient", layout, ("T", "mask_step"), held, tuple(body))
+    return replace(program, derived=derived)
+
+
+def _ahead(layout: Layout, t: Index) -> tuple[Statement, ...]:
+    """Step t forward, and what the way back needs kept."""
+    return (*sweep.advance(layout, t, layout.tape_width > 0), *judgement.force(layout, t))
+
+
+def _step_back(layout: Layout, t: Index, wrt: tuple[str, ...]) -> tuple[Statement, ...]:
+    """From ε(t) to ε(t−1), and step t's terms of J and its gradient."""
     before, whole = plus(t, -1), wrt != ("theta",)
     back: list[Statement] = [
         *judgement.cut(layout, t, kept=False),
@@ -75,27 +131,7 @@ def gradient(
         back += sweep.across_connections(
             layout, before, layout.n, layout.m, "grad_x", (before,), last=Var("T")
         )
-    tape = layout.tape_width > 0
-    ahead = (*sweep.advance(layout, t, tape), *judgement.force(layout, t))
-    body: list[Statement] = [
-        *sweep.begin(layout),
-        Loop("t", 1, Plus(Var("T"), 1), ahead, "time"),
-        storage.clear("grad_theta", (net.size,)),
-        storage.clear("eps", layout.eps_shape),
-        storage.clear("delta", (layout.longest, layout.row_count)),
-        storage.clear("J", ()),
-    ]
-    if "x" in wrt:
-        rows = Loop("t", 0, Var("T"), (_clear_row("grad_x", net.inputs),), "time")
-        body.append(rows)
-    body.append(Loop("t", 1, Plus(Var("T"), 1), tuple(back), "time", backward=True))
-    if "y0" in wrt:
-        take = storage.copy(Ref("grad_y0", (Var("l"),)), layout.eps(0, _state_column(Var("l"))))
-        body.append(Loop("l", 0, len(layout.state_columns), (take,), "copy"))
-    outs = ("J", *(f"grad_{name}" for name in ("theta", "x", "y0") if name in (*wrt, "theta")))
-    held = storage.arrays(layout, ("theta", "x", "target", "mask", "y0", *outs), tape)
-    held |= storage.backward_arrays(layout)
-    return _program("gradient", layout, ("T", "mask_step"), held, tuple(body))
+    return tuple(back)
 
 
 def _state_column(at: Index) -> Index:

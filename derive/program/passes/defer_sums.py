@@ -95,7 +95,8 @@ class _Deferring:
         """A statement, as it is or as a sweep in stretches."""
         if not isinstance(s, Loop):
             return [s]
-        if not s.backward:  # windows and segments have sweeps inside
+        inner = any(isinstance(t, Loop) and t.role == "time" for t in s.body)
+        if inner or not s.backward:  # windows, segments and stretches have sweeps inside
             return [replace(s, body=tuple(t for part in s.body for t in self.statement(part)))]
         steps = plus(s.stop, times(s.start, -1))
         if s.role != "time" or (isinstance(steps, int) and steps < SHORTEST):
@@ -110,7 +111,7 @@ class _Deferring:
         end = least(plus(begin, stretch), s.stop)
         row = plus(Var(s.var), times(begin, -1))
         kept = self._keep(terms, stretch)
-        gathered = self._gather(terms, s.var, stretch) if self.lanes else {}
+        gathered = self._gather(terms, s, stretch) if self.lanes else {}
         inside = _without(s.body, {id(t.statement) for t in terms}, terms, kept, row)
         sweep = replace(s, start=begin, stop=end, body=inside)
         self.arrays[TOTAL] = Array(TOTAL, (), "scalar", True)
@@ -118,8 +119,8 @@ class _Deferring:
         copies = [_copied(g, begin, end) for g in gathered.values()]
         if self.lanes:
             for name in {t.statement.target.array for t in terms}:
-                if _only(self.program, name, terms):
-                    self.arrays[name] = replace(self.arrays[name], batched=False)
+                for held in _sums_of(self.program, name, terms):
+                    self.arrays[held] = replace(self.arrays[held], batched=False)
         blocks = quotient(plus(s.stop, times(s.start, -1), stretch - 1), stretch)
         note = Note("the gradient's terms of these steps")
         body = (sweep, note, *copies, *sums)
@@ -149,24 +150,26 @@ class _Deferring:
                     )  # fmt: skip
         return kept
 
-    def _gather(self, terms: list[Term], time: str, stretch: int) -> dict[str, Gathered]:
+    def _gather(
+        self, terms: list[Term], sweep: Loop, stretch: int
+    ) -> dict[tuple[str, Index], Gathered]:
         """Arrays for the signals of a stretch, the steps of each signal standing together."""
-        ends: dict[str, list[tuple[int, int]]] = {}
+        rows: dict[tuple[str, Index], list[Rows]] = {}
         for term in terms:
             for _, r in term.statement.reads:
-                if (found := _row_of(self.program, r, time)) is not None:
+                if (found := _rows_of(self.program, r, sweep)) is not None:
                     assert isinstance(r, Ref)
-                    ends.setdefault(r.array, []).append(found)
-        gathered: dict[str, Gathered] = {}
-        for array, found_here in ends.items():
-            low, high = min(e[0] for e in found_here), max(e[1] for e in found_here)
+                    rows.setdefault((r.array, found.origin), []).append(found)
+        gathered: dict[tuple[str, Index], Gathered] = {}
+        for (array, origin), found_here in rows.items():
+            low, high = min(e.low for e in found_here), max(e.high for e in found_here)
             a, name = self.program.arrays[array], f"kept_{len(self.arrays)}_{array}"
             width = a.shape[1]
             assert isinstance(width, int)
             meaning = f"{array} of a stretch, by column"
             shape = (width, (stretch + high - low) | 1)
             self.arrays[name] = Array(name, shape, "work", a.batched, meaning)
-            gathered[array] = Gathered(array, name, low, high, width)
+            gathered[array, origin] = Gathered(array, name, Rows(origin, low, high), width)
         return gathered
 
     def _sum(
@@ -174,7 +177,7 @@ class _Deferring:
         term: Term,
         sweep: Loop,
         kept: Kept,
-        gathered: Mapping[str, Gathered],
+        gathered: Mapping[tuple[str, Index], Gathered],
         row: Index,
     ) -> Statement:
         """One term of the gradient, for all of its elements, summed over a stretch."""
@@ -185,11 +188,10 @@ class _Deferring:
         for symbol, r in term.statement.reads:
             if isinstance(r, Ref) and (name := kept.get((id(outer), r.array))):
                 r = Ref(name, (Var(outer.var), row))
-            elif _row_of(self.program, r, sweep.var) is not None:
+            elif (found := _rows_of(self.program, r, sweep)) is not None:
                 assert isinstance(r, Ref)
-                if r.array in gathered:
-                    g = gathered[r.array]
-                    at = plus(r.index[0], times(sweep.start, -1), -g.low)
+                if (g := gathered.get((r.array, found.origin))) is not None:
+                    at = plus(found.further(r.index[0]), times(sweep.start, -1), -g.rows.low)
                     r = Ref(g.name, (r.index[1], at))
             reads.append((symbol, r))
         target = term.statement.target
@@ -234,33 +236,52 @@ class _Deferring:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows of an array that are read at time t, from t + origin + low to t + origin + high.
+
+    ``origin`` is what does not change during a sweep and is not known beforehand, as where a
+    segment begins.
+    """
+
+    origin: Index
+    low: int
+    high: int
+
+    def further(self, index: Index) -> Index:
+        """An index of such a row without its origin."""
+        origin = _flat(self.origin)
+        return plus(*(term for term in _flat(index) if term not in origin))
+
+
+@dataclass(frozen=True)
 class Gathered:
-    """The rows of an array that terms read at time t, from t + low to t + high, by column."""
+    """Rows of an array that terms read, by column."""
 
     array: str
     name: str
-    low: int
-    high: int
+    rows: Rows
     width: int
 
 
-def _row_of(program: Program, r: Operand, time: str) -> tuple[int, int] | None:
-    """How far from time t the row is, if a column of such a row is read."""
+def _rows_of(program: Program, r: Operand, sweep: Loop) -> Rows | None:
+    """Which rows are read at time t, if a column of such a row is read."""
     if not isinstance(r, Ref) or len(r.index) != 2:
         return None
     a = program.arrays[r.array]
     if a.role != "work" or not isinstance(a.shape[1], int):
         return None
-    return _ends(program, r.index[0], time)
+    return _ends(program, r.index[0], sweep)
 
 
-def _ends(program: Program, index: Index, time: str) -> tuple[int, int] | None:
+def _ends(program: Program, index: Index, sweep: Loop) -> Rows | None:
     """Between which numbers index − t lies, whatever the tables in it are asked for."""
     terms = _flat(index)
-    if terms.count(Var(time)) != 1:
+    if terms.count(Var(sweep.var)) != 1:
         return None
-    terms.remove(Var(time))
+    terms.remove(Var(sweep.var))
+    inside = [sweep.var, *(s.var for s in walk(sweep.body) if isinstance(s, Loop))]
     low = high = 0
+    origin: list[Index] = []
     for term in terms:
         match term:
             case int():
@@ -271,9 +292,11 @@ def _ends(program: Program, index: Index, time: str) -> tuple[int, int] | None:
             case Times(Lookup(table, _), -1):
                 values = program.tables[table]
                 low, high = low - int(values.max()), high - int(values.min())
+            case _ if not any(mentions(term, var) for var in inside):
+                origin.append(term)
             case _:
                 return None
-    return low, high
+    return Rows(plus(*origin), low, high)
 
 
 def _flat(index: Index) -> list[Index]:
@@ -283,21 +306,30 @@ def _flat(index: Index) -> list[Index]:
 def _copied(g: Gathered, begin: Index, end: Index) -> Statement:
     """The copy of a stretch of rows by column."""
     row, column = Var("r"), Var("l")
-    body = copy(Ref(g.name, (column, row)), Ref(g.array, (plus(begin, g.low, row), column)))
-    count = plus(end, times(begin, -1), g.high - g.low)
+    at = plus(begin, g.rows.origin, g.rows.low, row)
+    body = copy(Ref(g.name, (column, row)), Ref(g.array, (at, column)))
+    count = plus(end, times(begin, -1), g.rows.high - g.rows.low)
     over = Loop(column.name, 0, g.width, (body,), "copy")
     return Loop(row.name, 0, count, (over,), "copy")
 
 
-def _only(program: Program, name: str, terms: list[Term]) -> bool:
-    """Whether nothing but these terms, and what sets it to zero first, touches an array."""
+def _sums_of(program: Program, name: str, terms: list[Term]) -> set[str]:
+    """``name``, and the arrays it is moved to and from, if they hold nothing but these terms."""
     mine = {id(t.statement) for t in terms}
-    for s in walk(program.body):
-        if isinstance(s, Assign) and id(s) not in mine:
-            touched = any(r.array == name for r in references(s))
-            if touched and (s.accumulate or s.expr != ZERO):
-                return False
-    return True
+    others = [
+        (s, {r.array for r in references(s)})
+        for s in walk(program.body)
+        if isinstance(s, Assign) and id(s) not in mine and s.expr != ZERO
+    ]
+    found, grown = set[str](), {name}
+    while found != grown:
+        found = set(grown)
+        for s, touched in others:
+            if touched & found:
+                if len(touched) != 2 or s.expr != s.reads[0][0]:
+                    return set()
+                grown |= touched
+    return found if all(program.arrays[a].role in ("work", "out") for a in found) else set()
 
 
 def _without(

@@ -335,7 +335,8 @@ def _loaded(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...
     for r in dict.fromkeys(reads):
         if reads.count(r) > 1:
             name = f"here_{len(names)}"
-            arrays[name] = Array(name, (), "scalar", arrays[r.array].batched, HELD)
+            a = arrays[r.array]
+            arrays[name] = Array(name, (), "scalar", a.batched, HELD, wide=a.wide)
             names[r] = Ref(name)
             loads.append(copy(Ref(name), r))
     moved = [

@@ -29,7 +29,7 @@ def promote(program: Program) -> Program:
         if a.name in chosen:
             for index in _elements(a):
                 local = _local(a, index)
-                arrays[local.array] = Array(local.array, (), "scalar", a.batched)
+                arrays[local.array] = Array(local.array, (), "scalar", a.batched, wide=a.wide)
                 if a.role == "in":
                     before.append(copy(local, Ref(a.name, index)))
                 if a.role == "out":

@@ -8,6 +8,7 @@ sweeps      signs, indices, delays and masks in the terms of learning
 forward     the way forward
 windows     which errors count, how far back, what came before a window
 memory      what is remembered from step to step
+checkpoints what is kept of a segment before it is computed again
 timing      errors and slopes of another step, factors in another order
 forcing     teacher forcing
 judging     what is pooled over units, terms in parameters
@@ -20,7 +21,16 @@ from typing import Any
 
 from derive.errors import ProgramError
 from derive.program.ir import Program
-from derive.verify.faults import forcing, forward, judging, memory, sweeps, timing, windows
+from derive.verify.faults import (
+    checkpoints,
+    forcing,
+    forward,
+    judging,
+    memory,
+    sweeps,
+    timing,
+    windows,
+)
 from derive.verify.faults.finding import Programs, Rewrite, each, every
 
 __all__ = ["FAULTS", "Fault", "plant"]
@@ -115,6 +125,8 @@ FAULTS: dict[str, Fault] = {
               every(timing.reversed_product)),
         Fault("short_memory", "sensitivities kept one step too short", BOTH,
               each(memory.short_memory)),
+        Fault("stale_part", "terms of some steps counted again with those of the next", BOTH,
+              each(memory.stale_part)),
         Fault("stale_sensitivities", "sensitivities not cleared at the start", STEPS,
               memory.stale_sensitivities),
         Fault("stale_history", "signals before time 0 not cleared at the start", STEPS,
@@ -133,6 +145,14 @@ FAULTS: dict[str, Fault] = {
               each(windows.drop_boundary)),
         Fault("drop_seed_boundary", "sensitivities begun anew in each window", BOTH,
               each(windows.drop_seed_boundary)),
+        Fault("early_checkpoint", "a segment restored as it was one step before its start", BOTH,
+              each(checkpoints.early_checkpoint)),
+        Fault("swap_checkpoints", "the checkpoint of the segment before restored", BOTH,
+              each(checkpoints.swap_checkpoints)),
+        Fault("short_checkpoint", "of a checkpoint only the newest step restored", BOTH,
+              each(checkpoints.short_checkpoint)),
+        Fault("drop_later", "the signals after a segment not kept for it", BOTH,
+              each(checkpoints.drop_later)),
         Fault("uncut_forcing", "derivatives flow through a forced output", BOTH,
               each(forcing.uncut_forcing)),
         Fault("forget_forcing", "the free run learnt from", BOTH, each(forcing.forget_forcing)),

@@ -33,6 +33,13 @@ def stale_history(programs: Programs, net: Any) -> dict[str, Program] | None:
     return _not_cleared(programs, "z", "history")
 
 
+def stale_part(s: Statement, around: Around) -> Body | None:
+    """Count what some steps have added again with what the next ones add."""
+    within = any(loop.role == "time" for loop in around)
+    cleared = isinstance(s, Assign) and not s.reads and sets(s, "grad_theta", "along")
+    return () if within and cleared else None
+
+
 def _not_cleared(programs: Programs, array: str, by: str = "") -> dict[str, Program] | None:
     if "start" not in programs:
         return None
