@@ -63,19 +63,40 @@ def folded(change: Pass) -> Pass:
     return both
 
 
-def jam_sums_by_four(program: Program) -> Program:
-    """Four units side by side."""
-    return jam_sums(program, 4)
+def ragged(program: Program) -> Program:
+    """Sums by length, two at a time, however short."""
+    return jam_ragged(program, 2, 0)
 
 
-def defer_by_three(program: Program) -> Program:
-    """Stretches that are not whole, tiles that are not."""
-    return tile_sums(defer_sums(program, stretch=3))
+def rows(program: Program) -> Program:
+    """Three rows of columns at a time."""
+    return jam_rows(jam_columns(program), 3)
+
+
+def by_columns(program: Program) -> Program:
+    """Source by source, from two units on, and rows of what comes of it."""
+    return rows(sum_by_columns(program, 2))
+
+
+def side_by_side(program: Program) -> Program:
+    """Two units side by side."""
+    return jam_sums(program, 2)
+
+
+def deferred(program: Program) -> Program:
+    """Stretches of three steps, runs from two elements on, tiles two by two."""
+    return rows(tile_sums(defer_sums(program, stretch=3, fewest=2), 2))
+
+
+def deferred_one_by_one(program: Program) -> Program:
+    """Stretches of two steps, each element for itself."""
+    return tile_sums(defer_sums(program, stretch=2, fewest=1000))
 
 
 PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
-    jam_ragged, jam_rows, folded(sum_by_columns), folded(jam_sums_by_four), folded(defer_by_three),
+    folded(ragged), folded(rows), folded(by_columns), folded(side_by_side), folded(deferred),
+    folded(deferred_one_by_one),
 )  # fmt: skip
 X = sympy.Symbol("x", real=True)
 
@@ -107,6 +128,21 @@ def test_every_pass_and_schedule_keeps_every_bit(net: Network, T: int, seed: int
         for change in PASSES:
             for name, array in outputs(change(program), net, T, seed).items():
                 np.testing.assert_array_equal(array, reference[name], change.__name__)
+
+
+@settings(max_examples=40)
+@given(networks(corners=True), st.integers(1, 7), st.integers(0, 9))
+def test_passes_for_lanes_keep_all_but_the_order_of_sums_over_stretches(
+    net: Network, T: int, seed: int
+) -> None:
+    program = epochwise.gradient(net, ("theta", "x", "y0"))
+    reference = outputs(program, net, T, seed)
+    laid_out = fold_tables(split_units(program))
+    small = jam_sums(tile_sums(defer_sums(laid_out, True, 3), 2), 2)
+    for changed in (small, tables(program, lanes=True)):
+        for name, array in outputs(changed, net, T, seed).items():
+            scale = np.abs(reference[name]).max(initial=1e-300)
+            np.testing.assert_allclose(array, reference[name], rtol=1e-9, atol=1e-12 * scale)
 
 
 @settings(max_examples=25)

@@ -64,7 +64,9 @@ class Term:
     captured: tuple[str, ...]
 
 
-def defer_sums(program: Program, lanes: bool = False, stretch: int | None = None) -> Program:
+def defer_sums(
+    program: Program, lanes: bool = False, stretch: int | None = None, fewest: int = FEWEST
+) -> Program:
     """The program with sums over time taken out of its sweeps back.
 
     Parameters
@@ -74,8 +76,10 @@ def defer_sums(program: Program, lanes: bool = False, stretch: int | None = None
         over the sequences too, before it is added; the sums themselves are single numbers.
     stretch : int, optional
         Steps of a stretch, if not as many as fit the cache.
+    fewest : int
+        Elements of a unit from which on they are summed side by side, for one sequence.
     """
-    deferring = _Deferring(program, dict(program.arrays), lanes, stretch)
+    deferring = _Deferring(program, dict(program.arrays), lanes, stretch, fewest)
     body = tuple(t for s in program.body for t in deferring.statement(s))
     return replace(program, arrays=deferring.arrays).with_body(body)
 
@@ -84,12 +88,18 @@ class _Deferring:
     """The work on one program: its sweeps are rewritten, and what they keep is declared."""
 
     def __init__(
-        self, program: Program, arrays: dict[str, Array], lanes: bool, stretch: int | None
+        self,
+        program: Program,
+        arrays: dict[str, Array],
+        lanes: bool,
+        stretch: int | None,
+        fewest: int,
     ) -> None:
         self.program = program
         self.arrays = arrays
         self.lanes = lanes
         self.stretch = stretch
+        self.fewest = fewest
 
     def statement(self, s: Statement) -> list[Statement]:
         """A statement, as it is or as a sweep in stretches."""
@@ -99,7 +109,7 @@ class _Deferring:
         if inner or not s.backward:  # windows, segments and stretches have sweeps inside
             return [replace(s, body=tuple(t for part in s.body for t in self.statement(part)))]
         steps = plus(s.stop, times(s.start, -1))
-        if s.role != "time" or (isinstance(steps, int) and steps < SHORTEST):
+        if s.role != "time" or (isinstance(steps, int) and steps < (self.stretch or SHORTEST)):
             return [s]
         terms = _terms_of(self.program, s)
         return [self._in_stretches(s, terms)] if terms else [s]
@@ -213,7 +223,7 @@ class _Deferring:
             return False
         runs = [r for _, r in term.statement.reads if isinstance(r, Ref) and r.index]
         runs = [r for r in runs if any(mentions(i, inner.var) for i in r.index)]
-        return inner.stop - inner.start >= FEWEST and all(
+        return inner.stop - inner.start >= self.fewest and all(
             stride_one(r, inner.var) for r in (term.statement.target, *runs)
         )
 

@@ -46,24 +46,24 @@ LEAST = 6
 """Terms of an average sum from which on it pays; shorter ones overlap without help."""
 
 
-def jam_ragged(program: Program, side: int = SIDE) -> Program:
+def jam_ragged(program: Program, side: int = SIDE, shortest: int = LEAST) -> Program:
     """The program with each loop around a sum whose length a table says taken so."""
     arrays, tables = dict(program.arrays), dict(program.tables)
-    body = _jammed(program.body, arrays, tables, side)
+    body = _jammed(program.body, arrays, tables, side, shortest)
     return replace(program, arrays=arrays, tables=tables).with_body(body)
 
 
 def _jammed(
-    body: tuple[Statement, ...], arrays: Arrays, tables: dict[str, Any], side: int
+    body: tuple[Statement, ...], arrays: Arrays, tables: dict[str, Any], side: int, shortest: int
 ) -> tuple[Statement, ...]:
     out: list[Statement] = []
     for s in body:
         if not isinstance(s, Loop):
             out.append(s)
         elif (place := _ragged_sum(s, arrays)) is not None:
-            out += _several(s, place, arrays, tables, side)
+            out += _several(s, place, arrays, tables, side, shortest)
         else:
-            out.append(replace(s, body=_jammed(s.body, arrays, tables, side)))
+            out.append(replace(s, body=_jammed(s.body, arrays, tables, side, shortest)))
     return tuple(out)
 
 
@@ -80,7 +80,7 @@ def _ragged_sum(loop: Loop, arrays: Mapping[str, Array]) -> int | None:
 
 
 def _several(
-    loop: Loop, place: int, arrays: Arrays, tables: dict[str, Any], side: int
+    loop: Loop, place: int, arrays: Arrays, tables: dict[str, Any], side: int, shortest: int
 ) -> list[Statement]:
     sums = loop.body[place]
     assert isinstance(sums, Loop)
@@ -89,7 +89,7 @@ def _several(
     )
     if units is None or first is None or last is None:
         return [loop]
-    if units.size < 2 or (last - first).sum() < LEAST * units.size:
+    if units.size < 2 or (last - first).sum() < shortest * units.size:
         return [loop]
     order = np.argsort(last - first, kind="stable")
     names = {}

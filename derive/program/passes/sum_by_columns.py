@@ -33,9 +33,9 @@ ROW = 16
 """Rows of copied weights begin at multiples of this: 64 bytes in both types."""
 
 
-def sum_by_columns(program: Program) -> Program:
+def sum_by_columns(program: Program, fewest: int = FEWEST) -> Program:
     """The program with sums over the same sources for all units taken source by source."""
-    beside = _Beside(program, {}, [])
+    beside = _Beside(program, {}, [], fewest)
     body = tuple(_changed(program.body, program.arrays, beside))
     arrays = {**program.arrays, **{a.name: a for a in beside.made.values()}}
     return replace(program, arrays=arrays).with_body((*beside.copies, *body))
@@ -47,7 +47,7 @@ def _changed(
     for s in body:
         if not isinstance(s, Loop):
             yield s
-        elif (sums := _sums(s, arrays)) is not None and all(
+        elif (sums := _sums(s, arrays, beside.fewest)) is not None and all(
             beside.possible(r, s, loop) for one in sums for loop in one.loops for r in _read(loop)
         ):
             for one in sums:
@@ -65,11 +65,11 @@ class Sum:
     place: Ref
 
 
-def _sums(units: Loop, arrays: Mapping[str, Array]) -> list[Sum] | None:
+def _sums(units: Loop, arrays: Mapping[str, Array], fewest: int) -> list[Sum] | None:
     """The sums a loop over units consists of, if of nothing else."""
     if units.role != "units" or not (isinstance(units.start, int) and isinstance(units.stop, int)):
         return None
-    if units.stop - units.start < FEWEST or not independent(units, arrays):
+    if units.stop - units.start < fewest or not independent(units, arrays):
         return None
     first: dict[str, Assign] = {}
     loops: dict[str, list[Loop]] = {}
@@ -133,6 +133,7 @@ class _Beside:
     program: Program
     made: dict[tuple[Ref, Loop], Array]
     copies: list[Statement]
+    fewest: int
 
     def possible(self, r: Ref, units: Loop, loop: Loop) -> bool:
         """Whether it is one number for all units, or a run of numbers, or can be copied."""
