@@ -112,7 +112,7 @@ def test_only_tables_grow_with_the_net(batch: bool) -> None:
     parts = [split(emit(large(size), EPOCHWISE, batch=batch).text) for size in sizes]
     frames = [len(frame.splitlines()) for frame, _ in parts]
     assert frames[0] == frames[1] == frames[2]
-    assert len(parts[2][0]) - len(parts[0][0]) < 600  # the digits of the bounds
+    assert len(parts[2][0]) - len(parts[0][0]) < 800  # the digits of the bounds
     entries = [tables.count(",") for _, tables in parts]
     for size, count in zip(sizes, entries, strict=True):
         assert 2 * size < count < 6 * size

@@ -67,7 +67,7 @@ class Compiled:
 def text_of(dtype: str) -> str:
     """A C file with all functions of a type."""
     lanes = 64 // np.dtype(dtype).itemsize
-    parts = [frame.C_TYPES.substitute(real=REAL[dtype]), frame.C_LANES.substitute(lanes=lanes)]
+    parts = [frame.C_TYPES.substitute(real=REAL[dtype]), frame.c_lanes(lanes)]
     parts.append(functions_c.c_functions(set(FUNCTIONS), dtype == "float64", True))
     return "".join([*parts, *(LOOP.format(name=name) for name in sorted(FUNCTIONS))])
 
