@@ -46,7 +46,7 @@ class Kernel:
         Its name and options.
     dtype : numpy.dtype
         Of every array it takes and gives.
-    batch : bool
+    batch : bool or int
         Whether arrays carry a last axis B of sequences.
     threads : int
         How many share the sequences of a batch in a call that does not say.
@@ -67,7 +67,7 @@ class Kernel:
         *,
         algorithm: Mapping[str, Any],
         dtype: str,
-        batch: bool,
+        batch: bool | int,
         schedule: str,
         reason: str,
         source: str,
@@ -99,7 +99,13 @@ class Kernel:
 
             options = options_of(self.algorithm)
             self.module = Settling(
-                net, module, dtype, batch, path is not None, options["tol"], options["max_steps"]
+                net,
+                module,
+                dtype,
+                bool(batch),
+                path is not None,
+                options["tol"],
+                options["max_steps"],
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -342,7 +348,7 @@ def compile(
     algorithm: str | None = None,
     *,
     dtype: str = "float64",
-    batch: bool = False,
+    batch: bool | int = False,
     schedule: str = "auto",
     profile: str = "local",
     cache: bool = True,
@@ -358,8 +364,10 @@ def compile(
         ``"epochwise"``, ``"realtime"``, ``"truncated"``, ``"rtrl"``, ``"hybrid"`` or
         ``"settling"``; the one the spec names if not given.
     dtype : {"float64", "float32"}
-    batch : bool
-        Let arrays have a last axis B of sequences, computed in SIMD lanes.
+    batch : bool or int
+        Let arrays have a last axis B of sequences, computed in SIMD lanes. A number says how
+        many sequences there will mostly be: vectors are then no wider than these need. Any
+        other number of sequences still fits.
     schedule : {"auto", "unrolled", "tables"}
         How loops are laid out; chosen from counted work if "auto".
     profile : {"local", "portable", "reproducible"}
@@ -388,8 +396,10 @@ def compile(
 
     net = as_network(net)
     dtype = checked_dtype(dtype)
-    if not isinstance(batch, bool):
-        raise DerivationError(f"batch: expected True or False, got {batch!r}")
+    if not isinstance(batch, int) or (batch < 1 and not isinstance(batch, bool)):
+        raise DerivationError(
+            f"batch: expected True, False or a number of sequences, got {batch!r}"
+        )
     threads = default_threads() if threads is None else checked_threads(threads)
     settled = settle(net, algorithm, options)
     flags = flags_of(profile)
@@ -439,7 +449,7 @@ class _Making:
         net: Network,
         algorithm: dict[str, Any],
         dtype: str,
-        batch: bool,
+        batch: bool | int,
         schedule: str,
         timings: dict[str, float],
     ) -> None:
@@ -496,7 +506,7 @@ def _from_entry(
     entry: Any,
     algorithm: dict[str, Any],
     dtype: str,
-    batch: bool,
+    batch: bool | int,
     timings: dict[str, float],
     made_with: Mapping[str, Any],
 ) -> Kernel:
@@ -536,7 +546,7 @@ def emit(
     net: Network,
     algorithm: Mapping[str, Any],
     dtype: str = "float64",
-    batch: bool = False,
+    batch: bool | int = False,
     schedule: str = "auto",
 ) -> Emitted:
     """The text of a network's module: the same text for the same network and version."""
@@ -586,7 +596,7 @@ def _interpreted(
     net: Network,
     algorithm: dict[str, Any],
     dtype: str,
-    batch: bool,
+    batch: bool | int,
     made_with: Mapping[str, Any],
 ) -> Kernel:
     from derive.build.toolchain import toolchain_problem
@@ -604,7 +614,7 @@ def _interpreted(
     text = emit(net, algorithm, dtype, batch, schedule).text
     return Kernel(
         net,
-        Interpreted(net, programs(net, algorithm), dtype, batch, algorithm["name"]),
+        Interpreted(net, programs(net, algorithm), dtype, bool(batch), algorithm["name"]),
         algorithm=algorithm,
         dtype=dtype,
         batch=batch,

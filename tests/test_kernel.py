@@ -190,6 +190,25 @@ def test_padded_lanes_never_leak_where_zero_input_gives_nan(B: int) -> None:
     assert r.J == pytest.approx(J, rel=1e-12)
 
 
+@pytest.mark.parametrize(("said", "width"), [(1, 4), (3, 4), (5, 8), (8, 8), (99, 16)])
+def test_vectors_are_no_wider_than_a_said_number_of_sequences_needs(said: int, width: int) -> None:
+    net = derive.Network(
+        derive.cells.semilinear("tanh"), 12, 2, derive.connect.full(), derive.SquaredError([0]),
+        name="narrow",
+    )  # fmt: skip
+    narrow = derive.compile(net, dtype="float32", batch=said)
+    whole = derive.compile(net, dtype="float32", batch=True)
+    assert f"#define LANES {width}" in narrow.source and "#define LANES 16" in whole.source
+    generator = np.random.default_rng(said)
+    theta = net.init(0).astype("float32")
+    for B in (1, 5, 17):  # any other number of sequences still fits
+        x = generator.normal(size=(40, 2, B)).astype("float32")
+        target = generator.normal(size=(40, 1, B)).astype("float32")
+        (J, G), (K, H) = (k.gradient(theta, x, target) for k in (narrow, whole))
+        assert pytest.approx(K, rel=1e-5) == J
+        np.testing.assert_allclose(G, H, rtol=1e-4, atol=1e-5 * np.abs(H).max())
+
+
 # --- threads ----------------------------------------------------------------------------------
 
 

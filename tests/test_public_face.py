@@ -287,7 +287,8 @@ def test_differentiate_prints_equations_and_latex(net: derive.Network) -> None:
     [
         (dict(algorithm="epochwize"), "epochwise"),
         (dict(dtype="float16"), "dtype: expected float64 or float32, got 'float16'"),
-        (dict(batch=1), "batch: expected True or False, got 1"),
+        (dict(batch=0), "batch: expected True, False or a number of sequences, got 0"),
+        (dict(batch=2.0), "batch: expected True, False or a number of sequences, got 2.0"),
         (dict(schedule="fast"), "schedule: expected one of auto, unrolled, tables, got 'fast'"),
         (dict(profile="quick"), "quick"),
         (dict(h=3), "h"),

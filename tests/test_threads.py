@@ -128,7 +128,7 @@ def test_a_batch_run_on_numpy_takes_the_argument_and_gives_the_same() -> None:
 
 def test_helpers_take_part() -> None:
     """That any number gives the same bits says nothing of one thread that does it all."""
-    values = batch(kernel().net, 128)
+    values = batch(kernel().net, 128, 3000)
     others = own = 0.0
     for _ in range(300):
         everybody, caller = time.process_time(), time.thread_time()

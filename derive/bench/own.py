@@ -23,7 +23,7 @@ def kernel_of(problem: Problem) -> Kernel:
     """
     case = problem.case
     kernel = compile_kernel(
-        problem.net, dtype=case.dtype, batch=not problem.alone, **case.algorithm
+        problem.net, dtype=case.dtype, batch=not problem.alone and case.batch, **case.algorithm
     )
     if not kernel.compiled:
         raise BenchError("bench: no C compiler was found, so there is no kernel to measure")

@@ -43,13 +43,23 @@ typedef __typeof__((lane){0} == (lane){0}) lane_mask;
 static void k_pack(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     size_t count = B - b0 < LANES ? B - b0 : LANES;
-    if (count < LANES) memset(to, 0, rows*LANES*sizeof(real));
+    if (count == LANES) { /* a copy of known length is one instruction or two */
+        for (size_t r = 0; r < rows; r++)
+            memcpy(to + r*LANES, from + r*B + b0, LANES*sizeof(real));
+        return;
+    }
+    memset(to, 0, rows*LANES*sizeof(real));
     for (size_t r = 0; r < rows; r++)
         memcpy(to + r*LANES, from + r*B + b0, count*sizeof(real));
 }
 static void k_unpack(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     size_t count = B - b0 < LANES ? B - b0 : LANES;
+    if (count == LANES) {
+        for (size_t r = 0; r < rows; r++)
+            memcpy(to + r*B + b0, from + r*LANES, LANES*sizeof(real));
+        return;
+    }
     for (size_t r = 0; r < rows; r++)
         memcpy(to + r*B + b0, from + r*LANES, count*sizeof(real));
 }

@@ -110,9 +110,9 @@ def split(text: str) -> tuple[str, str]:
 def test_only_tables_grow_with_the_net(batch: bool) -> None:
     sizes = [10**3, 10**4, 10**5]
     parts = [split(emit(large(size), EPOCHWISE, batch=batch).text) for size in sizes]
-    frames = [len(frame.splitlines()) for frame, _ in parts]
-    assert frames[0] == frames[1] == frames[2]
-    assert len(parts[2][0]) - len(parts[0][0]) < 800  # the digits of the bounds
+    frames = [re.sub('"digest": "[0-9a-f]+"', "", frame) for frame, _ in parts]
+    # Only the digits of the bounds get longer.
+    assert len({re.sub(r"\d+", "#", frame) for frame in frames}) == 1
     entries = [tables.count(",") for _, tables in parts]
     for size, count in zip(sizes, entries, strict=True):
         assert 2 * size < count < 6 * size

@@ -200,7 +200,9 @@ def test_jamming_takes_terms_together_and_the_rest_alone(terms: int) -> None:
     a, b = (run(p, numpy_arithmetic(), inputs, {})["a"] for p in (sums_over_columns(terms), jammed))
     np.testing.assert_array_equal(a, b)
     together = [s for s in walk(jammed.body) if isinstance(s, Loop) and s.var == "qs"]
-    assert [s.stop for s in together] == ([terms // TERMS] if terms > 1 else [])
+    left = terms % TERMS
+    groups = [terms // TERMS, left // (TERMS // 2)]
+    assert [s.stop for s in together] == [g for g in groups if g]
 
 
 def test_loops_over_the_same_columns_fuse_unless_one_turn_meets_another() -> None:
@@ -330,23 +332,25 @@ def test_promote_leaves_what_is_reached_by_a_counter() -> None:
 # --- schedules -----------------------------------------------------------------------------------
 
 
+def without_numbers(text: str) -> str:
+    """Text in which all whole numbers are the same."""
+    return re.sub(r"\d+", "#", text)
+
+
 def text_without_tables(program: Program) -> str:
-    """The printed program with every whole number that depends on the size of the net removed."""
+    """The printed program without its tables and with all whole numbers the same."""
     lines = [line for line in str(program).splitlines() if not line.startswith("  table ")]
-    return "\n".join(lines)
+    return without_numbers("\n".join(lines))
 
 
 def test_the_text_of_tables_does_not_grow_with_the_net() -> None:
     nets = [sparse(160), sparse(1_600), sparse(16_000)]
     for make in (epochwise.forward, epochwise.gradient):
         programs = [tables(make(net)) for net in nets]
-        names = {tuple(re.sub(r"\d+", "#", name) for name in p.tables) for p in programs}
-        assert len(names) == 1
-        # Only the digits of the bounds get longer: not one line, and few characters a line.
-        lines = [text_without_tables(p).splitlines() for p in programs]
-        assert len({len(text) for text in lines}) == 1
-        for short, long in zip(lines[0], lines[-1], strict=True):
-            assert 0 <= len(long) - len(short) <= 8
+        # Names of tables say which part of another they are of.
+        assert len({tuple(map(without_numbers, p.tables)) for p in programs}) == 1
+        # Only the digits of the bounds get longer.
+        assert len({text_without_tables(p) for p in programs}) == 1
 
 
 def test_tables_of_a_random_net_grow_linearly_with_it() -> None:

@@ -120,9 +120,11 @@ def _jammed(body: tuple[Statement, ...], arrays: Arrays, most: int) -> tuple[Sta
 
 
 def _is_sum(s: Statement) -> bool:
-    """Whether ``s`` only adds to local variables, again and again."""
-    return isinstance(s, Loop) and all(
-        isinstance(t, Assign) and t.accumulate and not t.target.index for t in s.body
+    """Whether ``s`` only adds to local variables, connection by connection."""
+    return (
+        isinstance(s, Loop)
+        and s.role == "connections"
+        and all(isinstance(t, Assign) and t.accumulate and not t.target.index for t in s.body)
     )
 
 

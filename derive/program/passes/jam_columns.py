@@ -69,21 +69,30 @@ def _sum_over_columns(loop: Loop) -> tuple[Loop, Assign] | None:
 
 
 def _several(loop: Loop, columns: Loop, term: Assign) -> list[Statement]:
+    """Terms four at a time, then two of what is left, then the last."""
     length = plus(loop.stop, times(loop.start, -1))
     if isinstance(length, int) and length < 2:
         return [loop]
-    groups = quotient(length, TERMS)
+    start, found = loop.start, []
+    for size in (TERMS, TERMS // 2):
+        groups = quotient(plus(loop.stop, times(start, -1)), size)
+        if groups != 0:
+            found.append(_together(replace(loop, start=start), columns, term, size, groups))
+            start = plus(start, times(groups, size))
+    rest = replace(loop, start=start, span=loop.bounds)
+    return [*found, rest] if not _empty(rest) else list(found)
+
+
+def _together(loop: Loop, columns: Loop, term: Assign, size: int, groups: Index) -> Loop:
     group = f"{loop.var}s"
     body: list[Statement] = [copy(PART, term.target)]
-    for j in range(TERMS):
-        at = plus(loop.start, times(Var(group), TERMS), j)
+    for j in range(size):
+        at = plus(loop.start, times(Var(group), size), j)
         (one,) = substituted((replace(term, target=PART),), {loop.var: at})
         body.append(one)
     body.append(copy(term.target, PART))
-    most = None if loop.bounds is None else (0, (loop.bounds[1] - loop.bounds[0]) // TERMS)
-    together = Loop(group, 0, groups, (replace(columns, body=tuple(body)),), loop.role, span=most)
-    rest = replace(loop, start=plus(loop.start, times(groups, TERMS)), span=loop.bounds)
-    return [together, rest] if not _empty(rest) else [together]
+    most = None if loop.bounds is None else (0, (loop.bounds[1] - loop.bounds[0]) // size)
+    return Loop(group, 0, groups, (replace(columns, body=tuple(body)),), loop.role, span=most)
 
 
 def _empty(loop: Loop) -> bool:

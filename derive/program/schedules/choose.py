@@ -23,14 +23,19 @@ to translate and compile it grows with every statement.
 
 @dataclass(frozen=True)
 class Choice:
-    """A schedule and the reason it was taken."""
+    """A schedule and the reason it was taken; for a batch perhaps of how many sequences."""
 
     name: str
-    batch: bool
+    batch: bool | int
     reason: str
 
+    @property
+    def sequences(self) -> int | None:
+        """How many sequences a batch mostly has, if that was said."""
+        return None if isinstance(self.batch, bool) else self.batch
 
-def choose(net: Network, batch: bool, schedule: str = "auto") -> Choice:
+
+def choose(net: Network, batch: bool | int, schedule: str = "auto") -> Choice:
     """The schedule for a network.
 
     Raises
@@ -61,5 +66,5 @@ def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
     if choice.name == "unrolled":
         laid_out = unrolled(program)
     else:
-        laid_out = tables(program, choice.batch)
-    return lanes(laid_out) if choice.batch else laid_out
+        laid_out = tables(program, bool(choice.batch))
+    return lanes(laid_out, choice.sequences) if choice.batch else laid_out

@@ -13,16 +13,31 @@ from derive.program.ir import Program
 BYTES = 64
 """One vector: eight float64 or sixteen float32. Narrower machines split it."""
 
+LEAST_BYTES = 16
+"""The narrowest vector that every processor has."""
+
 
 COUNT = "count"
 """The size that says how many sequences there are in a block."""
 
 
-def lanes(program: Program) -> Program:
-    """``program``, already scheduled for one sequence, over a block of sequences at once."""
+def lanes(program: Program, sequences: int | None = None) -> Program:
+    """``program``, already scheduled for one sequence, over a block of sequences at once.
+
+    A vector is as wide as processors have them, or no wider than some number of ``sequences``
+    needs.
+    """
     return replace(
         program,
         sizes=(*program.sizes, COUNT),
-        lane_width=BYTES // program.itemsize,
+        lane_width=width(program.itemsize, sequences),
         schedule=f"lanes, {program.schedule}",
     )
+
+
+def width(itemsize: int, sequences: int | None = None) -> int:
+    """Sequences in one vector."""
+    full, least = BYTES // itemsize, LEAST_BYTES // itemsize
+    if sequences is None or sequences >= full:
+        return full
+    return int(max(least, 2 ** (sequences - 1).bit_length()))
