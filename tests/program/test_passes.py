@@ -18,7 +18,7 @@ from derive.network.library import semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.program.algorithms import epochwise, programs, settle
-from derive.program.interpret import numpy_arithmetic, run
+from derive.program.interpret import EXACT, numpy_arithmetic, run
 from derive.program.ir import (
     Array,
     Assign,
@@ -32,6 +32,7 @@ from derive.program.ir import (
     affine,
     evaluate,
     plus,
+    references,
     walk,
 )
 from derive.program.passes.defer_sums import defer_sums
@@ -48,7 +49,7 @@ from derive.program.passes.unroll import unroll
 from derive.program.schedules.choose import STRAIGHT_LINE, choose, scheduled
 from derive.program.schedules.tables import tables
 from derive.program.schedules.unrolled import unrolled
-from tests.strategies import as_inputs, data, networks
+from tests.strategies import as_inputs, data, fractions, networks
 
 Pass = Callable[[Program], Program]
 
@@ -158,6 +159,58 @@ def test_every_pass_keeps_every_bit_of_the_online_algorithms(
         for change in PASSES:
             for array, values in outputs(change(program), net, T).items():
                 np.testing.assert_array_equal(values, reference[array], change.__name__)
+
+
+CUTS: list[dict[str, Any]] = [
+    {"memory": "sqrt"}, {"memory": 2}, {"accumulate": "float64"},
+    {"memory": 4, "accumulate": "float64"},
+]  # fmt: skip
+
+
+@settings(max_examples=8)
+@given(networks(max_units=3), st.integers(1, 9), st.sampled_from(CUTS))
+def test_every_pass_keeps_every_bit_of_sweeps_in_segments(
+    net: Network, T: int, cut: dict[str, Any]
+) -> None:
+    program = programs(net, settle(net, "epochwise", cut))["gradient_all"]
+    reference = outputs(program, net, T)
+    for change in PASSES:
+        for name, array in outputs(change(program), net, T).items():
+            np.testing.assert_array_equal(array, reference[name], err_msg=change.__name__)
+
+
+@settings(max_examples=20)
+@given(networks(max_units=3, rational=True), st.integers(1, 7), st.sampled_from([{}, *CUTS]))
+def test_sums_deferred_for_lanes_are_the_same_sums(
+    net: Network, T: int, cut: dict[str, Any]
+) -> None:
+    given, sizes = fractions(data(net, T))._asdict(), {"T": T, "mask_step": 1, "mask_rows": T}
+    program = programs(net, settle(net, "epochwise", cut))["gradient"]
+    deferred = tile_sums(defer_sums(folded(lambda p: p)(program), lanes=True, stretch=3))
+    wanted = run(program, EXACT, given, sizes)
+    for name, value in run(deferred, EXACT, given, sizes).items():
+        np.testing.assert_array_equal(value, wanted[name])
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+@pytest.mark.parametrize("cut", [{}, *CUTS])
+def test_no_step_of_a_sweep_touches_the_gradient(cut: dict[str, Any], lanes: bool) -> None:
+    net = dense(12)
+    laid_out = tables(programs(net, settle(net, "epochwise", cut))["gradient"], lanes)
+    sweeps = [
+        s for s in walk(laid_out.body)
+        if isinstance(s, Loop) and s.role == "time"
+        and not any(isinstance(t, Loop) and t.role == "time" for t in s.body)
+    ]  # fmt: skip
+    touched = {r.array for sweep in sweeps for s in walk(sweep.body) if isinstance(s, Assign)
+               for r in references(s)}  # fmt: skip
+    assert "eps" in touched and not touched & {"grad_theta", "wide_grad_theta"}
+    if lanes:
+        sums = [a for a in laid_out.arrays.values() if a.name.endswith("grad_theta")]
+        assert sums and not any(a.batched for a in sums)
+        totals = [s for s in walk(laid_out.body) if isinstance(s, Assign) and s.accumulate
+                  and s.target.array.startswith("total")]  # fmt: skip
+        assert totals and all(r.array != "z" for s in totals for r in references(s))
 
 
 def sums_over_columns(terms: int) -> Program:
