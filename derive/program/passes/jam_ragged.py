@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
+from derive.errors import ProgramError
 from derive.program.ir import (
     Array,
     Assign,
@@ -22,7 +24,6 @@ from derive.program.ir import (
     Program,
     Statement,
     Var,
-    affine,
     as_table,
     parts,
     plus,
@@ -95,7 +96,9 @@ def _several(
     names = {}
     for what, values in (("unit", units), ("first", first), ("last", last)):
         names[what] = f"{_called(loop, sums)}_by_length_{what}"
-        tables[names[what]] = as_table(values[order])
+        table = as_table(values[order])
+        if not np.array_equal(tables.setdefault(names[what], table), table):
+            raise ProgramError(f"table {names[what]!r} would have two contents")
     group, found = Var(f"{loop.var}s"), []
     whole = units.size // side
     for start, count, width in ((0, whole, side), (whole * side, 1, units.size % side)):
@@ -108,11 +111,9 @@ def _several(
 
 def _called(loop: Loop, sums: Loop) -> str:
     """A name for the runs of terms that is theirs in every Program of a network."""
-    found = parts(sums.start)
-    tables = [p.table for p in found if isinstance(p, Lookup)]
-    form = affine(plus(*(p.at for p in parts(sums.start) if isinstance(p, Lookup))))
-    offset = form[1] if form is not None else 0
-    return "_".join([*tables, str(loop.start), str(loop.stop), *([str(offset)] if offset else [])])
+    bounds = (loop.start, loop.stop, sums.start, sums.stop)
+    tables = [p.table for p in parts(sums.start) if isinstance(p, Lookup)]
+    return "_".join([*tables, str(crc32(repr(bounds).encode()))])
 
 
 def _group(
