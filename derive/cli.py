@@ -168,8 +168,8 @@ def _derivation(
 
     net, chosen = as_network(spec), read_options(options)
     settled = settle(net, algorithm, chosen)
-    choice = choose(net, batch, schedule)
-    itemsize = np.dtype(checked_dtype(dtype)).itemsize
+    choice = choose(net, batch, schedule, checked_dtype(dtype))
+    itemsize = np.dtype(dtype).itemsize
     shown = [str(differentiate(net, algorithm, **chosen))]
     if (structure := structure_of(net, settled)) is not None:
         shown.append(f"On {net.name} {structure.words}.")

@@ -299,9 +299,32 @@ class Kernel:
         options = {k: v for k, v in self.algorithm.items() if k != "name"}
         return differentiate(self.net, self.algorithm["name"], **options)
 
-    def explain(self) -> str:
-        """Which schedule was chosen, and why."""
-        return f"schedule {self.schedule}: {self.reason}"
+    def explain(self, ceilings: Any = None) -> str:
+        """Which schedule was chosen and why, what a step counts, and what bounds its time.
+
+        Parameters
+        ----------
+        ceilings : path, optional
+            Results of ``derive bench``, whose measured peak replaces an assumed one.
+
+        Returns
+        -------
+        str
+            Of each function: operations, numbers read and written, and lower bounds in cycles and
+            nanoseconds, the largest first. Programs are derived anew for it where the kernel came
+            from the cache.
+
+        Raises
+        ------
+        DeriveError
+            If ``ceilings`` is no such file.
+        """
+        from derive.explain import explanation
+
+        name = self.schedule.removeprefix("lanes, ")
+        return explanation(
+            self.net, self.algorithm, self.dtype.name, self.batch, name, self.reason, ceilings
+        )
 
     def __repr__(self) -> str:
         how = self.schedule if self.compiled else "run on NumPy"
@@ -548,7 +571,7 @@ def emit(
     from derive.program.schedules.choose import choose
 
     dtype = checked_dtype(dtype)
-    choice = choose(net, batch, schedule)
+    choice = choose(net, batch, schedule, dtype)
     scheduled = _scheduled(net, algorithm, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
     structure = structure_of(net, algorithm)
@@ -600,7 +623,7 @@ def _interpreted(
         stacklevel=3,
     )
     schedule = made_with["schedule"]
-    choice = choose(net, batch, schedule)
+    choice = choose(net, batch, schedule, dtype)
     text = emit(net, algorithm, dtype, batch, schedule).text
     return Kernel(
         net,

@@ -1,0 +1,76 @@
+"""Predict the time of a step in each schedule from work that is counted without a Program.
+
+The time is a sum of counted work, each with a coefficient: nanoseconds for a call of a function,
+for a connection, and so on. ``benchmarks/bench_schedules.py`` measures both schedules on a series
+of networks and fits the coefficients. They are of one machine: what is compared is two schedules
+on the same one, and where they are close it matters little which is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from derive.network.network import Network
+from derive.program.operations import operations
+from derive.program.schedules.coefficients import COMPILE, STEP
+
+FEATURES = ("step", "operations", "calls", "full", "ragged", "longest")
+"""What is counted in a step.
+
+``step`` is 1, what each step costs whatever the network; ``operations`` are the additions,
+multiplications and divisions of the units' equations, and ``calls`` their functions; ``full`` are
+connections of a network whose units all hear the same, ``ragged`` those of any other; ``longest``
+is the longest sum, whose terms wait for each other.
+"""
+
+COMPILED = ("a constant", "statements", "their square")
+"""What the time to compile a straight line is of: the compiler looks at all of a block together."""
+
+
+def counted(net: Network) -> dict[str, int]:
+    """Each feature of a network."""
+    arithmetic = calls = 0
+    for number, cell in enumerate(net.cells):
+        units = int((net.cell_index == number).sum())
+        equations = (*cell.equations.intermediates.values(), *cell.equations.states.values())
+        for one in map(operations, equations):
+            called = sum(one.functions.values())
+            arithmetic += units * (one.operations - called)
+            calls += units * called
+    wiring = net.wiring
+    ports = int(wiring.port.max(initial=0)) + 1
+    rows = np.unique(wiring.target * ports + wiring.port, return_counts=True)[1]
+    columns = np.unique(np.stack([wiring.source, wiring.delay]), axis=1).shape[1]
+    full = bool((rows == columns).all())
+    return {
+        "step": 1,
+        "operations": arithmetic,
+        "calls": calls,
+        "full": wiring.size if full else 0,
+        "ragged": 0 if full else wiring.size,
+        "longest": int(rows.max(initial=0)),
+    }
+
+
+def predicted(counts: Mapping[str, int], schedule: str, batch: bool, dtype: str) -> float:
+    """Nanoseconds of a step forward and back, of one sequence or of one block of lanes."""
+    by = STEP[schedule, batch, dtype]
+    return sum(c * counts[f] for c, f in zip(by, FEATURES, strict=True))
+
+
+def compiled_features(counts: Mapping[str, int]) -> tuple[int, int, int]:
+    """What the time to compile a straight line is of."""
+    statements = statements_of(counts)
+    return 1, statements, statements**2
+
+
+def statements_of(counts: Mapping[str, int]) -> int:
+    """Connections and operations of a step: as many statements a straight line has, a few each."""
+    return sum(counts[f] for f in ("operations", "calls", "full", "ragged"))
+
+
+def compile_seconds(counts: Mapping[str, int]) -> float:
+    """Seconds of processor time to make a kernel as a straight line, all functions of a module."""
+    return sum(c * f for c, f in zip(COMPILE, compiled_features(counts), strict=True))
