@@ -27,6 +27,7 @@ from keep import RESULTS, keep
 import derive
 from derive.bench.case import Case
 from derive.files import write_whole
+from derive.program.algorithms import programs
 from derive.program.schedules import model
 
 COEFFICIENTS = Path(model.__file__).with_name("coefficients.py")
@@ -43,6 +44,9 @@ NETWORKS = {
     ("lstm", 0.1): (16,),
 }
 """Units of each series, from where a straight line is best to where it no longer compiles."""
+
+LONGEST = 400
+"""Connections up to which a straight line is compiled, somewhat more than is let through."""
 
 STEPS, ROUNDS = 400, 60
 
@@ -83,10 +87,11 @@ def row_of(case: Case) -> dict[str, Any]:
     """A case, what is counted of it, and the schedules that will be measured."""
     net = case.network()
     fields = ("cell", "units", "density", "batch", "dtype", "what")
-    small = model.compiles(net)
+    small = net.wiring.size <= LONGEST
     return {
         "case": {f: getattr(case, f) for f in fields},
         "counted": model.counted(net),
+        "lines": model.straight_lines(programs(net, {"name": "epochwise"})),
         "compile": dict.fromkeys(SCHEDULES if small else SCHEDULES[1:], 0.0),
     }
 

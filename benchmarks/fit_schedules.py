@@ -24,7 +24,7 @@ HEAD = '''"""What the cost model multiplies counted work by: nanoseconds, and se
 
 def fitted(cases: Sequence[Mapping[str, Any]]) -> str:
     """The text of ``coefficients.py``."""
-    lines = ["STEP = {"]
+    text = ["STEP = {"]
     for schedule in ("unrolled", "tables"):
         for batch in (False, True):
             for dtype in ("float64", "float32"):
@@ -37,17 +37,21 @@ def fitted(cases: Sequence[Mapping[str, Any]]) -> str:
                 ]
                 rows = [[counts[f] for f in FEATURES] for counts, _ in chosen]
                 found = least_squares(rows, [ns for _, ns in chosen])
-                lines.append(f'    ("{schedule}", {batch}, "{dtype}"): {numbers(found)},')
-    lines += ["}", '"""By schedule, whether in lanes, and type; in the order of the features."""', ""]
-    taken = [(c["counted"], c["compile"]["unrolled"]) for c in cases if "unrolled" in c["compile"]]
-    rows = [compiled_features(counts) for counts, _ in taken]
-    lines += [f"COMPILE = {numbers(least_squares(rows, [s for _, s in taken]))}",
+                text.append(f'    ("{schedule}", {batch}, "{dtype}"): {numbers(found)},')
+    text += [
+        "}",
+        '"""By schedule, whether in lanes, and type; in the order of the features."""',
+        "",
+    ]
+    taken = [(c["lines"], c["compile"]["unrolled"]) for c in cases if "unrolled" in c["compile"]]
+    rows = [compiled_features(lines) for lines, _ in taken]
+    text += [f"COMPILE = {numbers(least_squares(rows, [s for _, s in taken]))}",
               f'"""Of a straight line: {", ".join(COMPILED)}."""']  # fmt: skip
-    return HEAD + "\n".join(lines) + "\n"
+    return HEAD + "\n".join(text) + "\n"
 
 
 def least_squares(rows: Any, times: Any) -> Any:
-    """Coefficients, none negative, for which the ratios of predicted to given times are nearest 1."""
+    """Coefficients, none negative, that bring predicted over given times nearest to 1."""
     scaled = np.asarray(rows, float) / np.asarray(times, float)[:, None]
     best, least = np.zeros(scaled.shape[1]), float("inf")
     for size in range(1, scaled.shape[1] + 1):

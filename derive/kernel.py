@@ -282,11 +282,12 @@ class Kernel:
     @cached_property
     def programs(self) -> dict[str, Program]:
         """The scheduled Programs that were emitted, by function."""
+        from derive.program.algorithms import programs
         from derive.program.schedules.choose import Choice
 
         name = self.schedule.removeprefix("lanes, ")
         choice = Choice(name, self.batch, self.reason)
-        return _scheduled(self.net, self.algorithm, choice, self.dtype.itemsize)
+        return _scheduled(programs(self.net, self.algorithm), choice, self.dtype.itemsize)
 
     @property
     def program(self) -> Program:
@@ -567,12 +568,13 @@ def emit(
 
     from derive.calculus.summary import summary
     from derive.emit.cython import Facts, module
-    from derive.program.algorithms import structure_of
+    from derive.program.algorithms import programs, structure_of
     from derive.program.schedules.choose import choose
 
     dtype = checked_dtype(dtype)
-    choice = choose(net, batch, schedule, dtype)
-    scheduled = _scheduled(net, algorithm, choice, np.dtype(dtype).itemsize)
+    stated = programs(net, algorithm)
+    choice = choose(net, stated, batch, schedule, dtype)
+    scheduled = _scheduled(stated, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
     structure = structure_of(net, algorithm)
     record = {
@@ -596,13 +598,10 @@ def emit(
     return Emitted(module(net, scheduled, facts), laid_out, choice.reason)
 
 
-def _scheduled(
-    net: Network, algorithm: Mapping[str, Any], choice: Any, itemsize: int
-) -> dict[str, Program]:
-    from derive.program.algorithms import programs
+def _scheduled(stated: Mapping[str, Program], choice: Any, itemsize: int) -> dict[str, Program]:
     from derive.program.schedules.choose import scheduled
 
-    return {k: scheduled(p, choice, itemsize) for k, p in programs(net, algorithm).items()}
+    return {k: scheduled(p, choice, itemsize) for k, p in stated.items()}
 
 
 def _interpreted(
@@ -623,11 +622,12 @@ def _interpreted(
         stacklevel=3,
     )
     schedule = made_with["schedule"]
-    choice = choose(net, batch, schedule, dtype)
+    stated = programs(net, algorithm)
+    choice = choose(net, stated, batch, schedule, dtype)
     text = emit(net, algorithm, dtype, batch, schedule).text
     return Kernel(
         net,
-        Interpreted(net, programs(net, algorithm), dtype, batch, algorithm["name"]),
+        Interpreted(net, stated, dtype, batch, algorithm["name"]),
         algorithm=algorithm,
         dtype=dtype,
         batch=batch,

@@ -27,7 +27,7 @@ from derive.program.ir import Program
 from derive.program.operations import Tally
 
 FOLLOWED = 400_000
-"""Operations up to which the chain is followed: more take seconds, and are bound by other things."""
+"""Operations up to which the chain is followed: more take seconds, and other things bound them."""
 
 
 @dataclass(frozen=True)
@@ -165,4 +165,6 @@ def _weights(scheduled: Program, on: Processor) -> list[Bound]:
         return []
     rate = BYTES_PER_CYCLE[min(level, len(BYTES_PER_CYCLE) - 1)]
     where = ("the second cache", "the third cache", "memory")[min(level, 3) - 1]
-    return [Bound("weights", 2 * size / rate, f"{size:,} bytes of weights, read twice, from {where}")]
+    return [
+        Bound("weights", 2 * size / rate, f"{size:,} bytes of weights, read twice, from {where}")
+    ]

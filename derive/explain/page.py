@@ -51,9 +51,7 @@ def explanation(
     return "\n".join(_lines(choice, dtype, steps, on))
 
 
-def _lines(
-    choice: Choice, dtype: str, steps: list[Step], on: Processor
-) -> Iterator[str]:
+def _lines(choice: Choice, dtype: str, steps: list[Step], on: Processor) -> Iterator[str]:
     yield f"schedule {'lanes, ' * choice.batch}{choice.name}: {choice.reason}"
     for name, what in passes(choice.name):
         yield f"  {name}: {what}"

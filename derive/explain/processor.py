@@ -108,7 +108,7 @@ def processor(ceilings: Any = None, dtype: str = "float64") -> Processor:
         caches or CACHES,
         (
             f"clock {clock:.1f} GHz, {said}",
-            f"{fused} multiply-add{'s' * (fused > 1)} a cycle of {8 * width} bits ({name or 'any'})",
+            f"{fused} fused operation(s) a cycle, {8 * width} bits wide ({name or 'any'})",
             "caches "
             + ", ".join(_size(c) for c in caches or CACHES)
             + ("" if caches else " (assumed)"),

@@ -111,7 +111,7 @@ def _times(by: Latencies) -> Arithmetic:
 
         __radd__, __rmul__ = __add__, __mul__
         __gt__ = __ge__ = __lt__ = __le__ = selected
-        __eq__ = __ne__ = selected  # type: ignore[assignment]
+        __eq__ = __ne__ = selected
         __hash__ = None  # type: ignore[assignment]
 
     def read(value: Any) -> Any:
@@ -125,7 +125,7 @@ def _times(by: Latencies) -> Arithmetic:
         cycles = by.functions.get(kind.__name__, by.other)
         return lambda *operands: latest(*operands, after=cycles * max(1, len(operands) - 1))
 
-    class Functions(dict):  # type: ignore[type-arg]
+    class Functions(dict):
         """Every function has a latency."""
 
         def __missing__(self, kind: type) -> Any:

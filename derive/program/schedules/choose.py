@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from derive.errors import ProgramError
 from derive.network.network import Network
 from derive.program.ir import Program
 from derive.program.schedules.lanes import lanes
-from derive.program.schedules.model import compile_seconds, counted, predicted, statements_of
+from derive.program.schedules.model import compile_seconds, counted, predicted, straight_lines
 from derive.program.schedules.tables import tables
 from derive.program.schedules.unrolled import unrolled
 
@@ -28,9 +29,15 @@ class Choice:
 
 
 def choose(
-    net: Network, batch: bool, schedule: str = "auto", dtype: str = "float64"
+    net: Network,
+    programs: Mapping[str, Program],
+    batch: bool,
+    schedule: str = "auto",
+    dtype: str = "float64",
 ) -> Choice:
-    """The schedule for a network.
+    """The schedule for a network and the Programs of an algorithm, before they are laid out.
+
+    Times are those of an epochwise step; the other algorithms' steps are made of the same parts.
 
     Raises
     ------
@@ -41,10 +48,11 @@ def choose(
     if schedule not in NAMES:
         raise ProgramError(f"schedule: expected one of {', '.join(NAMES)}, got {schedule!r}")
     counts = counted(net)
-    seconds, statements = compile_seconds(counts), statements_of(counts)
+    lines = straight_lines(programs)
+    seconds = compile_seconds(lines)
     if schedule == "unrolled" and seconds > COMPILED:
         raise ProgramError(
-            f"schedule 'unrolled': {statements} operations a step would take the compiler about "
+            f"schedule 'unrolled': {sum(lines)} statements would take the compiler about "
             f"{seconds:,.0f} s, more than {COMPILED:g}; use 'tables'"
         )
     times = {name: predicted(counts, name, batch, dtype) for name in ("tables", "unrolled")}

@@ -8,11 +8,13 @@ on the same one, and where they are close it matters little which is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from derive.network.network import Network
+from derive.program.ir import Program
+from derive.program.occurrences import occurrences
 from derive.program.operations import operations
 from derive.program.schedules.coefficients import COMPILE, STEP
 
@@ -25,8 +27,8 @@ connections of a network whose units all hear the same, ``ragged`` those of any 
 is the longest sum, whose terms wait for each other.
 """
 
-COMPILED = ("a constant", "statements", "their square")
-"""What the time to compile a straight line is of: the compiler looks at all of a block together."""
+COMPILED = ("a constant", "statements of all functions", "the sum of their squares")
+"""What the time to compile straight lines is of: the compiler looks at all of a block together."""
 
 
 def counted(net: Network) -> dict[str, int]:
@@ -60,17 +62,31 @@ def predicted(counts: Mapping[str, int], schedule: str, batch: bool, dtype: str)
     return sum(c * counts[f] for c, f in zip(by, FEATURES, strict=True))
 
 
-def compiled_features(counts: Mapping[str, int]) -> tuple[int, int, int]:
-    """What the time to compile a straight line is of."""
-    statements = statements_of(counts)
-    return 1, statements, statements**2
+def compile_seconds(lines: Sequence[int]) -> float:
+    """Seconds of processor time to make a kernel whose functions have so many statements each."""
+    return sum(c * f for c, f in zip(COMPILE, compiled_features(lines), strict=True))
 
 
-def statements_of(counts: Mapping[str, int]) -> int:
-    """Connections and operations of a step: as many statements a straight line has, a few each."""
-    return sum(counts[f] for f in ("operations", "calls", "full", "ragged"))
+def compiled_features(lines: Sequence[int]) -> tuple[float, ...]:
+    """What the time to compile straight lines is of."""
+    return 1, sum(lines), sum(n**2 for n in lines)
 
 
-def compile_seconds(counts: Mapping[str, int]) -> float:
-    """Seconds of processor time to make a kernel as a straight line, all functions of a module."""
-    return sum(c * f for c, f in zip(COMPILE, compiled_features(counts), strict=True))
+def straight_lines(programs: Mapping[str, Program]) -> tuple[int, ...]:
+    """How many statements each Program has once all loops but those over time are written out."""
+    return tuple(round(sum(_copies(p))) for p in programs.values())
+
+
+def _copies(program: Program) -> Iterator[float]:
+    """Of each assignment; where loops have different lengths, on average."""
+    for one in occurrences(program, {**dict.fromkeys(program.sizes, SAMPLE), "b": 0}):
+        copies, before = 1.0, 1
+        for loop, turns in zip(one.loops, one.turns, strict=True):
+            if loop.role not in ("time", "columns"):
+                copies *= turns / max(before, 1)
+            before = turns
+        yield copies
+
+
+SAMPLE = 4
+"""Steps for which loops over time are looked into."""
