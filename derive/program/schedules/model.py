@@ -23,8 +23,8 @@ FEATURES = ("step", "operations", "calls", "full", "ragged", "longest")
 
 ``step`` is 1, what each step costs whatever the network; ``operations`` are the additions,
 multiplications and divisions of the units' equations, and ``calls`` their functions; ``full`` are
-connections of a network whose units all hear the same, ``ragged`` those of any other; ``longest``
-is the longest sum, whose terms wait for each other.
+connections of a network whose units all hear the same, equally late, ``ragged`` those of any
+other; ``longest`` is the longest sum, whose terms wait for each other.
 """
 
 COMPILED = ("a constant", "statements of all functions", "the sum of their squares")
@@ -44,8 +44,8 @@ def counted(net: Network) -> dict[str, int]:
     wiring = net.wiring
     ports = int(wiring.port.max(initial=0)) + 1
     rows = np.unique(wiring.target * ports + wiring.port, return_counts=True)[1]
-    columns = np.unique(np.stack([wiring.source, wiring.delay]), axis=1).shape[1]
-    full = bool((rows == columns).all())
+    alike = np.unique(wiring.delay).size == 1
+    full = bool(alike and (rows == np.unique(wiring.source).size).all())
     return {
         "step": 1,
         "operations": arithmetic,
