@@ -33,7 +33,7 @@ def chosen(case: dict[str, Any]) -> str:
     batch, dtype = case["case"]["batch"] > 1, case["case"]["dtype"]
     seconds = model.compile_seconds(case["lines"])
     names = [n for n in case["step"] if n == "tables" or seconds <= choosing.COMPILED]
-    return min(names, key=lambda n: model.predicted(case["counted"], n, batch, dtype))
+    return choosing.least({n: model.predicted(case["counted"], n, batch, dtype) for n in names})
 
 
 def complaints() -> list[str]:

@@ -18,6 +18,10 @@ NAMES = ("auto", "unrolled", "tables")
 COMPILED = 5.0
 """Seconds that a straight line may take to compile. Its time grows faster than its length."""
 
+ALIKE = 1.05
+"""Two predictions with a smaller ratio are taken as equal, and then a straight line is easier to
+read."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -65,7 +69,13 @@ def choose(
         del times["unrolled"]
     if schedule != "auto":
         return Choice(schedule, batch, f"asked for; {said}")
-    return Choice(min(times, key=times.__getitem__), batch, said)
+    return Choice(least(times), batch, said)
+
+
+def least(times: Mapping[str, float]) -> str:
+    """The schedule with the least time; the straight line, if it is there, where they are alike."""
+    straight = times.get("unrolled", float("inf"))
+    return "unrolled" if straight <= ALIKE * times["tables"] else "tables"
 
 
 def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
