@@ -60,7 +60,8 @@ def _lines(choice: Choice, dtype: str, steps: list[Step], on: Processor) -> Iter
         yield f"{step.function}, a step of one {of}:"
         yield "  counted: " + ", ".join(f"{n:,.4g} {name}" for name, n in step.counted.items() if n)
         for number, bound in enumerate(step.bounds):
-            least = f"{bound.cycles:,.1f} cycles, {bound.cycles / on.clock:,.1f} ns at {on.clock:.1f} GHz"
+            ns = bound.cycles / on.clock
+            least = f"{bound.cycles:,.1f} cycles, {ns:,.1f} ns at {on.clock:.1f} GHz"
             mark = "at least" if not number else "        "
             yield f"  {mark} {least}: {bound.name} ({bound.why})"
         if step.bounds:
