@@ -1,5 +1,5 @@
-"""The command line: ``derive new | show | draw | verify | check | generate | train | bench``,
-``cost``, ``cache`` and ``demo``.
+"""The command line: ``derive new | show | draw | verify | check | compile | generate | train``,
+``bench``, ``cost``, ``cache`` and ``demo``.
 
 Errors are one clear paragraph on standard error with exit status 2; a claim that fails is exit
 status 1.
@@ -168,8 +168,9 @@ def _derivation(
 
     net, chosen = as_network(spec), read_options(options)
     settled = settle(net, algorithm, chosen)
-    choice = choose(net, batch, schedule)
-    itemsize = np.dtype(checked_dtype(dtype)).itemsize
+    found = programs(net, settled)
+    choice = choose(net, found, batch, schedule, checked_dtype(dtype))
+    itemsize = np.dtype(dtype).itemsize
     shown = [str(differentiate(net, algorithm, **chosen))]
     if (structure := structure_of(net, settled)) is not None:
         shown.append(f"On {net.name} {structure.words}.")
@@ -179,7 +180,6 @@ def _derivation(
         shown.append(str(prove(net, algorithm, **chosen)))
     if program:
         # What is computed once a call, or what a step and its window compute.
-        found = programs(net, settled)
         names = [n for n in found if n not in ("forward", "gradient_all", "start")]
         shown += [str(scheduled(found[name], choice, itemsize)) for name in names]
     if source:
@@ -518,6 +518,44 @@ def _time_kernel(
         table.add_row(name, f"{median * 1e6:.1f} µs", f"{least * 1e6:.1f} µs", per_step)
     console.print(table)
     console.print(escape(kernel.explain()))
+
+
+@commands.command("compile")
+@SPEC
+@click.option("--explain", is_flag=True, help="Say why this schedule, and what bounds its time.")
+@click.option("--ceilings", type=click.Path(path_type=Path), metavar="FILE",
+              help="Results of derive bench: the peak measured instead of assumed.")  # fmt: skip
+@ALGORITHM
+@OPTIONS
+@DTYPE
+@BATCH
+@SCHEDULE
+def compile_(
+    spec: Path,
+    explain: bool,
+    ceilings: Path | None,
+    algorithm: str | None,
+    options: tuple[str, ...],
+    dtype: str,
+    batch: bool,
+    schedule: str,
+) -> None:
+    """Compile a network's kernel into the cache, and on demand explain it."""
+    from derive.kernel import compile as compile_kernel
+    from derive.options import read_options
+
+    if ceilings is not None and not explain:
+        raise click.UsageError("--ceilings: a bound is computed from it; add --explain")
+    kernel = compile_kernel(
+        spec, algorithm, dtype=dtype, batch=batch, schedule=schedule, **read_options(options)
+    )
+    console.print(escape(repr(kernel)))
+    for stage, seconds in kernel.timings.items():
+        console.print(f"  {stage}: {seconds:.2f} s")
+    if not kernel.timings:
+        console.print("  from the cache" if kernel.compiled else "  not compiled")
+    if explain:
+        click.echo(kernel.explain(ceilings))
 
 
 @commands.command()

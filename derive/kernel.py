@@ -288,11 +288,12 @@ class Kernel:
     @cached_property
     def programs(self) -> dict[str, Program]:
         """The scheduled Programs that were emitted, by function."""
+        from derive.program.algorithms import programs
         from derive.program.schedules.choose import Choice
 
         name = self.schedule.removeprefix("lanes, ")
         choice = Choice(name, self.batch, self.reason)
-        return _scheduled(self.net, self.algorithm, choice, self.dtype.itemsize)
+        return _scheduled(programs(self.net, self.algorithm), choice, self.dtype.itemsize)
 
     @property
     def program(self) -> Program:
@@ -305,9 +306,32 @@ class Kernel:
         options = {k: v for k, v in self.algorithm.items() if k != "name"}
         return differentiate(self.net, self.algorithm["name"], **options)
 
-    def explain(self) -> str:
-        """Which schedule was chosen, and why."""
-        return f"schedule {self.schedule}: {self.reason}"
+    def explain(self, ceilings: Any = None) -> str:
+        """Which schedule was chosen and why, what a step counts, and what bounds its time.
+
+        Parameters
+        ----------
+        ceilings : path, optional
+            Results of ``derive bench``, whose measured peak replaces an assumed one.
+
+        Returns
+        -------
+        str
+            Of each function: operations, numbers read and written, and lower bounds in cycles and
+            nanoseconds, the largest first. Programs are derived anew for it where the kernel came
+            from the cache.
+
+        Raises
+        ------
+        DeriveError
+            If ``ceilings`` is no such file.
+        """
+        from derive.explain import explanation
+
+        name = self.schedule.removeprefix("lanes, ")
+        return explanation(
+            self.net, self.algorithm, self.dtype.name, bool(self.batch), name, self.reason, ceilings
+        )
 
     def __repr__(self) -> str:
         how = self.schedule if self.compiled else "run on NumPy"
@@ -554,12 +578,13 @@ def emit(
 
     from derive.calculus.summary import summary
     from derive.emit.cython import Facts, module
-    from derive.program.algorithms import structure_of
+    from derive.program.algorithms import programs, structure_of
     from derive.program.schedules.choose import choose
 
     dtype = checked_dtype(dtype)
-    choice = choose(net, batch, schedule)
-    scheduled = _scheduled(net, algorithm, choice, np.dtype(dtype).itemsize)
+    stated = programs(net, algorithm)
+    choice = choose(net, stated, batch, schedule, dtype)
+    scheduled = _scheduled(stated, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
     structure = structure_of(net, algorithm)
     record = {
@@ -583,13 +608,10 @@ def emit(
     return Emitted(module(net, scheduled, facts), laid_out, choice.reason)
 
 
-def _scheduled(
-    net: Network, algorithm: Mapping[str, Any], choice: Any, itemsize: int
-) -> dict[str, Program]:
-    from derive.program.algorithms import programs
+def _scheduled(stated: Mapping[str, Program], choice: Any, itemsize: int) -> dict[str, Program]:
     from derive.program.schedules.choose import scheduled
 
-    return {k: scheduled(p, choice, itemsize) for k, p in programs(net, algorithm).items()}
+    return {k: scheduled(p, choice, itemsize) for k, p in stated.items()}
 
 
 def _interpreted(
@@ -610,11 +632,12 @@ def _interpreted(
         stacklevel=3,
     )
     schedule = made_with["schedule"]
-    choice = choose(net, batch, schedule)
+    stated = programs(net, algorithm)
+    choice = choose(net, stated, batch, schedule, dtype)
     text = emit(net, algorithm, dtype, batch, schedule).text
     return Kernel(
         net,
-        Interpreted(net, programs(net, algorithm), dtype, bool(batch), algorithm["name"]),
+        Interpreted(net, stated, dtype, bool(batch), algorithm["name"]),
         algorithm=algorithm,
         dtype=dtype,
         batch=batch,

@@ -3,7 +3,7 @@
 
 """leaky: 4 units, 1 input lines, 20 connections.
 
-Algorithm epochwise; schedule unrolled; float64; derive 0.1.0.
+Algorithm epochwise; schedule tables; float64; derive 0.1.0.
 Derived from the forward equations, not written by hand:
 
     [leaky]
@@ -55,6 +55,8 @@ cdef extern from *:
     typedef const real *K_RESTRICT real_in;
     typedef real *K_RESTRICT real_out;
     #define k_where(c, a, b) ((c) ? (a) : (b))
+    #define k_least(a, b) ((a) < (b) ? (a) : (b))
+    #define k_most(a, b) ((a) > (b) ? (a) : (b))
     #define K_TYPE NPY_DOUBLE
     #define K_DTYPE "float64"
     /* Names of axes and their sizes (-1: any) as people write them: (T, m=2). */
@@ -320,6 +322,8 @@ cdef extern from *:
     object k_result(const char *, PyObject *, tuple, int, Py_ssize_t, Py_ssize_t, Py_ssize_t)
     int k_wanted(object, object, const char *, PyObject **) except -1
     void k_clear(object)
+    Py_ssize_t k_least(Py_ssize_t, Py_ssize_t) noexcept nogil
+    Py_ssize_t k_most(Py_ssize_t, Py_ssize_t) noexcept nogil
     real k_where(bint, real, real) noexcept nogil
     real k_tanh(real) noexcept nogil
 
@@ -327,7 +331,7 @@ import_array()
 
 DTYPE = np.dtype("float64")
 Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
-RECORD = '{"algorithm": {"name": "epochwise"}, "batch": false, "derive": "0.1.0", "digest": "4deb43031010cdcfe1d8bf4677931163c1fa4be291fa7330647e09b2ea2e4c5f", "dtype": "float64", "schedule": "unrolled", "spec": {"algorithm": {"name": "epochwise"}, "cell": {"activation": "tanh", "bias": true, "library": "leaky", "tau": 5.0}, "name": "leaky", "network": {"connections": "full", "inputs": 1, "parameters": {"tau": [2.0, 4.0, 8.0, 16.0]}, "units": 4}, "objective": {"J": "(-(d - y)**2)/2", "targets": [0, 1]}, "spec": "derive/1"}}'
+RECORD = '{"algorithm": {"name": "epochwise"}, "batch": false, "derive": "0.1.0", "digest": "4deb43031010cdcfe1d8bf4677931163c1fa4be291fa7330647e09b2ea2e4c5f", "dtype": "float64", "schedule": "tables", "spec": {"algorithm": {"name": "epochwise"}, "cell": {"activation": "tanh", "bias": true, "library": "leaky", "tau": 5.0}, "name": "leaky", "network": {"connections": "full", "inputs": 1, "parameters": {"tau": [2.0, 4.0, 8.0, 16.0]}, "units": 4}, "objective": {"J": "(-(d - y)**2)/2", "targets": [0, 1]}, "spec": "derive/1"}}'
 
 cdef void forward_core(
     real_in theta,
@@ -335,77 +339,32 @@ cdef void forward_core(
     real_in y0,
     real_out y,
     real_out z,
+    real_out all_0_u_s,
     Py_ssize_t T
 ) noexcept nogil:
-    cdef Py_ssize_t t
-    cdef real v_w_0_0, v_w_0_1, v_w_0_2, v_w_0_3, v_w_0_4, v_w_1_0, v_w_1_1, v_w_1_2
-    cdef real v_w_1_3, v_w_1_4, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3, v_w_2_4, v_w_3_0
-    cdef real v_w_3_1, v_w_3_2, v_w_3_3, v_w_3_4, v_tau__0, v_b__0, v_tau__1, v_b__1
-    cdef real v_tau__2, v_b__2, v_tau__3, v_b__3, u_s, u_f, new_y
-    v_w_0_0 = theta[0]
-    v_w_0_1 = theta[1]
-    v_w_0_2 = theta[2]
-    v_w_0_3 = theta[3]
-    v_w_0_4 = theta[4]
-    v_w_1_0 = theta[5]
-    v_w_1_1 = theta[6]
-    v_w_1_2 = theta[7]
-    v_w_1_3 = theta[8]
-    v_w_1_4 = theta[9]
-    v_w_2_0 = theta[10]
-    v_w_2_1 = theta[11]
-    v_w_2_2 = theta[12]
-    v_w_2_3 = theta[13]
-    v_w_2_4 = theta[14]
-    v_w_3_0 = theta[15]
-    v_w_3_1 = theta[16]
-    v_w_3_2 = theta[17]
-    v_w_3_3 = theta[18]
-    v_w_3_4 = theta[19]
-    v_tau__0 = theta[20]
-    v_b__0 = theta[21]
-    v_tau__1 = theta[22]
-    v_b__1 = theta[23]
-    v_tau__2 = theta[24]
-    v_b__2 = theta[25]
-    v_tau__3 = theta[26]
-    v_b__3 = theta[27]
-    z[0] = 0
-    z[1] = 0
-    z[2] = 0
-    z[3] = 0
-    z[4] = 0
-    z[0] = y0[0]
-    z[1] = y0[1]
-    z[2] = y0[2]
-    z[3] = y0[3]
+    cdef Py_ssize_t c, k, l, r, t
+    cdef real u_s, u_f, new_y
+    for r in range(1):
+        for l in range(5):
+            z[r*5 + l] = 0
+    for l in range(4):
+        z[l] = y0[l]
     for t in range(1, T + 1):
-        z[(t - 1)*5 + 4] = x[t - 1]
-        u_s = (0 + v_w_0_0*z[(t - 1)*5] + v_w_0_1*z[(t - 1)*5 + 1] + v_w_0_2*z[(t - 1)*5 + 2]
-            + v_w_0_3*z[(t - 1)*5 + 3] + v_w_0_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__0 + u_s)
-        new_y = z[(t - 1)*5] + (u_f - z[(t - 1)*5])/v_tau__0
-        z[t*5] = new_y
-        u_s = (0 + v_w_1_0*z[(t - 1)*5] + v_w_1_1*z[(t - 1)*5 + 1] + v_w_1_2*z[(t - 1)*5 + 2]
-            + v_w_1_3*z[(t - 1)*5 + 3] + v_w_1_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__1 + u_s)
-        new_y = z[(t - 1)*5 + 1] + (u_f - z[(t - 1)*5 + 1])/v_tau__1
-        z[t*5 + 1] = new_y
-        u_s = (0 + v_w_2_0*z[(t - 1)*5] + v_w_2_1*z[(t - 1)*5 + 1] + v_w_2_2*z[(t - 1)*5 + 2]
-            + v_w_2_3*z[(t - 1)*5 + 3] + v_w_2_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__2 + u_s)
-        new_y = z[(t - 1)*5 + 2] + (u_f - z[(t - 1)*5 + 2])/v_tau__2
-        z[t*5 + 2] = new_y
-        u_s = (0 + v_w_3_0*z[(t - 1)*5] + v_w_3_1*z[(t - 1)*5 + 1] + v_w_3_2*z[(t - 1)*5 + 2]
-            + v_w_3_3*z[(t - 1)*5 + 3] + v_w_3_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__3 + u_s)
-        new_y = z[(t - 1)*5 + 3] + (u_f - z[(t - 1)*5 + 3])/v_tau__3
-        z[t*5 + 3] = new_y
+        for l in range(1):
+            z[(t - 1)*5 + l + 4] = x[t + l - 1]
+        for k in range(4):
+            u_s = 0
+            for c in range(5):
+                u_s += theta[k*5 + c]*z[(t - 1)*5 + c]
+            all_0_u_s[k] = u_s
+        for k in range(4):
+            u_s = all_0_u_s[k]
+            u_f = k_tanh(theta[k*2 + 21] + u_s)
+            new_y = z[(t - 1)*5 + k] + (u_f - z[(t - 1)*5 + k])/theta[k*2 + 20]
+            z[t*5 + k] = new_y
     for t in range(T + 1):
-        y[t*4] = z[t*5]
-        y[t*4 + 1] = z[t*5 + 1]
-        y[t*4 + 2] = z[t*5 + 2]
-        y[t*4 + 3] = z[t*5 + 3]
+        for l in range(4):
+            y[t*4 + l] = z[t*5 + l]
 
 cdef void gradient_core(
     real_in theta,
@@ -417,230 +376,181 @@ cdef void gradient_core(
     real_out grad_theta,
     real_out z,
     real_out tape,
+    real_out eps,
+    real_out delta,
+    real_out all_0_u_s,
+    real_out kept_22_bar_tau,
+    real_out kept_23_bar_b,
+    real_out kept_24_bar_s,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
-    cdef Py_ssize_t t
-    cdef real v_w_0_0, v_w_0_1, v_w_0_2, v_w_0_3, v_w_0_4, v_w_1_0, v_w_1_1, v_w_1_2
-    cdef real v_w_1_3, v_w_1_4, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3, v_w_2_4, v_w_3_0
-    cdef real v_w_3_1, v_w_3_2, v_w_3_3, v_w_3_4, v_tau__0, v_b__0, v_tau__1, v_b__1
-    cdef real v_tau__2, v_b__2, v_tau__3, v_b__3, v_J, v_grad_w_0_0, v_grad_w_0_1, v_grad_w_0_2
-    cdef real v_grad_w_0_3, v_grad_w_0_4, v_grad_w_1_0, v_grad_w_1_1, v_grad_w_1_2, v_grad_w_1_3, v_grad_w_1_4, v_grad_w_2_0
-    cdef real v_grad_w_2_1, v_grad_w_2_2, v_grad_w_2_3, v_grad_w_2_4, v_grad_w_3_0, v_grad_w_3_1, v_grad_w_3_2, v_grad_w_3_3
-    cdef real v_grad_w_3_4, v_grad_tau__0, v_grad_b__0, v_grad_tau__1, v_grad_b__1, v_grad_tau__2, v_grad_b__2, v_grad_tau__3
-    cdef real v_grad_b__3, v_eps_0, v_eps_1, v_eps_2, v_eps_3, v_eps_4, v_delta_0_0, v_delta_0_1
-    cdef real v_delta_0_2, v_delta_0_3, sum, u_s, u_f, new_y, eps_y, bar_f
-    cdef real bar_s, bar_y, bar_tau, bar_b
-    v_w_0_0 = theta[0]
-    v_w_0_1 = theta[1]
-    v_w_0_2 = theta[2]
-    v_w_0_3 = theta[3]
-    v_w_0_4 = theta[4]
-    v_w_1_0 = theta[5]
-    v_w_1_1 = theta[6]
-    v_w_1_2 = theta[7]
-    v_w_1_3 = theta[8]
-    v_w_1_4 = theta[9]
-    v_w_2_0 = theta[10]
-    v_w_2_1 = theta[11]
-    v_w_2_2 = theta[12]
-    v_w_2_3 = theta[13]
-    v_w_2_4 = theta[14]
-    v_w_3_0 = theta[15]
-    v_w_3_1 = theta[16]
-    v_w_3_2 = theta[17]
-    v_w_3_3 = theta[18]
-    v_w_3_4 = theta[19]
-    v_tau__0 = theta[20]
-    v_b__0 = theta[21]
-    v_tau__1 = theta[22]
-    v_b__1 = theta[23]
-    v_tau__2 = theta[24]
-    v_b__2 = theta[25]
-    v_tau__3 = theta[26]
-    v_b__3 = theta[27]
-    z[0] = 0
-    z[1] = 0
-    z[2] = 0
-    z[3] = 0
-    z[4] = 0
-    z[0] = y0[0]
-    z[1] = y0[1]
-    z[2] = y0[2]
-    z[3] = y0[3]
+    cdef Py_ssize_t c, cs, i0, i1, j, k, ks, l, r, t, t_stretch
+    cdef real v_J, sum, u_s, u_f, new_y, eps_y, bar_f, bar_s
+    cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_2, total_3, total_0_0
+    cdef real total_1_0, total_2_0, total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2
+    cdef real total_0_3, total_1_3, total_2_3, here_0, here_1, here_2, here_3, here_4
+    cdef real here_5, here_6
+    for r in range(1):
+        for l in range(5):
+            z[r*5 + l] = 0
+    for l in range(4):
+        z[l] = y0[l]
     for t in range(1, T + 1):
-        z[(t - 1)*5 + 4] = x[t - 1]
-        u_s = (0 + v_w_0_0*z[(t - 1)*5] + v_w_0_1*z[(t - 1)*5 + 1] + v_w_0_2*z[(t - 1)*5 + 2]
-            + v_w_0_3*z[(t - 1)*5 + 3] + v_w_0_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__0 + u_s)
-        new_y = z[(t - 1)*5] + (u_f - z[(t - 1)*5])/v_tau__0
-        z[t*5] = new_y
-        tape[(t - 1)*4] = u_f
-        u_s = (0 + v_w_1_0*z[(t - 1)*5] + v_w_1_1*z[(t - 1)*5 + 1] + v_w_1_2*z[(t - 1)*5 + 2]
-            + v_w_1_3*z[(t - 1)*5 + 3] + v_w_1_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__1 + u_s)
-        new_y = z[(t - 1)*5 + 1] + (u_f - z[(t - 1)*5 + 1])/v_tau__1
-        z[t*5 + 1] = new_y
-        tape[(t - 1)*4 + 1] = u_f
-        u_s = (0 + v_w_2_0*z[(t - 1)*5] + v_w_2_1*z[(t - 1)*5 + 1] + v_w_2_2*z[(t - 1)*5 + 2]
-            + v_w_2_3*z[(t - 1)*5 + 3] + v_w_2_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__2 + u_s)
-        new_y = z[(t - 1)*5 + 2] + (u_f - z[(t - 1)*5 + 2])/v_tau__2
-        z[t*5 + 2] = new_y
-        tape[(t - 1)*4 + 2] = u_f
-        u_s = (0 + v_w_3_0*z[(t - 1)*5] + v_w_3_1*z[(t - 1)*5 + 1] + v_w_3_2*z[(t - 1)*5 + 2]
-            + v_w_3_3*z[(t - 1)*5 + 3] + v_w_3_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__3 + u_s)
-        new_y = z[(t - 1)*5 + 3] + (u_f - z[(t - 1)*5 + 3])/v_tau__3
-        z[t*5 + 3] = new_y
-        tape[(t - 1)*4 + 3] = u_f
-    v_grad_w_0_0 = 0
-    v_grad_w_0_1 = 0
-    v_grad_w_0_2 = 0
-    v_grad_w_0_3 = 0
-    v_grad_w_0_4 = 0
-    v_grad_w_1_0 = 0
-    v_grad_w_1_1 = 0
-    v_grad_w_1_2 = 0
-    v_grad_w_1_3 = 0
-    v_grad_w_1_4 = 0
-    v_grad_w_2_0 = 0
-    v_grad_w_2_1 = 0
-    v_grad_w_2_2 = 0
-    v_grad_w_2_3 = 0
-    v_grad_w_2_4 = 0
-    v_grad_w_3_0 = 0
-    v_grad_w_3_1 = 0
-    v_grad_w_3_2 = 0
-    v_grad_w_3_3 = 0
-    v_grad_w_3_4 = 0
-    v_grad_tau__0 = 0
-    v_grad_b__0 = 0
-    v_grad_tau__1 = 0
-    v_grad_b__1 = 0
-    v_grad_tau__2 = 0
-    v_grad_b__2 = 0
-    v_grad_tau__3 = 0
-    v_grad_b__3 = 0
-    v_eps_0 = 0
-    v_eps_1 = 0
-    v_eps_2 = 0
-    v_eps_3 = 0
-    v_eps_4 = 0
-    v_delta_0_0 = 0
-    v_delta_0_1 = 0
-    v_delta_0_2 = 0
-    v_delta_0_3 = 0
+        for l in range(1):
+            z[(t - 1)*5 + l + 4] = x[t + l - 1]
+        for k in range(4):
+            u_s = 0
+            for c in range(5):
+                u_s += theta[k*5 + c]*z[(t - 1)*5 + c]
+            all_0_u_s[k] = u_s
+        for k in range(4):
+            u_s = all_0_u_s[k]
+            u_f = k_tanh(theta[k*2 + 21] + u_s)
+            new_y = z[(t - 1)*5 + k] + (u_f - z[(t - 1)*5 + k])/theta[k*2 + 20]
+            z[t*5 + k] = new_y
+            tape[(t - 1)*4 + k] = u_f
+    for i0 in range(28):
+        grad_theta[i0] = 0
+    for i0 in range(5):
+        eps[i0] = 0
+    for i0 in range(1):
+        for i1 in range(4):
+            delta[i0*4 + i1] = 0
     v_J = 0
-    for t in range(T, 0, -1):
-        # ε(t) += e(t), the error of this step
-        v_J += k_where(mask[(t - 1)*mask_step*2] != 0, -<real>0.5*mask[(t - 1)*mask_step*2]*((target[(t - 1)*2] - z[t*5])*(target[(t - 1)*2] - z[t*5])), 0)
-        v_eps_0 += k_where(mask[(t - 1)*mask_step*2] != 0, mask[(t - 1)*mask_step*2]*(target[(t - 1)*2] - z[t*5]), 0)
-        v_J += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + 1]*((target[(t - 1)*2 + 1] - z[t*5 + 1])*(target[(t - 1)*2 + 1] - z[t*5 + 1])), 0)
-        v_eps_1 += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, mask[(t - 1)*mask_step*2 + 1]*(target[(t - 1)*2 + 1] - z[t*5 + 1]), 0)
-        # δ(t), and this step's terms of the gradient
-        eps_y = v_eps_0
-        bar_f = eps_y/v_tau__0
-        bar_s = bar_f*(1 - tape[(t - 1)*4]*tape[(t - 1)*4])
-        bar_y = eps_y*(1 - <real>1/v_tau__0)
-        bar_tau = -eps_y*(tape[(t - 1)*4] - z[(t - 1)*5])/(v_tau__0*v_tau__0)
-        bar_b = bar_f*(1 - tape[(t - 1)*4]*tape[(t - 1)*4])
-        v_eps_0 = bar_y
-        v_grad_tau__0 += bar_tau
-        v_grad_b__0 += bar_b
-        v_delta_0_0 = bar_s
-        v_grad_w_0_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_0_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_0_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_0_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_0_4 += z[(t - 1)*5 + 4]*bar_s
-        eps_y = v_eps_1
-        bar_f = eps_y/v_tau__1
-        bar_s = bar_f*(1 - tape[(t - 1)*4 + 1]*tape[(t - 1)*4 + 1])
-        bar_y = eps_y*(1 - <real>1/v_tau__1)
-        bar_tau = -eps_y*(tape[(t - 1)*4 + 1] - z[(t - 1)*5 + 1])/(v_tau__1*v_tau__1)
-        bar_b = bar_f*(1 - tape[(t - 1)*4 + 1]*tape[(t - 1)*4 + 1])
-        v_eps_1 = bar_y
-        v_grad_tau__1 += bar_tau
-        v_grad_b__1 += bar_b
-        v_delta_0_1 = bar_s
-        v_grad_w_1_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_1_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_1_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_1_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_1_4 += z[(t - 1)*5 + 4]*bar_s
-        eps_y = v_eps_2
-        bar_f = eps_y/v_tau__2
-        bar_s = bar_f*(1 - tape[(t - 1)*4 + 2]*tape[(t - 1)*4 + 2])
-        bar_y = eps_y*(1 - <real>1/v_tau__2)
-        bar_tau = -eps_y*(tape[(t - 1)*4 + 2] - z[(t - 1)*5 + 2])/(v_tau__2*v_tau__2)
-        bar_b = bar_f*(1 - tape[(t - 1)*4 + 2]*tape[(t - 1)*4 + 2])
-        v_eps_2 = bar_y
-        v_grad_tau__2 += bar_tau
-        v_grad_b__2 += bar_b
-        v_delta_0_2 = bar_s
-        v_grad_w_2_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_2_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_2_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_2_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_2_4 += z[(t - 1)*5 + 4]*bar_s
-        eps_y = v_eps_3
-        bar_f = eps_y/v_tau__3
-        bar_s = bar_f*(1 - tape[(t - 1)*4 + 3]*tape[(t - 1)*4 + 3])
-        bar_y = eps_y*(1 - <real>1/v_tau__3)
-        bar_tau = -eps_y*(tape[(t - 1)*4 + 3] - z[(t - 1)*5 + 3])/(v_tau__3*v_tau__3)
-        bar_b = bar_f*(1 - tape[(t - 1)*4 + 3]*tape[(t - 1)*4 + 3])
-        v_eps_3 = bar_y
-        v_grad_tau__3 += bar_tau
-        v_grad_b__3 += bar_b
-        v_delta_0_3 = bar_s
-        v_grad_w_3_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_3_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_3_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_3_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_3_4 += z[(t - 1)*5 + 4]*bar_s
-        # ε(t−1): what reaches the step before along the connections
-        sum = ((v_eps_0) + v_w_0_0*v_delta_0_0 + v_w_1_0*v_delta_0_1 + v_w_2_0*v_delta_0_2
-            + v_w_3_0*v_delta_0_3)
-        v_eps_0 = sum
-        sum = ((v_eps_1) + v_w_0_1*v_delta_0_0 + v_w_1_1*v_delta_0_1 + v_w_2_1*v_delta_0_2
-            + v_w_3_1*v_delta_0_3)
-        v_eps_1 = sum
-        sum = ((v_eps_2) + v_w_0_2*v_delta_0_0 + v_w_1_2*v_delta_0_1 + v_w_2_2*v_delta_0_2
-            + v_w_3_2*v_delta_0_3)
-        v_eps_2 = sum
-        sum = ((v_eps_3) + v_w_0_3*v_delta_0_0 + v_w_1_3*v_delta_0_1 + v_w_2_3*v_delta_0_2
-            + v_w_3_3*v_delta_0_3)
-        v_eps_3 = sum
+    for t_stretch in range((T + 63) // 64 - 1, -1, -1):
+        for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+            # ε(t) += e(t), the error of this step
+            for j in range(2):
+                v_J += k_where(mask[(t - 1)*mask_step*2 + j] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + j]*((target[(t - 1)*2 + j] - z[t*5 + j])*(target[(t - 1)*2 + j] - z[t*5 + j])), 0)
+                eps[j] += k_where(mask[(t - 1)*mask_step*2 + j] != 0, mask[(t - 1)*mask_step*2 + j]*(target[(t - 1)*2 + j] - z[t*5 + j]), 0)
+            # δ(t), and this step's terms of the gradient
+            for k in range(4):
+                eps_y = eps[k]
+                bar_f = eps_y/theta[k*2 + 20]
+                bar_s = bar_f*(1 - tape[(t - 1)*4 + k]*tape[(t - 1)*4 + k])
+                bar_y = eps_y*(1 - <real>1/theta[k*2 + 20])
+                bar_tau = -eps_y*(tape[(t - 1)*4 + k] - z[(t - 1)*5 + k])/(theta[k*2 + 20]*theta[k*2 + 20])
+                bar_b = bar_f*(1 - tape[(t - 1)*4 + k]*tape[(t - 1)*4 + k])
+                eps[k] = bar_y
+                delta[k] = bar_s
+                kept_22_bar_tau[k*65 + t - (t_stretch*64 + 1)] = bar_tau
+                kept_23_bar_b[k*65 + t - (t_stretch*64 + 1)] = bar_b
+                kept_24_bar_s[k*65 + t - (t_stretch*64 + 1)] = bar_s
+            # ε(t−1): what reaches the step before along the connections
+            for l in range(4):
+                sum = eps[l]
+                for c in range(4):
+                    sum += theta[l + c*5]*delta[c]
+                eps[l] = sum
+        # the gradient's terms of these steps
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 20]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 20]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 20]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 20]
+            for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                total_0 += kept_22_bar_tau[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_22_bar_tau[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_22_bar_tau[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_22_bar_tau[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 20] = total_0
+            grad_theta[(ks*4 + 1)*2 + 20] = total_1
+            grad_theta[(ks*4 + 2)*2 + 20] = total_2
+            grad_theta[(ks*4 + 3)*2 + 20] = total_3
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 21]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 21]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 21]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 21]
+            for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                total_0 += kept_23_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_23_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_23_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_23_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 21] = total_0
+            grad_theta[(ks*4 + 1)*2 + 21] = total_1
+            grad_theta[(ks*4 + 2)*2 + 21] = total_2
+            grad_theta[(ks*4 + 3)*2 + 21] = total_3
+        for ks in range(1):
+            for cs in range(1):
+                total_0_0 = grad_theta[ks*4*5 + cs*3]
+                total_0_1 = grad_theta[(ks*4 + 1)*5 + cs*3]
+                total_0_2 = grad_theta[(ks*4 + 2)*5 + cs*3]
+                total_0_3 = grad_theta[(ks*4 + 3)*5 + cs*3]
+                total_1_0 = grad_theta[ks*4*5 + cs*3 + 1]
+                total_1_1 = grad_theta[(ks*4 + 1)*5 + cs*3 + 1]
+                total_1_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 1]
+                total_1_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 1]
+                total_2_0 = grad_theta[ks*4*5 + cs*3 + 2]
+                total_2_1 = grad_theta[(ks*4 + 1)*5 + cs*3 + 2]
+                total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
+                total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
+                for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                    here_0 = z[(t - 1)*5 + cs*3]
+                    here_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_5 = z[(t - 1)*5 + cs*3 + 1]
+                    here_6 = z[(t - 1)*5 + cs*3 + 2]
+                    total_0_0 += here_0*here_1
+                    total_0_1 += here_0*here_2
+                    total_0_2 += here_0*here_3
+                    total_0_3 += here_0*here_4
+                    total_1_0 += here_5*here_1
+                    total_1_1 += here_5*here_2
+                    total_1_2 += here_5*here_3
+                    total_1_3 += here_5*here_4
+                    total_2_0 += here_6*here_1
+                    total_2_1 += here_6*here_2
+                    total_2_2 += here_6*here_3
+                    total_2_3 += here_6*here_4
+                grad_theta[ks*4*5 + cs*3] = total_0_0
+                grad_theta[(ks*4 + 1)*5 + cs*3] = total_0_1
+                grad_theta[(ks*4 + 2)*5 + cs*3] = total_0_2
+                grad_theta[(ks*4 + 3)*5 + cs*3] = total_0_3
+                grad_theta[ks*4*5 + cs*3 + 1] = total_1_0
+                grad_theta[(ks*4 + 1)*5 + cs*3 + 1] = total_1_1
+                grad_theta[(ks*4 + 2)*5 + cs*3 + 1] = total_1_2
+                grad_theta[(ks*4 + 3)*5 + cs*3 + 1] = total_1_3
+                grad_theta[ks*4*5 + cs*3 + 2] = total_2_0
+                grad_theta[(ks*4 + 1)*5 + cs*3 + 2] = total_2_1
+                grad_theta[(ks*4 + 2)*5 + cs*3 + 2] = total_2_2
+                grad_theta[(ks*4 + 3)*5 + cs*3 + 2] = total_2_3
+            for cs in range(1):
+                total_0_0 = grad_theta[ks*4*5 + 3]
+                total_0_1 = grad_theta[(ks*4 + 1)*5 + 3]
+                total_0_2 = grad_theta[(ks*4 + 2)*5 + 3]
+                total_0_3 = grad_theta[(ks*4 + 3)*5 + 3]
+                total_1_0 = grad_theta[ks*4*5 + 4]
+                total_1_1 = grad_theta[(ks*4 + 1)*5 + 4]
+                total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
+                total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
+                for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                    here_0 = z[(t - 1)*5 + 3]
+                    here_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_5 = z[(t - 1)*5 + 4]
+                    total_0_0 += here_0*here_1
+                    total_0_1 += here_0*here_2
+                    total_0_2 += here_0*here_3
+                    total_0_3 += here_0*here_4
+                    total_1_0 += here_5*here_1
+                    total_1_1 += here_5*here_2
+                    total_1_2 += here_5*here_3
+                    total_1_3 += here_5*here_4
+                grad_theta[ks*4*5 + 3] = total_0_0
+                grad_theta[(ks*4 + 1)*5 + 3] = total_0_1
+                grad_theta[(ks*4 + 2)*5 + 3] = total_0_2
+                grad_theta[(ks*4 + 3)*5 + 3] = total_0_3
+                grad_theta[ks*4*5 + 4] = total_1_0
+                grad_theta[(ks*4 + 1)*5 + 4] = total_1_1
+                grad_theta[(ks*4 + 2)*5 + 4] = total_1_2
+                grad_theta[(ks*4 + 3)*5 + 4] = total_1_3
     J[0] = v_J
-    grad_theta[0] = v_grad_w_0_0
-    grad_theta[1] = v_grad_w_0_1
-    grad_theta[2] = v_grad_w_0_2
-    grad_theta[3] = v_grad_w_0_3
-    grad_theta[4] = v_grad_w_0_4
-    grad_theta[5] = v_grad_w_1_0
-    grad_theta[6] = v_grad_w_1_1
-    grad_theta[7] = v_grad_w_1_2
-    grad_theta[8] = v_grad_w_1_3
-    grad_theta[9] = v_grad_w_1_4
-    grad_theta[10] = v_grad_w_2_0
-    grad_theta[11] = v_grad_w_2_1
-    grad_theta[12] = v_grad_w_2_2
-    grad_theta[13] = v_grad_w_2_3
-    grad_theta[14] = v_grad_w_2_4
-    grad_theta[15] = v_grad_w_3_0
-    grad_theta[16] = v_grad_w_3_1
-    grad_theta[17] = v_grad_w_3_2
-    grad_theta[18] = v_grad_w_3_3
-    grad_theta[19] = v_grad_w_3_4
-    grad_theta[20] = v_grad_tau__0
-    grad_theta[21] = v_grad_b__0
-    grad_theta[22] = v_grad_tau__1
-    grad_theta[23] = v_grad_b__1
-    grad_theta[24] = v_grad_tau__2
-    grad_theta[25] = v_grad_b__2
-    grad_theta[26] = v_grad_tau__3
-    grad_theta[27] = v_grad_b__3
 
 cdef void gradient_all_core(
     real_in theta,
@@ -654,239 +564,191 @@ cdef void gradient_all_core(
     real_out grad_y0,
     real_out z,
     real_out tape,
+    real_out eps,
+    real_out delta,
+    real_out all_0_u_s,
+    real_out kept_24_bar_tau,
+    real_out kept_25_bar_b,
+    real_out kept_26_bar_s,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
-    cdef Py_ssize_t t
-    cdef real v_w_0_0, v_w_0_1, v_w_0_2, v_w_0_3, v_w_0_4, v_w_1_0, v_w_1_1, v_w_1_2
-    cdef real v_w_1_3, v_w_1_4, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3, v_w_2_4, v_w_3_0
-    cdef real v_w_3_1, v_w_3_2, v_w_3_3, v_w_3_4, v_tau__0, v_b__0, v_tau__1, v_b__1
-    cdef real v_tau__2, v_b__2, v_tau__3, v_b__3, v_J, v_grad_w_0_0, v_grad_w_0_1, v_grad_w_0_2
-    cdef real v_grad_w_0_3, v_grad_w_0_4, v_grad_w_1_0, v_grad_w_1_1, v_grad_w_1_2, v_grad_w_1_3, v_grad_w_1_4, v_grad_w_2_0
-    cdef real v_grad_w_2_1, v_grad_w_2_2, v_grad_w_2_3, v_grad_w_2_4, v_grad_w_3_0, v_grad_w_3_1, v_grad_w_3_2, v_grad_w_3_3
-    cdef real v_grad_w_3_4, v_grad_tau__0, v_grad_b__0, v_grad_tau__1, v_grad_b__1, v_grad_tau__2, v_grad_b__2, v_grad_tau__3
-    cdef real v_grad_b__3, v_eps_0, v_eps_1, v_eps_2, v_eps_3, v_eps_4, v_delta_0_0, v_delta_0_1
-    cdef real v_delta_0_2, v_delta_0_3, sum, u_s, u_f, new_y, eps_y, bar_f
-    cdef real bar_s, bar_y, bar_tau, bar_b
-    v_w_0_0 = theta[0]
-    v_w_0_1 = theta[1]
-    v_w_0_2 = theta[2]
-    v_w_0_3 = theta[3]
-    v_w_0_4 = theta[4]
-    v_w_1_0 = theta[5]
-    v_w_1_1 = theta[6]
-    v_w_1_2 = theta[7]
-    v_w_1_3 = theta[8]
-    v_w_1_4 = theta[9]
-    v_w_2_0 = theta[10]
-    v_w_2_1 = theta[11]
-    v_w_2_2 = theta[12]
-    v_w_2_3 = theta[13]
-    v_w_2_4 = theta[14]
-    v_w_3_0 = theta[15]
-    v_w_3_1 = theta[16]
-    v_w_3_2 = theta[17]
-    v_w_3_3 = theta[18]
-    v_w_3_4 = theta[19]
-    v_tau__0 = theta[20]
-    v_b__0 = theta[21]
-    v_tau__1 = theta[22]
-    v_b__1 = theta[23]
-    v_tau__2 = theta[24]
-    v_b__2 = theta[25]
-    v_tau__3 = theta[26]
-    v_b__3 = theta[27]
-    z[0] = 0
-    z[1] = 0
-    z[2] = 0
-    z[3] = 0
-    z[4] = 0
-    z[0] = y0[0]
-    z[1] = y0[1]
-    z[2] = y0[2]
-    z[3] = y0[3]
+    cdef Py_ssize_t c, cs, i0, i1, j, k, ks, l, r, t, t_stretch
+    cdef real v_J, sum, u_s, u_f, new_y, eps_y, bar_f, bar_s
+    cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_2, total_3, total_0_0
+    cdef real total_1_0, total_2_0, total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2
+    cdef real total_0_3, total_1_3, total_2_3, here_0, here_1, here_2, here_3, here_4
+    cdef real here_5, here_6
+    for r in range(1):
+        for l in range(5):
+            z[r*5 + l] = 0
+    for l in range(4):
+        z[l] = y0[l]
     for t in range(1, T + 1):
-        z[(t - 1)*5 + 4] = x[t - 1]
-        u_s = (0 + v_w_0_0*z[(t - 1)*5] + v_w_0_1*z[(t - 1)*5 + 1] + v_w_0_2*z[(t - 1)*5 + 2]
-            + v_w_0_3*z[(t - 1)*5 + 3] + v_w_0_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__0 + u_s)
-        new_y = z[(t - 1)*5] + (u_f - z[(t - 1)*5])/v_tau__0
-        z[t*5] = new_y
-        tape[(t - 1)*4] = u_f
-        u_s = (0 + v_w_1_0*z[(t - 1)*5] + v_w_1_1*z[(t - 1)*5 + 1] + v_w_1_2*z[(t - 1)*5 + 2]
-            + v_w_1_3*z[(t - 1)*5 + 3] + v_w_1_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__1 + u_s)
-        new_y = z[(t - 1)*5 + 1] + (u_f - z[(t - 1)*5 + 1])/v_tau__1
-        z[t*5 + 1] = new_y
-        tape[(t - 1)*4 + 1] = u_f
-        u_s = (0 + v_w_2_0*z[(t - 1)*5] + v_w_2_1*z[(t - 1)*5 + 1] + v_w_2_2*z[(t - 1)*5 + 2]
-            + v_w_2_3*z[(t - 1)*5 + 3] + v_w_2_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__2 + u_s)
-        new_y = z[(t - 1)*5 + 2] + (u_f - z[(t - 1)*5 + 2])/v_tau__2
-        z[t*5 + 2] = new_y
-        tape[(t - 1)*4 + 2] = u_f
-        u_s = (0 + v_w_3_0*z[(t - 1)*5] + v_w_3_1*z[(t - 1)*5 + 1] + v_w_3_2*z[(t - 1)*5 + 2]
-            + v_w_3_3*z[(t - 1)*5 + 3] + v_w_3_4*z[(t - 1)*5 + 4])
-        u_f = k_tanh(v_b__3 + u_s)
-        new_y = z[(t - 1)*5 + 3] + (u_f - z[(t - 1)*5 + 3])/v_tau__3
-        z[t*5 + 3] = new_y
-        tape[(t - 1)*4 + 3] = u_f
-    v_grad_w_0_0 = 0
-    v_grad_w_0_1 = 0
-    v_grad_w_0_2 = 0
-    v_grad_w_0_3 = 0
-    v_grad_w_0_4 = 0
-    v_grad_w_1_0 = 0
-    v_grad_w_1_1 = 0
-    v_grad_w_1_2 = 0
-    v_grad_w_1_3 = 0
-    v_grad_w_1_4 = 0
-    v_grad_w_2_0 = 0
-    v_grad_w_2_1 = 0
-    v_grad_w_2_2 = 0
-    v_grad_w_2_3 = 0
-    v_grad_w_2_4 = 0
-    v_grad_w_3_0 = 0
-    v_grad_w_3_1 = 0
-    v_grad_w_3_2 = 0
-    v_grad_w_3_3 = 0
-    v_grad_w_3_4 = 0
-    v_grad_tau__0 = 0
-    v_grad_b__0 = 0
-    v_grad_tau__1 = 0
-    v_grad_b__1 = 0
-    v_grad_tau__2 = 0
-    v_grad_b__2 = 0
-    v_grad_tau__3 = 0
-    v_grad_b__3 = 0
-    v_eps_0 = 0
-    v_eps_1 = 0
-    v_eps_2 = 0
-    v_eps_3 = 0
-    v_eps_4 = 0
-    v_delta_0_0 = 0
-    v_delta_0_1 = 0
-    v_delta_0_2 = 0
-    v_delta_0_3 = 0
+        for l in range(1):
+            z[(t - 1)*5 + l + 4] = x[t + l - 1]
+        for k in range(4):
+            u_s = 0
+            for c in range(5):
+                u_s += theta[k*5 + c]*z[(t - 1)*5 + c]
+            all_0_u_s[k] = u_s
+        for k in range(4):
+            u_s = all_0_u_s[k]
+            u_f = k_tanh(theta[k*2 + 21] + u_s)
+            new_y = z[(t - 1)*5 + k] + (u_f - z[(t - 1)*5 + k])/theta[k*2 + 20]
+            z[t*5 + k] = new_y
+            tape[(t - 1)*4 + k] = u_f
+    for i0 in range(28):
+        grad_theta[i0] = 0
+    for i0 in range(5):
+        eps[i0] = 0
+    for i0 in range(1):
+        for i1 in range(4):
+            delta[i0*4 + i1] = 0
     v_J = 0
     for t in range(T):
-        grad_x[t] = 0
-    for t in range(T, 0, -1):
-        # ε(t) += e(t), the error of this step
-        v_J += k_where(mask[(t - 1)*mask_step*2] != 0, -<real>0.5*mask[(t - 1)*mask_step*2]*((target[(t - 1)*2] - z[t*5])*(target[(t - 1)*2] - z[t*5])), 0)
-        v_eps_0 += k_where(mask[(t - 1)*mask_step*2] != 0, mask[(t - 1)*mask_step*2]*(target[(t - 1)*2] - z[t*5]), 0)
-        v_J += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + 1]*((target[(t - 1)*2 + 1] - z[t*5 + 1])*(target[(t - 1)*2 + 1] - z[t*5 + 1])), 0)
-        v_eps_1 += k_where(mask[(t - 1)*mask_step*2 + 1] != 0, mask[(t - 1)*mask_step*2 + 1]*(target[(t - 1)*2 + 1] - z[t*5 + 1]), 0)
-        # δ(t), and this step's terms of the gradient
-        eps_y = v_eps_0
-        bar_f = eps_y/v_tau__0
-        bar_s = bar_f*(1 - tape[(t - 1)*4]*tape[(t - 1)*4])
-        bar_y = eps_y*(1 - <real>1/v_tau__0)
-        bar_tau = -eps_y*(tape[(t - 1)*4] - z[(t - 1)*5])/(v_tau__0*v_tau__0)
-        bar_b = bar_f*(1 - tape[(t - 1)*4]*tape[(t - 1)*4])
-        v_eps_0 = bar_y
-        v_grad_tau__0 += bar_tau
-        v_grad_b__0 += bar_b
-        v_delta_0_0 = bar_s
-        v_grad_w_0_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_0_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_0_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_0_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_0_4 += z[(t - 1)*5 + 4]*bar_s
-        eps_y = v_eps_1
-        bar_f = eps_y/v_tau__1
-        bar_s = bar_f*(1 - tape[(t - 1)*4 + 1]*tape[(t - 1)*4 + 1])
-        bar_y = eps_y*(1 - <real>1/v_tau__1)
-        bar_tau = -eps_y*(tape[(t - 1)*4 + 1] - z[(t - 1)*5 + 1])/(v_tau__1*v_tau__1)
-        bar_b = bar_f*(1 - tape[(t - 1)*4 + 1]*tape[(t - 1)*4 + 1])
-        v_eps_1 = bar_y
-        v_grad_tau__1 += bar_tau
-        v_grad_b__1 += bar_b
-        v_delta_0_1 = bar_s
-        v_grad_w_1_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_1_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_1_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_1_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_1_4 += z[(t - 1)*5 + 4]*bar_s
-        eps_y = v_eps_2
-        bar_f = eps_y/v_tau__2
-        bar_s = bar_f*(1 - tape[(t - 1)*4 + 2]*tape[(t - 1)*4 + 2])
-        bar_y = eps_y*(1 - <real>1/v_tau__2)
-        bar_tau = -eps_y*(tape[(t - 1)*4 + 2] - z[(t - 1)*5 + 2])/(v_tau__2*v_tau__2)
-        bar_b = bar_f*(1 - tape[(t - 1)*4 + 2]*tape[(t - 1)*4 + 2])
-        v_eps_2 = bar_y
-        v_grad_tau__2 += bar_tau
-        v_grad_b__2 += bar_b
-        v_delta_0_2 = bar_s
-        v_grad_w_2_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_2_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_2_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_2_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_2_4 += z[(t - 1)*5 + 4]*bar_s
-        eps_y = v_eps_3
-        bar_f = eps_y/v_tau__3
-        bar_s = bar_f*(1 - tape[(t - 1)*4 + 3]*tape[(t - 1)*4 + 3])
-        bar_y = eps_y*(1 - <real>1/v_tau__3)
-        bar_tau = -eps_y*(tape[(t - 1)*4 + 3] - z[(t - 1)*5 + 3])/(v_tau__3*v_tau__3)
-        bar_b = bar_f*(1 - tape[(t - 1)*4 + 3]*tape[(t - 1)*4 + 3])
-        v_eps_3 = bar_y
-        v_grad_tau__3 += bar_tau
-        v_grad_b__3 += bar_b
-        v_delta_0_3 = bar_s
-        v_grad_w_3_0 += z[(t - 1)*5]*bar_s
-        v_grad_w_3_1 += z[(t - 1)*5 + 1]*bar_s
-        v_grad_w_3_2 += z[(t - 1)*5 + 2]*bar_s
-        v_grad_w_3_3 += z[(t - 1)*5 + 3]*bar_s
-        v_grad_w_3_4 += z[(t - 1)*5 + 4]*bar_s
-        # ε(t−1): what reaches the step before along the connections
-        sum = ((v_eps_0) + v_w_0_0*v_delta_0_0 + v_w_1_0*v_delta_0_1 + v_w_2_0*v_delta_0_2
-            + v_w_3_0*v_delta_0_3)
-        v_eps_0 = sum
-        sum = ((v_eps_1) + v_w_0_1*v_delta_0_0 + v_w_1_1*v_delta_0_1 + v_w_2_1*v_delta_0_2
-            + v_w_3_1*v_delta_0_3)
-        v_eps_1 = sum
-        sum = ((v_eps_2) + v_w_0_2*v_delta_0_0 + v_w_1_2*v_delta_0_1 + v_w_2_2*v_delta_0_2
-            + v_w_3_2*v_delta_0_3)
-        v_eps_2 = sum
-        sum = ((v_eps_3) + v_w_0_3*v_delta_0_0 + v_w_1_3*v_delta_0_1 + v_w_2_3*v_delta_0_2
-            + v_w_3_3*v_delta_0_3)
-        v_eps_3 = sum
-        sum = ((grad_x[t - 1]) + v_w_0_4*v_delta_0_0 + v_w_1_4*v_delta_0_1 + v_w_2_4*v_delta_0_2
-            + v_w_3_4*v_delta_0_3)
-        grad_x[t - 1] = sum
-    grad_y0[0] = v_eps_0
-    grad_y0[1] = v_eps_1
-    grad_y0[2] = v_eps_2
-    grad_y0[3] = v_eps_3
+        for l in range(1):
+            grad_x[t + l] = 0
+    for t_stretch in range((T + 63) // 64 - 1, -1, -1):
+        for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+            # ε(t) += e(t), the error of this step
+            for j in range(2):
+                v_J += k_where(mask[(t - 1)*mask_step*2 + j] != 0, -<real>0.5*mask[(t - 1)*mask_step*2 + j]*((target[(t - 1)*2 + j] - z[t*5 + j])*(target[(t - 1)*2 + j] - z[t*5 + j])), 0)
+                eps[j] += k_where(mask[(t - 1)*mask_step*2 + j] != 0, mask[(t - 1)*mask_step*2 + j]*(target[(t - 1)*2 + j] - z[t*5 + j]), 0)
+            # δ(t), and this step's terms of the gradient
+            for k in range(4):
+                eps_y = eps[k]
+                bar_f = eps_y/theta[k*2 + 20]
+                bar_s = bar_f*(1 - tape[(t - 1)*4 + k]*tape[(t - 1)*4 + k])
+                bar_y = eps_y*(1 - <real>1/theta[k*2 + 20])
+                bar_tau = -eps_y*(tape[(t - 1)*4 + k] - z[(t - 1)*5 + k])/(theta[k*2 + 20]*theta[k*2 + 20])
+                bar_b = bar_f*(1 - tape[(t - 1)*4 + k]*tape[(t - 1)*4 + k])
+                eps[k] = bar_y
+                delta[k] = bar_s
+                kept_24_bar_tau[k*65 + t - (t_stretch*64 + 1)] = bar_tau
+                kept_25_bar_b[k*65 + t - (t_stretch*64 + 1)] = bar_b
+                kept_26_bar_s[k*65 + t - (t_stretch*64 + 1)] = bar_s
+            # ε(t−1): what reaches the step before along the connections
+            for l in range(4):
+                sum = eps[l]
+                for c in range(4):
+                    sum += theta[l + c*5]*delta[c]
+                eps[l] = sum
+            for l in range(1):
+                sum = grad_x[t + l - 1]
+                for c in range(4):
+                    sum += theta[c*5 + 4]*delta[c]
+                grad_x[t + l - 1] = sum
+        # the gradient's terms of these steps
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 20]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 20]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 20]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 20]
+            for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                total_0 += kept_24_bar_tau[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_24_bar_tau[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_24_bar_tau[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_24_bar_tau[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 20] = total_0
+            grad_theta[(ks*4 + 1)*2 + 20] = total_1
+            grad_theta[(ks*4 + 2)*2 + 20] = total_2
+            grad_theta[(ks*4 + 3)*2 + 20] = total_3
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 21]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 21]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 21]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 21]
+            for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                total_0 += kept_25_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_25_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_25_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_25_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 21] = total_0
+            grad_theta[(ks*4 + 1)*2 + 21] = total_1
+            grad_theta[(ks*4 + 2)*2 + 21] = total_2
+            grad_theta[(ks*4 + 3)*2 + 21] = total_3
+        for ks in range(1):
+            for cs in range(1):
+                total_0_0 = grad_theta[ks*4*5 + cs*3]
+                total_0_1 = grad_theta[(ks*4 + 1)*5 + cs*3]
+                total_0_2 = grad_theta[(ks*4 + 2)*5 + cs*3]
+                total_0_3 = grad_theta[(ks*4 + 3)*5 + cs*3]
+                total_1_0 = grad_theta[ks*4*5 + cs*3 + 1]
+                total_1_1 = grad_theta[(ks*4 + 1)*5 + cs*3 + 1]
+                total_1_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 1]
+                total_1_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 1]
+                total_2_0 = grad_theta[ks*4*5 + cs*3 + 2]
+                total_2_1 = grad_theta[(ks*4 + 1)*5 + cs*3 + 2]
+                total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
+                total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
+                for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                    here_0 = z[(t - 1)*5 + cs*3]
+                    here_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_5 = z[(t - 1)*5 + cs*3 + 1]
+                    here_6 = z[(t - 1)*5 + cs*3 + 2]
+                    total_0_0 += here_0*here_1
+                    total_0_1 += here_0*here_2
+                    total_0_2 += here_0*here_3
+                    total_0_3 += here_0*here_4
+                    total_1_0 += here_5*here_1
+                    total_1_1 += here_5*here_2
+                    total_1_2 += here_5*here_3
+                    total_1_3 += here_5*here_4
+                    total_2_0 += here_6*here_1
+                    total_2_1 += here_6*here_2
+                    total_2_2 += here_6*here_3
+                    total_2_3 += here_6*here_4
+                grad_theta[ks*4*5 + cs*3] = total_0_0
+                grad_theta[(ks*4 + 1)*5 + cs*3] = total_0_1
+                grad_theta[(ks*4 + 2)*5 + cs*3] = total_0_2
+                grad_theta[(ks*4 + 3)*5 + cs*3] = total_0_3
+                grad_theta[ks*4*5 + cs*3 + 1] = total_1_0
+                grad_theta[(ks*4 + 1)*5 + cs*3 + 1] = total_1_1
+                grad_theta[(ks*4 + 2)*5 + cs*3 + 1] = total_1_2
+                grad_theta[(ks*4 + 3)*5 + cs*3 + 1] = total_1_3
+                grad_theta[ks*4*5 + cs*3 + 2] = total_2_0
+                grad_theta[(ks*4 + 1)*5 + cs*3 + 2] = total_2_1
+                grad_theta[(ks*4 + 2)*5 + cs*3 + 2] = total_2_2
+                grad_theta[(ks*4 + 3)*5 + cs*3 + 2] = total_2_3
+            for cs in range(1):
+                total_0_0 = grad_theta[ks*4*5 + 3]
+                total_0_1 = grad_theta[(ks*4 + 1)*5 + 3]
+                total_0_2 = grad_theta[(ks*4 + 2)*5 + 3]
+                total_0_3 = grad_theta[(ks*4 + 3)*5 + 3]
+                total_1_0 = grad_theta[ks*4*5 + 4]
+                total_1_1 = grad_theta[(ks*4 + 1)*5 + 4]
+                total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
+                total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
+                for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
+                    here_0 = z[(t - 1)*5 + 3]
+                    here_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_5 = z[(t - 1)*5 + 4]
+                    total_0_0 += here_0*here_1
+                    total_0_1 += here_0*here_2
+                    total_0_2 += here_0*here_3
+                    total_0_3 += here_0*here_4
+                    total_1_0 += here_5*here_1
+                    total_1_1 += here_5*here_2
+                    total_1_2 += here_5*here_3
+                    total_1_3 += here_5*here_4
+                grad_theta[ks*4*5 + 3] = total_0_0
+                grad_theta[(ks*4 + 1)*5 + 3] = total_0_1
+                grad_theta[(ks*4 + 2)*5 + 3] = total_0_2
+                grad_theta[(ks*4 + 3)*5 + 3] = total_0_3
+                grad_theta[ks*4*5 + 4] = total_1_0
+                grad_theta[(ks*4 + 1)*5 + 4] = total_1_1
+                grad_theta[(ks*4 + 2)*5 + 4] = total_1_2
+                grad_theta[(ks*4 + 3)*5 + 4] = total_1_3
+    for l in range(4):
+        grad_y0[l] = eps[l]
     J[0] = v_J
-    grad_theta[0] = v_grad_w_0_0
-    grad_theta[1] = v_grad_w_0_1
-    grad_theta[2] = v_grad_w_0_2
-    grad_theta[3] = v_grad_w_0_3
-    grad_theta[4] = v_grad_w_0_4
-    grad_theta[5] = v_grad_w_1_0
-    grad_theta[6] = v_grad_w_1_1
-    grad_theta[7] = v_grad_w_1_2
-    grad_theta[8] = v_grad_w_1_3
-    grad_theta[9] = v_grad_w_1_4
-    grad_theta[10] = v_grad_w_2_0
-    grad_theta[11] = v_grad_w_2_1
-    grad_theta[12] = v_grad_w_2_2
-    grad_theta[13] = v_grad_w_2_3
-    grad_theta[14] = v_grad_w_2_4
-    grad_theta[15] = v_grad_w_3_0
-    grad_theta[16] = v_grad_w_3_1
-    grad_theta[17] = v_grad_w_3_2
-    grad_theta[18] = v_grad_w_3_3
-    grad_theta[19] = v_grad_w_3_4
-    grad_theta[20] = v_grad_tau__0
-    grad_theta[21] = v_grad_b__0
-    grad_theta[22] = v_grad_tau__1
-    grad_theta[23] = v_grad_b__1
-    grad_theta[24] = v_grad_tau__2
-    grad_theta[25] = v_grad_b__2
-    grad_theta[26] = v_grad_tau__3
-    grad_theta[27] = v_grad_b__3
 
 def forward(theta, x, y0=None, out=None):
     """States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""
@@ -895,6 +757,7 @@ def forward(theta, x, y0=None, out=None):
     cdef real *p_x
     cdef real *p_y
     cdef real *p_y0
+    cdef real *w_all_0_u_s
     cdef real *w_z
     cdef real *work
     theta = k_array("theta", theta, "P", 1, 28, 0, 0)
@@ -911,11 +774,13 @@ def forward(theta, x, y0=None, out=None):
     p_x = k_data(x)
     p_y0 = k_data(y0)
     p_y = k_data(y)
-    work = k_workspace((((T + 1)*5 + 15)//16*16))
+    work = k_workspace((((T + 1)*5 + 15)//16*16) + ((4 + 15)//16*16))
     free_here = work
     w_z = free_here
+    free_here += (((T + 1)*5 + 15)//16*16)
+    w_all_0_u_s = free_here
     with nogil:
-        forward_core(p_theta, p_x, p_y0, p_y, w_z, T)
+        forward_core(p_theta, p_x, p_y0, p_y, w_z, w_all_0_u_s, T)
         k_release(work)
     return y
 
@@ -933,6 +798,15 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     cdef real *p_theta
     cdef real *p_x
     cdef real *p_y0
+    cdef real *w_all_0_u_s
+    cdef real *w_delta
+    cdef real *w_eps
+    cdef real *w_kept_22_bar_tau
+    cdef real *w_kept_23_bar_b
+    cdef real *w_kept_24_bar_s
+    cdef real *w_kept_24_bar_tau
+    cdef real *w_kept_25_bar_b
+    cdef real *w_kept_26_bar_s
     cdef real *w_tape
     cdef real *w_z
     cdef real *work
@@ -964,13 +838,25 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         p_mask = k_data(mask)
         p_y0 = k_data(y0)
         p_grad_theta = k_data(grad_theta)
-        work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16))
+        work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16))
         free_here = work
         w_z = free_here
         free_here += (((T + 1)*5 + 15)//16*16)
         w_tape = free_here
+        free_here += (((T)*4 + 15)//16*16)
+        w_eps = free_here
+        free_here += ((5 + 15)//16*16)
+        w_delta = free_here
+        free_here += ((4 + 15)//16*16)
+        w_all_0_u_s = free_here
+        free_here += ((4 + 15)//16*16)
+        w_kept_22_bar_tau = free_here
+        free_here += ((260 + 15)//16*16)
+        w_kept_23_bar_b = free_here
+        free_here += ((260 + 15)//16*16)
+        w_kept_24_bar_s = free_here
         with nogil:
-            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_tape, T, mask_step)
+            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_22_bar_tau, w_kept_23_bar_b, w_kept_24_bar_s, T, mask_step)
             k_release(work)
         if wrt is None:
             return J, grad_theta
@@ -987,13 +873,25 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_grad_theta = k_data(grad_theta)
     p_grad_x = k_data(grad_x)
     p_grad_y0 = k_data(grad_y0)
-    work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16))
+    work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16))
     free_here = work
     w_z = free_here
     free_here += (((T + 1)*5 + 15)//16*16)
     w_tape = free_here
+    free_here += (((T)*4 + 15)//16*16)
+    w_eps = free_here
+    free_here += ((5 + 15)//16*16)
+    w_delta = free_here
+    free_here += ((4 + 15)//16*16)
+    w_all_0_u_s = free_here
+    free_here += ((4 + 15)//16*16)
+    w_kept_24_bar_tau = free_here
+    free_here += ((260 + 15)//16*16)
+    w_kept_25_bar_b = free_here
+    free_here += ((260 + 15)//16*16)
+    w_kept_26_bar_s = free_here
     with nogil:
-        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_tape, T, mask_step)
+        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_24_bar_tau, w_kept_25_bar_b, w_kept_26_bar_s, T, mask_step)
         k_release(work)
     return Gradient(J, grad_theta if wanted & 1 else None, grad_x if wanted & 2 else None,
                     grad_y0 if wanted & 4 else None)

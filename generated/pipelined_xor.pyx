@@ -3,7 +3,7 @@
 
 """pipelined_xor: 4 units, 2 input lines, 24 connections.
 
-Algorithm rtrl; schedule unrolled; float64; derive 0.1.0.
+Algorithm rtrl; schedule tables; float64; derive 0.1.0.
 Derived from the forward equations, not written by hand:
 
     [semilinear]
@@ -347,7 +347,7 @@ import_array()
 
 DTYPE = np.dtype("float64")
 Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
-RECORD = '{"algorithm": {"name": "rtrl"}, "batch": false, "derive": "0.1.0", "digest": "f8224486d9e895d2690701ec660cec9ee755cb49073acd49966ce8e8a190a1cb", "dtype": "float64", "schedule": "unrolled", "spec": {"algorithm": {"name": "rtrl"}, "cell": {"activation": "logistic", "bias": true, "library": "semilinear"}, "name": "pipelined_xor", "network": {"connections": "full", "inputs": 2, "units": 4}, "objective": {"J": "(-(d - y)**2)/2", "targets": [0]}, "spec": "derive/1"}}'
+RECORD = '{"algorithm": {"name": "rtrl"}, "batch": false, "derive": "0.1.0", "digest": "f8224486d9e895d2690701ec660cec9ee755cb49073acd49966ce8e8a190a1cb", "dtype": "float64", "schedule": "tables", "spec": {"algorithm": {"name": "rtrl"}, "cell": {"activation": "logistic", "bias": true, "library": "semilinear"}, "name": "pipelined_xor", "network": {"connections": "full", "inputs": 2, "units": 4}, "objective": {"J": "(-(d - y)**2)/2", "targets": [0]}, "spec": "derive/1"}}'
 
 cdef Py_ssize_t STATE_SIZE = 248
 STATE = STATE_SIZE
@@ -358,75 +358,31 @@ cdef void forward_core(
     real_in y0,
     real_out y,
     real_out z,
+    real_out all_0_u_s,
     Py_ssize_t T
 ) noexcept nogil:
-    cdef Py_ssize_t t
-    cdef real v_w_0_0, v_w_0_1, v_w_0_2, v_w_0_3, v_w_0_4, v_w_0_5, v_w_1_0, v_w_1_1
-    cdef real v_w_1_2, v_w_1_3, v_w_1_4, v_w_1_5, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3
-    cdef real v_w_2_4, v_w_2_5, v_w_3_0, v_w_3_1, v_w_3_2, v_w_3_3, v_w_3_4, v_w_3_5
-    cdef real v_b__0, v_b__1, v_b__2, v_b__3, u_s, new_y
-    v_w_0_0 = theta[0]
-    v_w_0_1 = theta[1]
-    v_w_0_2 = theta[2]
-    v_w_0_3 = theta[3]
-    v_w_0_4 = theta[4]
-    v_w_0_5 = theta[5]
-    v_w_1_0 = theta[6]
-    v_w_1_1 = theta[7]
-    v_w_1_2 = theta[8]
-    v_w_1_3 = theta[9]
-    v_w_1_4 = theta[10]
-    v_w_1_5 = theta[11]
-    v_w_2_0 = theta[12]
-    v_w_2_1 = theta[13]
-    v_w_2_2 = theta[14]
-    v_w_2_3 = theta[15]
-    v_w_2_4 = theta[16]
-    v_w_2_5 = theta[17]
-    v_w_3_0 = theta[18]
-    v_w_3_1 = theta[19]
-    v_w_3_2 = theta[20]
-    v_w_3_3 = theta[21]
-    v_w_3_4 = theta[22]
-    v_w_3_5 = theta[23]
-    v_b__0 = theta[24]
-    v_b__1 = theta[25]
-    v_b__2 = theta[26]
-    v_b__3 = theta[27]
-    z[0] = 0
-    z[1] = 0
-    z[2] = 0
-    z[3] = 0
-    z[4] = 0
-    z[5] = 0
-    z[0] = y0[0]
-    z[1] = y0[1]
-    z[2] = y0[2]
-    z[3] = y0[3]
+    cdef Py_ssize_t c, k, l, r, t
+    cdef real u_s, new_y
+    for r in range(1):
+        for l in range(6):
+            z[r*6 + l] = 0
+    for l in range(4):
+        z[l] = y0[l]
     for t in range(1, T + 1):
-        z[(t - 1)*6 + 4] = x[(t - 1)*2]
-        z[(t - 1)*6 + 5] = x[(t - 1)*2 + 1]
-        u_s = (0 + v_w_0_0*z[(t - 1)*6] + v_w_0_1*z[(t - 1)*6 + 1] + v_w_0_2*z[(t - 1)*6 + 2]
-            + v_w_0_3*z[(t - 1)*6 + 3] + v_w_0_4*z[(t - 1)*6 + 4] + v_w_0_5*z[(t - 1)*6 + 5])
-        new_y = k_logistic(v_b__0 + u_s)
-        z[t*6] = new_y
-        u_s = (0 + v_w_1_0*z[(t - 1)*6] + v_w_1_1*z[(t - 1)*6 + 1] + v_w_1_2*z[(t - 1)*6 + 2]
-            + v_w_1_3*z[(t - 1)*6 + 3] + v_w_1_4*z[(t - 1)*6 + 4] + v_w_1_5*z[(t - 1)*6 + 5])
-        new_y = k_logistic(v_b__1 + u_s)
-        z[t*6 + 1] = new_y
-        u_s = (0 + v_w_2_0*z[(t - 1)*6] + v_w_2_1*z[(t - 1)*6 + 1] + v_w_2_2*z[(t - 1)*6 + 2]
-            + v_w_2_3*z[(t - 1)*6 + 3] + v_w_2_4*z[(t - 1)*6 + 4] + v_w_2_5*z[(t - 1)*6 + 5])
-        new_y = k_logistic(v_b__2 + u_s)
-        z[t*6 + 2] = new_y
-        u_s = (0 + v_w_3_0*z[(t - 1)*6] + v_w_3_1*z[(t - 1)*6 + 1] + v_w_3_2*z[(t - 1)*6 + 2]
-            + v_w_3_3*z[(t - 1)*6 + 3] + v_w_3_4*z[(t - 1)*6 + 4] + v_w_3_5*z[(t - 1)*6 + 5])
-        new_y = k_logistic(v_b__3 + u_s)
-        z[t*6 + 3] = new_y
+        for l in range(2):
+            z[(t - 1)*6 + l + 4] = x[(t - 1)*2 + l]
+        for k in range(4):
+            u_s = 0
+            for c in range(6):
+                u_s += theta[k*6 + c]*z[(t - 1)*6 + c]
+            all_0_u_s[k] = u_s
+        for k in range(4):
+            u_s = all_0_u_s[k]
+            new_y = k_logistic(theta[k + 24] + u_s)
+            z[t*6 + k] = new_y
     for t in range(T + 1):
-        y[t*4] = z[t*6]
-        y[t*4 + 1] = z[t*6 + 1]
-        y[t*4 + 2] = z[t*6 + 2]
-        y[t*4 + 3] = z[t*6 + 3]
+        for l in range(4):
+            y[t*4 + l] = z[t*6 + l]
 
 cdef void gradient_core(
     real_in theta,
@@ -437,179 +393,68 @@ cdef void gradient_core(
     real_out J,
     real_out grad_theta,
     real_out z,
+    real_out error,
     real_out p,
     real_out p_0_s,
+    real_out all_0_u_s,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
-    cdef Py_ssize_t i, i1, t
-    cdef real v_w_0_0, v_w_0_1, v_w_0_2, v_w_0_3, v_w_0_4, v_w_0_5, v_w_1_0, v_w_1_1
-    cdef real v_w_1_2, v_w_1_3, v_w_1_4, v_w_1_5, v_w_2_0, v_w_2_1, v_w_2_2, v_w_2_3
-    cdef real v_w_2_4, v_w_2_5, v_w_3_0, v_w_3_1, v_w_3_2, v_w_3_3, v_w_3_4, v_w_3_5
-    cdef real v_b__0, v_b__1, v_b__2, v_b__3, v_J, v_error_0_0, d2_y_new__s, d2_y_new__b
-    cdef real error_j, u_s, new_y
-    v_w_0_0 = theta[0]
-    v_w_0_1 = theta[1]
-    v_w_0_2 = theta[2]
-    v_w_0_3 = theta[3]
-    v_w_0_4 = theta[4]
-    v_w_0_5 = theta[5]
-    v_w_1_0 = theta[6]
-    v_w_1_1 = theta[7]
-    v_w_1_2 = theta[8]
-    v_w_1_3 = theta[9]
-    v_w_1_4 = theta[10]
-    v_w_1_5 = theta[11]
-    v_w_2_0 = theta[12]
-    v_w_2_1 = theta[13]
-    v_w_2_2 = theta[14]
-    v_w_2_3 = theta[15]
-    v_w_2_4 = theta[16]
-    v_w_2_5 = theta[17]
-    v_w_3_0 = theta[18]
-    v_w_3_1 = theta[19]
-    v_w_3_2 = theta[20]
-    v_w_3_3 = theta[21]
-    v_w_3_4 = theta[22]
-    v_w_3_5 = theta[23]
-    v_b__0 = theta[24]
-    v_b__1 = theta[25]
-    v_b__2 = theta[26]
-    v_b__3 = theta[27]
-    z[0] = 0
-    z[1] = 0
-    z[2] = 0
-    z[3] = 0
-    z[4] = 0
-    z[5] = 0
-    z[0] = y0[0]
-    z[1] = y0[1]
-    z[2] = y0[2]
-    z[3] = y0[3]
-    for i1 in range(112):
-        p[i1] = 0
-    for i1 in range(112):
-        p[i1 + 112] = 0
-    grad_theta[0] = 0
-    grad_theta[1] = 0
-    grad_theta[2] = 0
-    grad_theta[3] = 0
-    grad_theta[4] = 0
-    grad_theta[5] = 0
-    grad_theta[6] = 0
-    grad_theta[7] = 0
-    grad_theta[8] = 0
-    grad_theta[9] = 0
-    grad_theta[10] = 0
-    grad_theta[11] = 0
-    grad_theta[12] = 0
-    grad_theta[13] = 0
-    grad_theta[14] = 0
-    grad_theta[15] = 0
-    grad_theta[16] = 0
-    grad_theta[17] = 0
-    grad_theta[18] = 0
-    grad_theta[19] = 0
-    grad_theta[20] = 0
-    grad_theta[21] = 0
-    grad_theta[22] = 0
-    grad_theta[23] = 0
-    grad_theta[24] = 0
-    grad_theta[25] = 0
-    grad_theta[26] = 0
-    grad_theta[27] = 0
+    cdef Py_ssize_t c, i, i0, i1, j, k, l, q, qs, r, t
+    cdef real v_J, d2_y_new__s, d2_y_new__b, error_j, u_s, new_y, part
+    for r in range(1):
+        for l in range(6):
+            z[((r) % 2)*6 + l] = 0
+    for l in range(4):
+        z[l] = y0[l]
+    for i0 in range(2):
+        for i1 in range(112):
+            p[i0*112 + i1] = 0
+    for i0 in range(28):
+        grad_theta[i0] = 0
     v_J = 0
     for t in range(1, T + 1):
-        z[((t - 1) % 2)*6 + 4] = x[(t - 1)*2]
-        z[((t - 1) % 2)*6 + 5] = x[(t - 1)*2 + 1]
-        u_s = (0 + v_w_0_0*z[((t - 1) % 2)*6] + v_w_0_1*z[((t - 1) % 2)*6 + 1]
-            + v_w_0_2*z[((t - 1) % 2)*6 + 2] + v_w_0_3*z[((t - 1) % 2)*6 + 3]
-            + v_w_0_4*z[((t - 1) % 2)*6 + 4] + v_w_0_5*z[((t - 1) % 2)*6 + 5])
-        new_y = k_logistic(v_b__0 + u_s)
-        z[((t) % 2)*6] = new_y
-        u_s = (0 + v_w_1_0*z[((t - 1) % 2)*6] + v_w_1_1*z[((t - 1) % 2)*6 + 1]
-            + v_w_1_2*z[((t - 1) % 2)*6 + 2] + v_w_1_3*z[((t - 1) % 2)*6 + 3]
-            + v_w_1_4*z[((t - 1) % 2)*6 + 4] + v_w_1_5*z[((t - 1) % 2)*6 + 5])
-        new_y = k_logistic(v_b__1 + u_s)
-        z[((t) % 2)*6 + 1] = new_y
-        u_s = (0 + v_w_2_0*z[((t - 1) % 2)*6] + v_w_2_1*z[((t - 1) % 2)*6 + 1]
-            + v_w_2_2*z[((t - 1) % 2)*6 + 2] + v_w_2_3*z[((t - 1) % 2)*6 + 3]
-            + v_w_2_4*z[((t - 1) % 2)*6 + 4] + v_w_2_5*z[((t - 1) % 2)*6 + 5])
-        new_y = k_logistic(v_b__2 + u_s)
-        z[((t) % 2)*6 + 2] = new_y
-        u_s = (0 + v_w_3_0*z[((t - 1) % 2)*6] + v_w_3_1*z[((t - 1) % 2)*6 + 1]
-            + v_w_3_2*z[((t - 1) % 2)*6 + 2] + v_w_3_3*z[((t - 1) % 2)*6 + 3]
-            + v_w_3_4*z[((t - 1) % 2)*6 + 4] + v_w_3_5*z[((t - 1) % 2)*6 + 5])
-        new_y = k_logistic(v_b__3 + u_s)
-        z[((t) % 2)*6 + 3] = new_y
+        for l in range(2):
+            z[((t - 1) % 2)*6 + l + 4] = x[(t - 1)*2 + l]
+        for k in range(4):
+            u_s = 0
+            for c in range(6):
+                u_s += theta[k*6 + c]*z[((t - 1) % 2)*6 + c]
+            all_0_u_s[k] = u_s
+        for k in range(4):
+            u_s = all_0_u_s[k]
+            new_y = k_logistic(theta[k + 24] + u_s)
+            z[((t) % 2)*6 + k] = new_y
         # J(t), and e(t)
-        v_J += k_where(mask[(t - 1)*mask_step] != 0, -<real>0.5*mask[(t - 1)*mask_step]*((target[t - 1] - z[((t) % 2)*6])*(target[t - 1] - z[((t) % 2)*6])), 0)
-        v_error_0_0 = k_where(mask[(t - 1)*mask_step] != 0, mask[(t - 1)*mask_step]*(target[t - 1] - z[((t) % 2)*6]), 0)
+        for j in range(1):
+            v_J += k_where(mask[(t - 1)*mask_step + j] != 0, -<real>0.5*mask[(t - 1)*mask_step + j]*((target[t + j - 1] - z[((t) % 2)*6])*(target[t + j - 1] - z[((t) % 2)*6])), 0)
+            error[j] = k_where(mask[(t - 1)*mask_step + j] != 0, mask[(t - 1)*mask_step + j]*(target[t + j - 1] - z[((t) % 2)*6]), 0)
         # p(t): sensitivities carried one step further
-        d2_y_new__s = z[((t) % 2)*6]*(1 - z[((t) % 2)*6])
-        d2_y_new__b = z[((t) % 2)*6]*(1 - z[((t) % 2)*6])
-        for i in range(28):
-            p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*v_w_0_0
-                + p[((t + 1) % 2)*112 + i + 28]*v_w_0_1 + p[((t + 1) % 2)*112 + i + 56]*v_w_0_2
-                + p[((t + 1) % 2)*112 + i + 84]*v_w_0_3)
-        p_0_s[0] += z[((t - 1) % 2)*6]
-        p_0_s[1] += z[((t - 1) % 2)*6 + 1]
-        p_0_s[2] += z[((t - 1) % 2)*6 + 2]
-        p_0_s[3] += z[((t - 1) % 2)*6 + 3]
-        p_0_s[4] += z[((t - 1) % 2)*6 + 4]
-        p_0_s[5] += z[((t - 1) % 2)*6 + 5]
-        for i in range(28):
-            p[((t) % 2)*112 + i] = d2_y_new__s*p_0_s[i]
-        p[((t) % 2)*112 + 24] += d2_y_new__b
-        d2_y_new__s = z[((t) % 2)*6 + 1]*(1 - z[((t) % 2)*6 + 1])
-        d2_y_new__b = z[((t) % 2)*6 + 1]*(1 - z[((t) % 2)*6 + 1])
-        for i in range(28):
-            p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*v_w_1_0
-                + p[((t + 1) % 2)*112 + i + 28]*v_w_1_1 + p[((t + 1) % 2)*112 + i + 56]*v_w_1_2
-                + p[((t + 1) % 2)*112 + i + 84]*v_w_1_3)
-        p_0_s[6] += z[((t - 1) % 2)*6]
-        p_0_s[7] += z[((t - 1) % 2)*6 + 1]
-        p_0_s[8] += z[((t - 1) % 2)*6 + 2]
-        p_0_s[9] += z[((t - 1) % 2)*6 + 3]
-        p_0_s[10] += z[((t - 1) % 2)*6 + 4]
-        p_0_s[11] += z[((t - 1) % 2)*6 + 5]
-        for i in range(28):
-            p[((t) % 2)*112 + i + 28] = d2_y_new__s*p_0_s[i]
-        p[((t) % 2)*112 + 53] += d2_y_new__b
-        d2_y_new__s = z[((t) % 2)*6 + 2]*(1 - z[((t) % 2)*6 + 2])
-        d2_y_new__b = z[((t) % 2)*6 + 2]*(1 - z[((t) % 2)*6 + 2])
-        for i in range(28):
-            p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*v_w_2_0
-                + p[((t + 1) % 2)*112 + i + 28]*v_w_2_1 + p[((t + 1) % 2)*112 + i + 56]*v_w_2_2
-                + p[((t + 1) % 2)*112 + i + 84]*v_w_2_3)
-        p_0_s[12] += z[((t - 1) % 2)*6]
-        p_0_s[13] += z[((t - 1) % 2)*6 + 1]
-        p_0_s[14] += z[((t - 1) % 2)*6 + 2]
-        p_0_s[15] += z[((t - 1) % 2)*6 + 3]
-        p_0_s[16] += z[((t - 1) % 2)*6 + 4]
-        p_0_s[17] += z[((t - 1) % 2)*6 + 5]
-        for i in range(28):
-            p[((t) % 2)*112 + i + 56] = d2_y_new__s*p_0_s[i]
-        p[((t) % 2)*112 + 82] += d2_y_new__b
-        d2_y_new__s = z[((t) % 2)*6 + 3]*(1 - z[((t) % 2)*6 + 3])
-        d2_y_new__b = z[((t) % 2)*6 + 3]*(1 - z[((t) % 2)*6 + 3])
-        for i in range(28):
-            p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*v_w_3_0
-                + p[((t + 1) % 2)*112 + i + 28]*v_w_3_1 + p[((t + 1) % 2)*112 + i + 56]*v_w_3_2
-                + p[((t + 1) % 2)*112 + i + 84]*v_w_3_3)
-        p_0_s[18] += z[((t - 1) % 2)*6]
-        p_0_s[19] += z[((t - 1) % 2)*6 + 1]
-        p_0_s[20] += z[((t - 1) % 2)*6 + 2]
-        p_0_s[21] += z[((t - 1) % 2)*6 + 3]
-        p_0_s[22] += z[((t - 1) % 2)*6 + 4]
-        p_0_s[23] += z[((t - 1) % 2)*6 + 5]
-        for i in range(28):
-            p[((t) % 2)*112 + i + 84] = d2_y_new__s*p_0_s[i]
-        p[((t) % 2)*112 + 111] += d2_y_new__b
+        for k in range(4):
+            d2_y_new__s = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
+            d2_y_new__b = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
+            for r in range(1):
+                for i in range(28):
+                    p_0_s[i] = 0
+                for qs in range(1):
+                    for i in range(28):
+                        part = ((p_0_s[i]) + p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[k*6 + qs*4]
+                            + p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[k*6 + qs*4 + 1]
+                            + p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[k*6 + qs*4 + 2]
+                            + p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[k*6 + qs*4 + 3])
+                        p_0_s[i] = part
+                for q in range(6):
+                    p_0_s[k*6 + q] += z[((t - 1) % 2)*6 + q]
+                for i in range(28):
+                    p[((t) % 2)*112 + k*28 + i] = d2_y_new__s*p_0_s[i]
+                for q in range(1):
+                    p[((t) % 2)*112 + k*28 + k + 24] += d2_y_new__b
         # ∂J(t)/∂θ += Σ e·p
-        error_j = v_error_0_0
-        for i in range(28):
-            grad_theta[i] += p[((t) % 2)*112 + i]*error_j
+        for j in range(1):
+            error_j = error[j]
+            for q in range(1):
+                for i in range(28):
+                    grad_theta[i] += p[((t) % 2)*112 + i]*error_j
     J[0] = v_J
 
 cdef void start_core(
@@ -618,21 +463,15 @@ cdef void start_core(
     real_out error,
     real_out p
 ) noexcept nogil:
-    cdef Py_ssize_t i1
-    z[0] = 0
-    z[1] = 0
-    z[2] = 0
-    z[3] = 0
-    z[4] = 0
-    z[5] = 0
-    z[0] = y0[0]
-    z[1] = y0[1]
-    z[2] = y0[2]
-    z[3] = y0[3]
-    for i1 in range(112):
-        p[i1] = 0
-    for i1 in range(112):
-        p[i1 + 112] = 0
+    cdef Py_ssize_t i0, i1, l, r
+    for r in range(1):
+        for l in range(6):
+            z[((r) % 2)*6 + l] = 0
+    for l in range(4):
+        z[l] = y0[l]
+    for i0 in range(2):
+        for i1 in range(112):
+            p[i0*112 + i1] = 0
 
 cdef void step_core(
     real_in theta,
@@ -646,131 +485,57 @@ cdef void step_core(
     real_out error,
     real_out p,
     real_out p_0_s,
+    real_out all_0_u_s,
     Py_ssize_t t
 ) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real d2_y_new__s, d2_y_new__b, error_j, u_s, new_y
+    cdef Py_ssize_t c, i, i0, j, k, l, q, qs, r
+    cdef real d2_y_new__s, d2_y_new__b, error_j, u_s, new_y, part
     J[0] = 0
-    z[((t - 1) % 2)*6 + 4] = x[0]
-    z[((t - 1) % 2)*6 + 5] = x[1]
-    u_s = (0 + theta[0]*z[((t - 1) % 2)*6] + theta[1]*z[((t - 1) % 2)*6 + 1]
-        + theta[2]*z[((t - 1) % 2)*6 + 2] + theta[3]*z[((t - 1) % 2)*6 + 3]
-        + theta[4]*z[((t - 1) % 2)*6 + 4] + theta[5]*z[((t - 1) % 2)*6 + 5])
-    new_y = k_logistic(theta[24] + u_s)
-    z[((t) % 2)*6] = new_y
-    u_s = (0 + theta[6]*z[((t - 1) % 2)*6] + theta[7]*z[((t - 1) % 2)*6 + 1]
-        + theta[8]*z[((t - 1) % 2)*6 + 2] + theta[9]*z[((t - 1) % 2)*6 + 3]
-        + theta[10]*z[((t - 1) % 2)*6 + 4] + theta[11]*z[((t - 1) % 2)*6 + 5])
-    new_y = k_logistic(theta[25] + u_s)
-    z[((t) % 2)*6 + 1] = new_y
-    u_s = (0 + theta[12]*z[((t - 1) % 2)*6] + theta[13]*z[((t - 1) % 2)*6 + 1]
-        + theta[14]*z[((t - 1) % 2)*6 + 2] + theta[15]*z[((t - 1) % 2)*6 + 3]
-        + theta[16]*z[((t - 1) % 2)*6 + 4] + theta[17]*z[((t - 1) % 2)*6 + 5])
-    new_y = k_logistic(theta[26] + u_s)
-    z[((t) % 2)*6 + 2] = new_y
-    u_s = (0 + theta[18]*z[((t - 1) % 2)*6] + theta[19]*z[((t - 1) % 2)*6 + 1]
-        + theta[20]*z[((t - 1) % 2)*6 + 2] + theta[21]*z[((t - 1) % 2)*6 + 3]
-        + theta[22]*z[((t - 1) % 2)*6 + 4] + theta[23]*z[((t - 1) % 2)*6 + 5])
-    new_y = k_logistic(theta[27] + u_s)
-    z[((t) % 2)*6 + 3] = new_y
+    for l in range(2):
+        z[((t - 1) % 2)*6 + l + 4] = x[l]
+    for k in range(4):
+        u_s = 0
+        for c in range(6):
+            u_s += theta[k*6 + c]*z[((t - 1) % 2)*6 + c]
+        all_0_u_s[k] = u_s
+    for k in range(4):
+        u_s = all_0_u_s[k]
+        new_y = k_logistic(theta[k + 24] + u_s)
+        z[((t) % 2)*6 + k] = new_y
     # J(t), and e(t)
-    J[0] += k_where(mask[0] != 0, -<real>0.5*mask[0]*((target[0] - z[((t) % 2)*6])*(target[0] - z[((t) % 2)*6])), 0)
-    error[0] = k_where(mask[0] != 0, mask[0]*(target[0] - z[((t) % 2)*6]), 0)
+    for j in range(1):
+        J[0] += k_where(mask[j] != 0, -<real>0.5*mask[j]*((target[j] - z[((t) % 2)*6])*(target[j] - z[((t) % 2)*6])), 0)
+        error[j] = k_where(mask[j] != 0, mask[j]*(target[j] - z[((t) % 2)*6]), 0)
     # p(t): sensitivities carried one step further
-    d2_y_new__s = z[((t) % 2)*6]*(1 - z[((t) % 2)*6])
-    d2_y_new__b = z[((t) % 2)*6]*(1 - z[((t) % 2)*6])
-    for i in range(28):
-        p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*theta[0] + p[((t + 1) % 2)*112 + i + 28]*theta[1]
-            + p[((t + 1) % 2)*112 + i + 56]*theta[2] + p[((t + 1) % 2)*112 + i + 84]*theta[3])
-    p_0_s[0] += z[((t - 1) % 2)*6]
-    p_0_s[1] += z[((t - 1) % 2)*6 + 1]
-    p_0_s[2] += z[((t - 1) % 2)*6 + 2]
-    p_0_s[3] += z[((t - 1) % 2)*6 + 3]
-    p_0_s[4] += z[((t - 1) % 2)*6 + 4]
-    p_0_s[5] += z[((t - 1) % 2)*6 + 5]
-    for i in range(28):
-        p[((t) % 2)*112 + i] = d2_y_new__s*p_0_s[i]
-    p[((t) % 2)*112 + 24] += d2_y_new__b
-    d2_y_new__s = z[((t) % 2)*6 + 1]*(1 - z[((t) % 2)*6 + 1])
-    d2_y_new__b = z[((t) % 2)*6 + 1]*(1 - z[((t) % 2)*6 + 1])
-    for i in range(28):
-        p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*theta[6] + p[((t + 1) % 2)*112 + i + 28]*theta[7]
-            + p[((t + 1) % 2)*112 + i + 56]*theta[8] + p[((t + 1) % 2)*112 + i + 84]*theta[9])
-    p_0_s[6] += z[((t - 1) % 2)*6]
-    p_0_s[7] += z[((t - 1) % 2)*6 + 1]
-    p_0_s[8] += z[((t - 1) % 2)*6 + 2]
-    p_0_s[9] += z[((t - 1) % 2)*6 + 3]
-    p_0_s[10] += z[((t - 1) % 2)*6 + 4]
-    p_0_s[11] += z[((t - 1) % 2)*6 + 5]
-    for i in range(28):
-        p[((t) % 2)*112 + i + 28] = d2_y_new__s*p_0_s[i]
-    p[((t) % 2)*112 + 53] += d2_y_new__b
-    d2_y_new__s = z[((t) % 2)*6 + 2]*(1 - z[((t) % 2)*6 + 2])
-    d2_y_new__b = z[((t) % 2)*6 + 2]*(1 - z[((t) % 2)*6 + 2])
-    for i in range(28):
-        p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*theta[12]
-            + p[((t + 1) % 2)*112 + i + 28]*theta[13] + p[((t + 1) % 2)*112 + i + 56]*theta[14]
-            + p[((t + 1) % 2)*112 + i + 84]*theta[15])
-    p_0_s[12] += z[((t - 1) % 2)*6]
-    p_0_s[13] += z[((t - 1) % 2)*6 + 1]
-    p_0_s[14] += z[((t - 1) % 2)*6 + 2]
-    p_0_s[15] += z[((t - 1) % 2)*6 + 3]
-    p_0_s[16] += z[((t - 1) % 2)*6 + 4]
-    p_0_s[17] += z[((t - 1) % 2)*6 + 5]
-    for i in range(28):
-        p[((t) % 2)*112 + i + 56] = d2_y_new__s*p_0_s[i]
-    p[((t) % 2)*112 + 82] += d2_y_new__b
-    d2_y_new__s = z[((t) % 2)*6 + 3]*(1 - z[((t) % 2)*6 + 3])
-    d2_y_new__b = z[((t) % 2)*6 + 3]*(1 - z[((t) % 2)*6 + 3])
-    for i in range(28):
-        p_0_s[i] = (0 + p[((t + 1) % 2)*112 + i]*theta[18]
-            + p[((t + 1) % 2)*112 + i + 28]*theta[19] + p[((t + 1) % 2)*112 + i + 56]*theta[20]
-            + p[((t + 1) % 2)*112 + i + 84]*theta[21])
-    p_0_s[18] += z[((t - 1) % 2)*6]
-    p_0_s[19] += z[((t - 1) % 2)*6 + 1]
-    p_0_s[20] += z[((t - 1) % 2)*6 + 2]
-    p_0_s[21] += z[((t - 1) % 2)*6 + 3]
-    p_0_s[22] += z[((t - 1) % 2)*6 + 4]
-    p_0_s[23] += z[((t - 1) % 2)*6 + 5]
-    for i in range(28):
-        p[((t) % 2)*112 + i + 84] = d2_y_new__s*p_0_s[i]
-    p[((t) % 2)*112 + 111] += d2_y_new__b
-    y[0] = z[((t) % 2)*6]
-    y[1] = z[((t) % 2)*6 + 1]
-    y[2] = z[((t) % 2)*6 + 2]
-    y[3] = z[((t) % 2)*6 + 3]
-    grad_theta[0] = 0
-    grad_theta[1] = 0
-    grad_theta[2] = 0
-    grad_theta[3] = 0
-    grad_theta[4] = 0
-    grad_theta[5] = 0
-    grad_theta[6] = 0
-    grad_theta[7] = 0
-    grad_theta[8] = 0
-    grad_theta[9] = 0
-    grad_theta[10] = 0
-    grad_theta[11] = 0
-    grad_theta[12] = 0
-    grad_theta[13] = 0
-    grad_theta[14] = 0
-    grad_theta[15] = 0
-    grad_theta[16] = 0
-    grad_theta[17] = 0
-    grad_theta[18] = 0
-    grad_theta[19] = 0
-    grad_theta[20] = 0
-    grad_theta[21] = 0
-    grad_theta[22] = 0
-    grad_theta[23] = 0
-    grad_theta[24] = 0
-    grad_theta[25] = 0
-    grad_theta[26] = 0
-    grad_theta[27] = 0
+    for k in range(4):
+        d2_y_new__s = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
+        d2_y_new__b = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
+        for r in range(1):
+            for i in range(28):
+                p_0_s[i] = 0
+            for qs in range(1):
+                for i in range(28):
+                    part = ((p_0_s[i]) + p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[k*6 + qs*4]
+                        + p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[k*6 + qs*4 + 1]
+                        + p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[k*6 + qs*4 + 2]
+                        + p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[k*6 + qs*4 + 3])
+                    p_0_s[i] = part
+            for q in range(6):
+                p_0_s[k*6 + q] += z[((t - 1) % 2)*6 + q]
+            for i in range(28):
+                p[((t) % 2)*112 + k*28 + i] = d2_y_new__s*p_0_s[i]
+            for q in range(1):
+                p[((t) % 2)*112 + k*28 + k + 24] += d2_y_new__b
+    for l in range(4):
+        y[l] = z[((t) % 2)*6 + l]
+    for i0 in range(28):
+        grad_theta[i0] = 0
     # ∂J(t)/∂θ += Σ e·p
-    error_j = error[0]
-    for i in range(28):
-        grad_theta[i] += p[((t) % 2)*112 + i]*error_j
+    for j in range(1):
+        error_j = error[j]
+        for q in range(1):
+            for i in range(28):
+                grad_theta[i] += p[((t) % 2)*112 + i]*error_j
 
 def forward(theta, x, y0=None, out=None):
     """States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""
@@ -779,6 +544,7 @@ def forward(theta, x, y0=None, out=None):
     cdef real *p_x
     cdef real *p_y
     cdef real *p_y0
+    cdef real *w_all_0_u_s
     cdef real *w_z
     cdef real *work
     theta = k_array("theta", theta, "P", 1, 28, 0, 0)
@@ -795,11 +561,13 @@ def forward(theta, x, y0=None, out=None):
     p_x = k_data(x)
     p_y0 = k_data(y0)
     p_y = k_data(y)
-    work = k_workspace((((T + 1)*6 + 15)//16*16))
+    work = k_workspace((((T + 1)*6 + 15)//16*16) + ((4 + 15)//16*16))
     free_here = work
     w_z = free_here
+    free_here += (((T + 1)*6 + 15)//16*16)
+    w_all_0_u_s = free_here
     with nogil:
-        forward_core(p_theta, p_x, p_y0, p_y, w_z, T)
+        forward_core(p_theta, p_x, p_y0, p_y, w_z, w_all_0_u_s, T)
         k_release(work)
     return y
 
@@ -812,6 +580,8 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     cdef real *p_theta
     cdef real *p_x
     cdef real *p_y0
+    cdef real *w_all_0_u_s
+    cdef real *w_error
     cdef real *w_p
     cdef real *w_p_0_s
     cdef real *w_z
@@ -843,15 +613,19 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_mask = k_data(mask)
     p_y0 = k_data(y0)
     p_grad_theta = k_data(grad_theta)
-    work = k_workspace(((12 + 15)//16*16) + ((224 + 15)//16*16) + ((28 + 15)//16*16))
+    work = k_workspace(((12 + 15)//16*16) + ((1 + 15)//16*16) + ((224 + 15)//16*16) + ((28 + 15)//16*16) + ((4 + 15)//16*16))
     free_here = work
     w_z = free_here
     free_here += ((12 + 15)//16*16)
+    w_error = free_here
+    free_here += ((1 + 15)//16*16)
     w_p = free_here
     free_here += ((224 + 15)//16*16)
     w_p_0_s = free_here
+    free_here += ((28 + 15)//16*16)
+    w_all_0_u_s = free_here
     with nogil:
-        gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_p, w_p_0_s, T, mask_step)
+        gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_error, w_p, w_p_0_s, w_all_0_u_s, T, mask_step)
         k_release(work)
     if wrt is None:
         return J, grad_theta
@@ -883,6 +657,7 @@ def step(state, Py_ssize_t t, theta, x, target, mask):
     cdef real *p_theta
     cdef real *p_x
     cdef real *p_y
+    cdef real *w_all_0_u_s
     cdef real *w_p_0_s
     cdef real *work
     theta = k_array("theta", theta, "P", 1, 28, 0, 0)
@@ -903,10 +678,12 @@ def step(state, Py_ssize_t t, theta, x, target, mask):
     p_y = k_data(y)
     p_grad_theta = k_data(grad_theta)
     p_state = k_data(state)
-    work = k_workspace(((28 + 15)//16*16))
+    work = k_workspace(((28 + 15)//16*16) + ((4 + 15)//16*16))
     free_here = work
     w_p_0_s = free_here
+    free_here += ((28 + 15)//16*16)
+    w_all_0_u_s = free_here
     with nogil:
-        step_core(p_theta, p_x, p_target, p_mask, p_y, &J, p_grad_theta, p_state + 0, p_state + 16, p_state + 24, w_p_0_s, t)
+        step_core(p_theta, p_x, p_target, p_mask, p_y, &J, p_grad_theta, p_state + 0, p_state + 16, p_state + 24, w_p_0_s, w_all_0_u_s, t)
         k_release(work)
     return y, J, grad_theta

@@ -29,7 +29,7 @@ PIPELINE = (
     ("program",),
     ("emit",),
     ("build", "interpreted", "costate"),
-    ("online",),
+    ("online", "explain"),
     ("settling",),
     ("kernel",),
     ("timeseries", "generate", "pictures"),

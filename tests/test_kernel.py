@@ -328,7 +328,7 @@ def test_kernel_shows_its_program_source_and_derivation() -> None:
     assert json.loads(k.module.RECORD)["digest"] == k.net.digest
     assert "δ" in str(k.derivation)
     assert set(k.programs) == {"forward", "gradient", "gradient_all"}
-    assert "unrolled" in k.explain() and "21 connections" in k.explain()
+    assert "unrolled" in k.explain() and "15 connections" in k.explain()
     assert repr(k) == "Kernel('wz3x5', 'epochwise', float64, batch=False, unrolled)"
     assert "wz3x5.c" in k.build_log
 
@@ -376,7 +376,11 @@ def test_cached_kernel_loads_without_importing_sympy() -> None:
     assert not said["sympy"]
     assert (said["J"], said["g"]) == (J, g.tolist())
     assert said["timings"] == {}  # nothing was built
-    assert said["repr"] == repr(here) and said["why"] == here.explain()
+    assert (
+        said["repr"] == repr(here)
+        and said["why"].partition("forward, a step")[0]
+        == here.explain().partition("forward, a step")[0]
+    )
 
 
 class Looked(Exception):

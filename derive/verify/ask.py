@@ -96,9 +96,13 @@ class Ask:
         return compile(net, algorithm["name"], schedule=self.schedule, dtype=self.dtype, **options)
 
 
-def laid_out(net: Network, programs: Mapping[str, Program], schedule: str) -> dict[str, Program]:
-    """The Programs in the schedule that ``net``, not its witness, gets."""
+def layout_of(
+    net: Network, algorithm: Mapping[str, Any], ask: Ask
+) -> Callable[[Mapping[str, Program]], dict[str, Program]]:
+    """What lays Programs out in the schedule that ``net``, not its witness, gets."""
+    from derive.program.algorithms import programs
     from derive.program.schedules.choose import Choice, choose, scheduled
 
-    choice = Choice(choose(net, False, schedule).name, False, "as the kernel's")
-    return {k: scheduled(p, choice, 8) for k, p in programs.items()}
+    name = choose(net, programs(net, algorithm), False, ask.schedule, ask.dtype).name
+    choice = Choice(name, False, "as the kernel's")
+    return lambda of: {k: scheduled(p, choice, 8) for k, p in of.items()}

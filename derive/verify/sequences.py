@@ -10,7 +10,7 @@ from derive.network.network import Network
 from derive.program.algorithms import programs
 from derive.program.ir import Program
 from derive.verify import agreement, controls, differences, faults, rounding, samples
-from derive.verify.ask import Ask, laid_out
+from derive.verify.ask import Ask, layout_of
 from derive.verify.expectation import Expectation
 from derive.verify.forms import form_of
 from derive.verify.induction.claim import inductions
@@ -42,22 +42,27 @@ def claims(net: Network, algorithm: Mapping[str, Any], ask: Ask) -> tuple[Claim,
     expectations = [Expectation(w.net, w.steps, w.algorithm) for w in found]
     return (
         *ask.rung("induction", lambda: inductions(net, algorithm, ask)),
-        *ask.rung("proof", lambda: _proofs(net, found, expectations, ask)),
+        *ask.rung("proof", lambda: _proofs(net, algorithm, found, expectations, ask)),
         *_numbers(net, kernel, mine, algorithm, ask),
-        *ask.rung("controls", lambda: _controls(net, expectations, ask)),
+        *ask.rung("controls", lambda: _controls(net, algorithm, expectations, ask)),
     )
 
 
 def _proofs(
-    net: Network, found: tuple[Witness, ...], expectations: list[Expectation], ask: Ask
+    net: Network,
+    algorithm: Mapping[str, Any],
+    found: tuple[Witness, ...],
+    expectations: list[Expectation],
+    ask: Ask,
 ) -> list[Claim]:
     claims: list[Claim] = []
+    laid_out = layout_of(net, algorithm, ask)
     for i, (w, expectation) in enumerate(zip(found, expectations, strict=True)):
         ask.tell(f"proving on {w.words}")
         several = f"witness {i + 1}: " if len(found) > 1 else ""
         right = programs(w.net, w.algorithm)
         planted = None if ask.plant is None else faults.plant(right, ask.plant, w.net)
-        made = prove(laid_out(net, planted or right, ask.schedule), expectation, several)
+        made = prove(laid_out(planted or right), expectation, several)
         told = Claim("proved on", "witness", None, None, True, several + w.words)
         claims += scoped((*made, told), w.scope)
     return claims
@@ -100,15 +105,14 @@ def _numbers(
     return list(scoped(claims, f"these weights, T = {sample.steps}"))
 
 
-def _controls(net: Network, expectations: list[Expectation], ask: Ask) -> list[Claim]:
+def _controls(
+    net: Network, algorithm: Mapping[str, Any], expectations: list[Expectation], ask: Ask
+) -> list[Claim]:
     first = expectations[0].net
     if ask.plant is not None or not learns(first, expectations[0].steps):
         return []  # where nothing is learnt there is nothing to get wrong
     ask.tell("planting faults")
-
-    def scheduled(of: Mapping[str, Program]) -> dict[str, Program]:
-        return laid_out(net, of, ask.schedule)
-
-    cases = [controls.Right(e, scheduled, ask.seed) for e in expectations if e.net is first]
+    laid_out = layout_of(net, algorithm, ask)
+    cases = [controls.Right(e, laid_out, ask.seed) for e in expectations if e.net is first]
     steps = max(e.steps for e in expectations)
     return list(scoped([controls.control(cases).claim], f"{first.units} units, {steps} steps"))

@@ -24,7 +24,7 @@ from derive.network.network import Network
 from derive.program.algorithms import options_of, programs
 from derive.program.ir import Program
 from derive.settling import Settling
-from derive.verify.ask import Ask, laid_out
+from derive.verify.ask import Ask, layout_of
 from derive.verify.held import Held, control, plant
 from derive.verify.induction.claim import inductions
 from derive.verify.proof import corner_claims
@@ -84,11 +84,12 @@ def _proofs(
 ) -> Iterator[Claim]:
     """The claims that are about one step, on symbols."""
     yield from corner_claims(net)
+    laid_out = layout_of(net, algorithm, ask)
     for w, one in zip(witnesses(net), held, strict=True):
         ask.tell(f"proving on {w.words}")
         right = programs(w.net, algorithm)
         planted = None if ask.plant is None else plant(right, ask.plant, w.net)
-        made = one.claims(laid_out(net, planted or right, ask.schedule))
+        made = one.claims(laid_out(planted or right))
         made = [*made, Claim("proved on", "witness", None, None, True, w.words)]
         yield from scoped(made, f"witness: {w.net.units} units, any step, any weights")
 

@@ -46,7 +46,7 @@ from derive.program.passes.split_units import split_units
 from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import tile_sums
 from derive.program.passes.unroll import unroll
-from derive.program.schedules.choose import STRAIGHT_LINE, choose, scheduled
+from derive.program.schedules.choose import Choice, choose, scheduled
 from derive.program.schedules.tables import tables
 from derive.program.schedules.unrolled import unrolled
 from tests.strategies import as_inputs, data, fractions, networks
@@ -401,25 +401,26 @@ def test_statements_of_unrolled_grow_linearly() -> None:
 
 
 def test_auto_takes_straight_line_code_only_where_it_is_small() -> None:
-    assert choose(dense(3), False).name == "unrolled"
-    assert choose(dense(40), True).name == "tables"
-    edge = choose(dense(17), False)
-    assert edge.name == ("unrolled" if 17 * 19 + 34 <= STRAIGHT_LINE else "tables")
-    assert str(STRAIGHT_LINE) in edge.reason
+    small, large = dense(3), dense(40)
+    assert choose(small, epochwise.programs(small), False).name == "unrolled"
+    chosen = choose(large, epochwise.programs(large), True)
+    assert chosen.name == "tables"
+    assert f"{large.wiring.size} connections" in chosen.reason and "compiler" in chosen.reason
 
 
 def test_a_schedule_that_is_none_or_hopeless_is_refused() -> None:
     with pytest.raises(ProgramError, match="expected one of auto, unrolled, tables, got 'fast'"):
-        choose(dense(3), False, "fast")
-    with pytest.raises(ProgramError, match="24145 operations a step .* use 'tables'"):
-        choose(sparse(20_000), False, "unrolled")
+        choose(dense(3), {}, False, "fast")
+    net = dense(40)
+    with pytest.raises(ProgramError, match=r"\d+ statements would take .* use 'tables'"):
+        choose(net, epochwise.programs(net), False, "unrolled")
 
 
 @pytest.mark.parametrize(("itemsize", "width"), [(8, 8), (4, 16)])
 def test_lanes_fill_a_vector_and_leave_the_program_alone(itemsize: int, width: int) -> None:
     program = epochwise.gradient(dense(3))
-    single = scheduled(program, choose(dense(3), False), itemsize)
-    batch = scheduled(program, choose(dense(3), True), itemsize)
+    single = scheduled(program, Choice("unrolled", False, "test"), itemsize)
+    batch = scheduled(program, Choice("unrolled", True, "test"), itemsize)
     assert (single.lane_width, batch.lane_width) == (1, width)
     assert [str(s) for s in batch.body] == [str(s) for s in single.body]
 

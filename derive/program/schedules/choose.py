@@ -1,24 +1,26 @@
-"""Pick a schedule from the counted size of the program."""
+"""Pick the schedule whose predicted time is the least, of those that compile soon enough."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from derive.errors import ProgramError
 from derive.network.network import Network
 from derive.program.ir import Program
 from derive.program.schedules.lanes import lanes
+from derive.program.schedules.model import compile_seconds, counted, predicted, straight_lines
 from derive.program.schedules.tables import tables
 from derive.program.schedules.unrolled import unrolled
 
 NAMES = ("auto", "unrolled", "tables")
 
-STRAIGHT_LINE = 100
-"""Connections and unit updates of a step up to which straight-line code is written.
+COMPILED = 5.0
+"""Seconds that a straight line may take to compile. Its time grows faster than its length."""
 
-Measured: it gains a few per cent over loops at 80 connections and nothing at 300, while the time
-to translate and compile it grows with every statement.
-"""
+ALIKE = 1.05
+"""Two predictions with a smaller ratio are taken as equal, and then a straight line is easier to
+read."""
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,50 @@ class Choice:
         return None if isinstance(self.batch, bool) else self.batch
 
 
-def choose(net: Network, batch: bool | int, schedule: str = "auto") -> Choice:
-    """The schedule for a network.
+def choose(
+    net: Network,
+    programs: Mapping[str, Program],
+    batch: bool | int,
+    schedule: str = "auto",
+    dtype: str = "float64",
+) -> Choice:
+    """The schedule for a network and the Programs of an algorithm, before they are laid out.
+
+    Times are those of an epochwise step; the other algorithms' steps are made of the same parts.
 
     Raises
     ------
     ProgramError
-        For a name that is no schedule, or straight-line code asked for beyond 20,000 connections.
+        For a name that is no schedule, or for straight-line code that would take longer than
+        :data:`COMPILED` to compile.
     """
     if schedule not in NAMES:
         raise ProgramError(f"schedule: expected one of {', '.join(NAMES)}, got {schedule!r}")
-    work = net.wiring.size + 2 * net.units
-    if schedule == "unrolled" and work > 20_000:
+    counts = counted(net)
+    lines = straight_lines(programs)
+    seconds = compile_seconds(lines)
+    if schedule == "unrolled" and seconds > COMPILED:
         raise ProgramError(
-            f"schedule 'unrolled': {work} operations a step would take the compiler minutes; "
-            "use 'tables'"
+            f"schedule 'unrolled': {sum(lines)} statements would take the compiler about "
+            f"{seconds:,.0f} s, more than {COMPILED:g}; use 'tables'"
         )
+    times = {name: predicted(counts, name, bool(batch), dtype) for name in ("tables", "unrolled")}
+    said = (
+        f"of {net.wiring.size} connections and {counts['calls']} functions a step, predicted "
+        f"{times['unrolled']:,.0f} ns as a straight line and {times['tables']:,.0f} ns by tables"
+    )
+    if seconds > COMPILED:
+        said += f"; a straight line would take the compiler about {seconds:,.0f} s"
+        del times["unrolled"]
     if schedule != "auto":
-        return Choice(schedule, batch, "asked for")
-    if work <= STRAIGHT_LINE:
-        why = f"{work} connections and unit updates a step, at most {STRAIGHT_LINE}"
-        return Choice("unrolled", batch, why)
-    why = f"{work} connections and unit updates a step, more than {STRAIGHT_LINE}"
-    return Choice("tables", batch, why)
+        return Choice(schedule, batch, f"asked for; {said}")
+    return Choice(least(times), batch, said)
+
+
+def least(times: Mapping[str, float]) -> str:
+    """The schedule with the least time; the straight line, if it is there, where they are alike."""
+    straight = times.get("unrolled", float("inf"))
+    return "unrolled" if straight <= ALIKE * times["tables"] else "tables"
 
 
 def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
