@@ -389,8 +389,8 @@ cdef void gradient_core(
     cdef real v_J, sum, u_s, u_f, new_y, eps_y, bar_f, bar_s
     cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_2, total_3, total_0_0
     cdef real total_1_0, total_2_0, total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2
-    cdef real total_0_3, total_1_3, total_2_3, here_0, here_1, here_2, here_3, here_4
-    cdef real here_5, here_6
+    cdef real total_0_3, total_1_3, total_2_3, here_lane_0, here_lane_1, here_lane_2, here_lane_3, here_lane_4
+    cdef real here_lane_5, here_lane_6
     for r in range(1):
         for l in range(5):
             z[r*5 + l] = 0
@@ -487,25 +487,25 @@ cdef void gradient_core(
                 total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
                 total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_0 = z[(t - 1)*5 + cs*3]
-                    here_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_5 = z[(t - 1)*5 + cs*3 + 1]
-                    here_6 = z[(t - 1)*5 + cs*3 + 2]
-                    total_0_0 += here_0*here_1
-                    total_0_1 += here_0*here_2
-                    total_0_2 += here_0*here_3
-                    total_0_3 += here_0*here_4
-                    total_1_0 += here_5*here_1
-                    total_1_1 += here_5*here_2
-                    total_1_2 += here_5*here_3
-                    total_1_3 += here_5*here_4
-                    total_2_0 += here_6*here_1
-                    total_2_1 += here_6*here_2
-                    total_2_2 += here_6*here_3
-                    total_2_3 += here_6*here_4
+                    here_lane_0 = z[(t - 1)*5 + cs*3]
+                    here_lane_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_lane_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_5 = z[(t - 1)*5 + cs*3 + 1]
+                    here_lane_6 = z[(t - 1)*5 + cs*3 + 2]
+                    total_0_0 += here_lane_0*here_lane_1
+                    total_0_1 += here_lane_0*here_lane_2
+                    total_0_2 += here_lane_0*here_lane_3
+                    total_0_3 += here_lane_0*here_lane_4
+                    total_1_0 += here_lane_5*here_lane_1
+                    total_1_1 += here_lane_5*here_lane_2
+                    total_1_2 += here_lane_5*here_lane_3
+                    total_1_3 += here_lane_5*here_lane_4
+                    total_2_0 += here_lane_6*here_lane_1
+                    total_2_1 += here_lane_6*here_lane_2
+                    total_2_2 += here_lane_6*here_lane_3
+                    total_2_3 += here_lane_6*here_lane_4
                 grad_theta[ks*4*5 + cs*3] = total_0_0
                 grad_theta[(ks*4 + 1)*5 + cs*3] = total_0_1
                 grad_theta[(ks*4 + 2)*5 + cs*3] = total_0_2
@@ -528,20 +528,20 @@ cdef void gradient_core(
                 total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
                 total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_0 = z[(t - 1)*5 + 3]
-                    here_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_5 = z[(t - 1)*5 + 4]
-                    total_0_0 += here_0*here_1
-                    total_0_1 += here_0*here_2
-                    total_0_2 += here_0*here_3
-                    total_0_3 += here_0*here_4
-                    total_1_0 += here_5*here_1
-                    total_1_1 += here_5*here_2
-                    total_1_2 += here_5*here_3
-                    total_1_3 += here_5*here_4
+                    here_lane_0 = z[(t - 1)*5 + 3]
+                    here_lane_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_lane_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_5 = z[(t - 1)*5 + 4]
+                    total_0_0 += here_lane_0*here_lane_1
+                    total_0_1 += here_lane_0*here_lane_2
+                    total_0_2 += here_lane_0*here_lane_3
+                    total_0_3 += here_lane_0*here_lane_4
+                    total_1_0 += here_lane_5*here_lane_1
+                    total_1_1 += here_lane_5*here_lane_2
+                    total_1_2 += here_lane_5*here_lane_3
+                    total_1_3 += here_lane_5*here_lane_4
                 grad_theta[ks*4*5 + 3] = total_0_0
                 grad_theta[(ks*4 + 1)*5 + 3] = total_0_1
                 grad_theta[(ks*4 + 2)*5 + 3] = total_0_2
@@ -577,8 +577,8 @@ cdef void gradient_all_core(
     cdef real v_J, sum, u_s, u_f, new_y, eps_y, bar_f, bar_s
     cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_2, total_3, total_0_0
     cdef real total_1_0, total_2_0, total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2
-    cdef real total_0_3, total_1_3, total_2_3, here_0, here_1, here_2, here_3, here_4
-    cdef real here_5, here_6
+    cdef real total_0_3, total_1_3, total_2_3, here_lane_0, here_lane_1, here_lane_2, here_lane_3, here_lane_4
+    cdef real here_lane_5, here_lane_6
     for r in range(1):
         for l in range(5):
             z[r*5 + l] = 0
@@ -683,25 +683,25 @@ cdef void gradient_all_core(
                 total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
                 total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_0 = z[(t - 1)*5 + cs*3]
-                    here_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_5 = z[(t - 1)*5 + cs*3 + 1]
-                    here_6 = z[(t - 1)*5 + cs*3 + 2]
-                    total_0_0 += here_0*here_1
-                    total_0_1 += here_0*here_2
-                    total_0_2 += here_0*here_3
-                    total_0_3 += here_0*here_4
-                    total_1_0 += here_5*here_1
-                    total_1_1 += here_5*here_2
-                    total_1_2 += here_5*here_3
-                    total_1_3 += here_5*here_4
-                    total_2_0 += here_6*here_1
-                    total_2_1 += here_6*here_2
-                    total_2_2 += here_6*here_3
-                    total_2_3 += here_6*here_4
+                    here_lane_0 = z[(t - 1)*5 + cs*3]
+                    here_lane_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_lane_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_5 = z[(t - 1)*5 + cs*3 + 1]
+                    here_lane_6 = z[(t - 1)*5 + cs*3 + 2]
+                    total_0_0 += here_lane_0*here_lane_1
+                    total_0_1 += here_lane_0*here_lane_2
+                    total_0_2 += here_lane_0*here_lane_3
+                    total_0_3 += here_lane_0*here_lane_4
+                    total_1_0 += here_lane_5*here_lane_1
+                    total_1_1 += here_lane_5*here_lane_2
+                    total_1_2 += here_lane_5*here_lane_3
+                    total_1_3 += here_lane_5*here_lane_4
+                    total_2_0 += here_lane_6*here_lane_1
+                    total_2_1 += here_lane_6*here_lane_2
+                    total_2_2 += here_lane_6*here_lane_3
+                    total_2_3 += here_lane_6*here_lane_4
                 grad_theta[ks*4*5 + cs*3] = total_0_0
                 grad_theta[(ks*4 + 1)*5 + cs*3] = total_0_1
                 grad_theta[(ks*4 + 2)*5 + cs*3] = total_0_2
@@ -724,20 +724,20 @@ cdef void gradient_all_core(
                 total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
                 total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_0 = z[(t - 1)*5 + 3]
-                    here_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_5 = z[(t - 1)*5 + 4]
-                    total_0_0 += here_0*here_1
-                    total_0_1 += here_0*here_2
-                    total_0_2 += here_0*here_3
-                    total_0_3 += here_0*here_4
-                    total_1_0 += here_5*here_1
-                    total_1_1 += here_5*here_2
-                    total_1_2 += here_5*here_3
-                    total_1_3 += here_5*here_4
+                    here_lane_0 = z[(t - 1)*5 + 3]
+                    here_lane_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
+                    here_lane_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_5 = z[(t - 1)*5 + 4]
+                    total_0_0 += here_lane_0*here_lane_1
+                    total_0_1 += here_lane_0*here_lane_2
+                    total_0_2 += here_lane_0*here_lane_3
+                    total_0_3 += here_lane_0*here_lane_4
+                    total_1_0 += here_lane_5*here_lane_1
+                    total_1_1 += here_lane_5*here_lane_2
+                    total_1_2 += here_lane_5*here_lane_3
+                    total_1_3 += here_lane_5*here_lane_4
                 grad_theta[ks*4*5 + 3] = total_0_0
                 grad_theta[(ks*4 + 1)*5 + 3] = total_0_1
                 grad_theta[(ks*4 + 2)*5 + 3] = total_0_2

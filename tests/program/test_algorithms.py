@@ -121,6 +121,7 @@ class Face:
         self.net, self.module = net, kernel(net, name, schedule, **options)
         self.algorithm = settle(net, name, options)
         self.dtype, self.batch, self.compiled = np.dtype("float64"), False, False
+        self.threads = 1
 
 
 def start(net: Network, name: str, values: Data, schedule: str = "reference", **o: Any) -> Online:

@@ -411,7 +411,7 @@ def test_auto_takes_straight_line_code_only_where_it_is_small() -> None:
 def test_a_schedule_that_is_none_or_hopeless_is_refused() -> None:
     with pytest.raises(ProgramError, match="expected one of auto, unrolled, tables, got 'fast'"):
         choose(dense(3), {}, False, "fast")
-    net = dense(40)
+    net = dense(80)
     with pytest.raises(ProgramError, match=r"\d+ statements would take .* use 'tables'"):
         choose(net, epochwise.programs(net), False, "unrolled")
 

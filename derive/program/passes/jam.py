@@ -334,8 +334,10 @@ def _loaded(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...
     names: dict[Ref, Ref] = {}
     for r in dict.fromkeys(reads):
         if reads.count(r) > 1:
-            name = f"here_{len(names)}"
             a = arrays[r.array]
+            # Loops share these names, so a name tells of what kind of number it is.
+            kind = ("lane" if a.batched else "one") + ("_wide" if a.wide else "")
+            name = f"here_{kind}_{len(names)}"
             arrays[name] = Array(name, (), "scalar", a.batched, HELD, wide=a.wide)
             names[r] = Ref(name)
             loads.append(copy(Ref(name), r))

@@ -15,8 +15,9 @@ from derive.program.schedules.unrolled import unrolled
 
 NAMES = ("auto", "unrolled", "tables")
 
-COMPILED = 5.0
-"""Seconds that a straight line may take to compile. Its time grows faster than its length."""
+COMPILED, ASKED = 5.0, 60.0
+"""Seconds that a straight line may take to compile where it is chosen, and where it is asked for.
+Its time grows faster than its length."""
 
 ALIKE = 1.05
 """Two predictions with a smaller ratio are taken as equal, and then a straight line is easier to
@@ -52,17 +53,17 @@ def choose(
     ------
     ProgramError
         For a name that is no schedule, or for straight-line code that would take longer than
-        :data:`COMPILED` to compile.
+        :data:`ASKED` to compile.
     """
     if schedule not in NAMES:
         raise ProgramError(f"schedule: expected one of {', '.join(NAMES)}, got {schedule!r}")
     counts = counted(net)
     lines = straight_lines(programs)
     seconds = compile_seconds(lines)
-    if schedule == "unrolled" and seconds > COMPILED:
+    if schedule == "unrolled" and seconds > ASKED:
         raise ProgramError(
             f"schedule 'unrolled': {sum(lines)} statements would take the compiler about "
-            f"{seconds:,.0f} s, more than {COMPILED:g}; use 'tables'"
+            f"{seconds:,.0f} s, more than {ASKED:g}; use 'tables'"
         )
     times = {name: predicted(counts, name, bool(batch), dtype) for name in ("tables", "unrolled")}
     said = (
