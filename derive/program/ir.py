@@ -395,18 +395,29 @@ def indices(s: Statement) -> Iterator[Index]:
             yield s.stop
 
 
+def placed(s: Assign, place: Callable[[Ref], Ref]) -> Assign:
+    """An assignment with every element it writes or reads in another place."""
+    reads = tuple((v, place(r) if isinstance(r, Ref) else r) for v, r in s.reads)
+    return Assign(place(s.target), s.expr, reads, s.accumulate)
+
+
+def all_placed(body: tuple[Statement, ...], place: Callable[[Ref], Ref]) -> tuple[Statement, ...]:
+    """``body`` with every element that is written or read in another place."""
+    out: list[Statement] = []
+    for s in body:
+        match s:
+            case Assign():
+                out.append(placed(s, place))
+            case Loop():
+                out.append(replace(s, body=all_placed(s.body, place)))
+            case _:
+                out.append(s)
+    return tuple(out)
+
+
 def reindexed(s: Assign, change: Callable[[Index], Index]) -> Assign:
     """An assignment with every index expression changed."""
-
-    def moved(r: Ref) -> Ref:
-        return Ref(r.array, tuple(change(i) for i in r.index))
-
-    return Assign(
-        moved(s.target),
-        s.expr,
-        tuple((v, moved(r) if isinstance(r, Ref) else r) for v, r in s.reads),
-        s.accumulate,
-    )
+    return placed(s, lambda r: Ref(r.array, tuple(change(i) for i in r.index)))
 
 
 def substituted(body: tuple[Statement, ...], values: Mapping[str, Index]) -> tuple[Statement, ...]:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 
 import derive
+from derive import kernel as made
 from derive.kernel import emit
 from derive.network import connect
 from derive.network.cell import Cell, ParameterDeclaration
@@ -21,6 +23,7 @@ from derive.network.library import leaky, semilinear
 from derive.network.network import Network
 from derive.network.objective import Objective, SquaredError
 from derive.network.topology import Connection
+from derive.program.algorithms import settle
 from derive.program.interpret import numpy_arithmetic, run
 from derive.program.ir import Assign, references, walk
 from tests.strategies import adaptive, as_inputs, chained, data, gated, networks, simulate
@@ -244,3 +247,23 @@ def test_a_compiled_net_equals_the_program_it_was_printed_from() -> None:
     for name in ("theta", "x", "y0"):
         got = getattr(found, name)
         np.testing.assert_allclose(got, expected[f"grad_{name}"], rtol=1e-11, atol=1e-14)
+
+
+def test_a_table_that_differs_from_program_to_program_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = derive.Network(
+        derive.cells.semilinear("tanh"), 16, 2, derive.connect.random(0.5, seed=0),
+        derive.SquaredError([0]), name="two",
+    )  # fmt: skip
+    right = made._scheduled
+
+    def wrong(*given: Any) -> dict[str, Any]:
+        programs = right(*given)
+        p = programs["forward"]
+        tables = {**p.tables, "source": p.tables["source"][::-1]}
+        return {**programs, "forward": replace(p, tables=tables)}
+
+    monkeypatch.setattr(made, "_scheduled", wrong)
+    with pytest.raises(derive.EmitError, match="table 'source' differs from Program to Program"):
+        emit(net, settle(net, "epochwise", {}), schedule="tables")

@@ -472,3 +472,9 @@ def test_split_units_leaves_functions_of_all_units_in_one_plain_loop() -> None:
     assert any(isinstance(s, Loop) for s in sums.body)
     assert not any(isinstance(s, Loop) for s in functions.body)
     assert "tanh" in str([s.expr for s in functions.body if isinstance(s, Assign)])
+
+
+def test_runs_of_different_sums_never_share_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("derive.program.passes.jam_ragged._called", lambda loop, sums: "runs")
+    with pytest.raises(ProgramError, match="'runs_by_length_unit' would have two contents"):
+        jam_ragged(fold_tables(split_units(epochwise.gradient(sparse(160)))))

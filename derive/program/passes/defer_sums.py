@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sympy import Symbol
 
 from derive.calculus.partials import SOURCE
 from derive.program.ir import (
@@ -31,6 +30,7 @@ from derive.program.ir import (
     Times,
     Var,
     least,
+    placed,
     plus,
     quotient,
     references,
@@ -193,19 +193,17 @@ class _Deferring:
         """One term of the gradient, for all of its elements, summed over a stretch."""
         if not self.lanes and self._in_columns(term):
             return self._sum_in_columns(term, sweep, kept, row)
-        outer, total = term.loops[0], Ref(TOTAL)
-        reads: list[tuple[Symbol, Operand]] = []
-        for symbol, r in term.statement.reads:
-            if isinstance(r, Ref) and (name := kept.get((id(outer), r.array))):
-                r = Ref(name, (Var(outer.var), row))
-            elif (found := _rows_of(self.program, r, sweep)) is not None:
-                assert isinstance(r, Ref)
-                if (g := gathered.get((r.array, found.origin))) is not None:
-                    at = plus(found.further(r.index[0]), times(sweep.start, -1), -g.rows.low)
-                    r = Ref(g.name, (r.index[1], at))
-            reads.append((symbol, r))
-        target = term.statement.target
-        step = Assign(total, term.statement.expr, tuple(reads), accumulate=True)
+        total, target = Ref(TOTAL), term.statement.target
+
+        def place(r: Ref) -> Ref:
+            if (found := _rows_of(self.program, r, sweep)) is None:
+                return _where_kept(r, term, kept, row)
+            if (g := gathered.get((r.array, found.origin))) is None:
+                return r
+            at = plus(found.further(r.index[0]), times(sweep.start, -1), -g.rows.low)
+            return Ref(g.name, (r.index[1], at))
+
+        step = replace(placed(term.statement, place), target=total)
         over_time = replace(sweep, body=(step,), turns="")
         first = Assign(total, ZERO) if self.lanes else copy(total, target)
         last = Assign(target, SOURCE, ((SOURCE, total),), accumulate=self.lanes)
@@ -232,17 +230,19 @@ class _Deferring:
         outer, inner = term.loops
         step = Var("back")
         t = plus(sweep.stop, -1, times(step, -1))
-        reads = tuple(
-            (v, Ref(kept[id(outer), r.array], (Var(outer.var), row))
-             if isinstance(r, Ref) and (id(outer), r.array) in kept else r)
-            for v, r in term.statement.reads
-        )  # fmt: skip
-        add = replace(term.statement, reads=reads)
+        add = placed(term.statement, lambda r: _where_kept(r, term, kept, row))
         columns = replace(inner, body=(add,), role="columns", turns="")
         (moved,) = substituted((columns,), {sweep.var: t})
         count = plus(sweep.stop, times(sweep.start, -1))
         over = Loop(step.name, 0, count, (moved,), "connections")
         return replace(outer, body=(over,))
+
+
+def _where_kept(r: Ref, term: Term, kept: Kept, row: Index) -> Ref:
+    """Where a local variable that a term reads was kept; any other element where it is."""
+    outer = term.loops[0]
+    name = kept.get((id(outer), r.array))
+    return r if name is None else Ref(name, (Var(outer.var), row))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ from derive.program.ir import (
     Statement,
     Var,
     affine,
+    all_placed,
     parts,
+    placed,
     plus,
     references,
     substituted,
@@ -121,11 +123,12 @@ def _jammed(body: tuple[Statement, ...], arrays: Arrays, most: int) -> tuple[Sta
 
 def _is_sum(s: Statement) -> bool:
     """Whether ``s`` only adds to local variables, connection by connection."""
-    return (
-        isinstance(s, Loop)
-        and s.role == "connections"
-        and all(isinstance(t, Assign) and t.accumulate and not t.target.index for t in s.body)
-    )
+    return isinstance(s, Loop) and s.role == "connections" and only_adds(s)
+
+
+def only_adds(loop: Loop) -> bool:
+    """Whether a loop does nothing but add to local variables."""
+    return all(isinstance(t, Assign) and t.accumulate and not t.target.index for t in loop.body)
 
 
 def may_jam(loop: Loop, arrays: Mapping[str, Array], own: frozenset[str] = frozenset()) -> bool:
@@ -212,12 +215,13 @@ def _apart_along(axis: list[Index], var: str, spans: Mapping[str, tuple[int, int
 
 def _set_first(body: tuple[Statement, ...], arrays: Mapping[str, Array]) -> bool:
     known: set[str] = set()
+    mine = _scalars(body, arrays)
     for s in walk(body):
         if not isinstance(s, Assign):
             continue
         read = [r for _, r in s.reads if isinstance(r, Ref)] + ([s.target] if s.accumulate else [])
         local = {r.array for r in read if arrays[r.array].role == "scalar"}
-        if not local <= known and local & _scalars(body, arrays):
+        if not local <= known and local & mine:
             return False
         known.add(s.target.array)
     return True
@@ -292,21 +296,7 @@ def interleaved(copies: list[tuple[Statement, ...]]) -> tuple[Statement, ...]:
 
 def renamed(body: tuple[Statement, ...], names: Mapping[str, str]) -> tuple[Statement, ...]:
     """``body`` with local variables under other names."""
-
-    def moved(r: Ref) -> Ref:
-        return Ref(names.get(r.array, r.array), r.index)
-
-    out: list[Statement] = []
-    for s in body:
-        match s:
-            case Assign():
-                reads = tuple((v, moved(r) if isinstance(r, Ref) else r) for v, r in s.reads)
-                out.append(Assign(moved(s.target), s.expr, reads, s.accumulate))
-            case Loop():
-                out.append(replace(s, body=renamed(s.body, names)))
-            case _:
-                out.append(s)
-    return tuple(out)
+    return all_placed(body, lambda r: Ref(names.get(r.array, r.array), r.index))
 
 
 def read_once(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...]:
@@ -341,9 +331,4 @@ def _loaded(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...
             arrays[name] = Array(name, (), "scalar", a.batched, HELD, wide=a.wide)
             names[r] = Ref(name)
             loads.append(copy(Ref(name), r))
-    moved = [
-        replace(s, reads=tuple((v, names.get(r, r) if isinstance(r, Ref) else r)
-                               for v, r in s.reads))
-        for s in assigns
-    ]  # fmt: skip
-    return (*loads, *moved)
+    return (*loads, *(placed(s, lambda r: names.get(r, r)) for s in assigns))

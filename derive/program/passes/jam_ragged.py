@@ -17,7 +17,6 @@ import numpy as np
 from derive.errors import ProgramError
 from derive.program.ir import (
     Array,
-    Assign,
     Index,
     Lookup,
     Loop,
@@ -36,6 +35,7 @@ from derive.program.passes.jam import (
     independent,
     interleaved,
     mentions,
+    only_adds,
     renamed,
 )
 from derive.program.passes.turns import values_at
@@ -75,9 +75,8 @@ def _ragged_sum(loop: Loop, arrays: Mapping[str, Array]) -> int | None:
         return None
     sums = loop.body[inner[0]]
     assert isinstance(sums, Loop)
-    plain = all(isinstance(t, Assign) and t.accumulate and not t.target.index for t in sums.body)
     ragged = mentions(sums.start, loop.var) or mentions(sums.stop, loop.var)
-    return inner[0] if plain and ragged and independent(loop, arrays) else None
+    return inner[0] if only_adds(sums) and ragged and independent(loop, arrays) else None
 
 
 def _several(

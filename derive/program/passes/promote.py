@@ -10,7 +10,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from derive.program.ir import Array, Assign, Loop, Program, Ref, Statement, references, walk
+from derive.program.ir import (
+    Array,
+    Assign,
+    Loop,
+    Program,
+    Ref,
+    Statement,
+    all_placed,
+    references,
+    walk,
+)
 from derive.program.storage import copy
 
 MOST = 512
@@ -84,14 +94,4 @@ def _renamed(body: tuple[Statement, ...], chosen: dict[str, Array]) -> tuple[Sta
             return r
         return _local(chosen[r.array], tuple(i for i in r.index if isinstance(i, int)))
 
-    out: list[Statement] = []
-    for s in body:
-        match s:
-            case Assign():
-                reads = tuple((v, moved(r) if isinstance(r, Ref) else r) for v, r in s.reads)
-                out.append(Assign(moved(s.target), s.expr, reads, s.accumulate))
-            case Loop():
-                out.append(replace(s, body=_renamed(s.body, chosen)))
-            case _:
-                out.append(s)
-    return tuple(out)
+    return all_placed(body, moved)
