@@ -99,13 +99,7 @@ class Kernel:
 
             options = options_of(self.algorithm)
             self.module = Settling(
-                net,
-                module,
-                dtype,
-                bool(batch),
-                path is not None,
-                options["tol"],
-                options["max_steps"],
+                net, module, dtype, bool(batch), options["tol"], options["max_steps"]
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -212,8 +206,9 @@ class Kernel:
             What was before time 0, where the longest delay D reaches there: states, then inputs,
             of times −(D−1) … −1. Zero if not given.
         threads : int, optional
-            How many threads share the blocks of a batch, of 64 bytes' worth of sequences each (8
-            in float64, 16 in float32); at most one a block works. ``kernel.threads`` if not given.
+            How many threads share the blocks of a batch, each of as many sequences as a vector
+            holds (with AVX-512 8 in float64, 16 in float32; with AVX half, elsewhere a quarter of
+            that); at most one a block works. ``kernel.threads`` if not given.
             The results are the same to the last bit for any number.
 
         Returns

@@ -104,8 +104,7 @@ class Online:
         y0 = self._first(y0, B)
         self._B = y0.shape[1] if kernel.batch else None
         self._memory = aligned(
-            state_numbers(int(kernel.module.STATE), self._B, kernel.dtype, kernel.compiled),
-            kernel.dtype,
+            state_numbers(kernel.module, self._B), kernel.dtype
         )
         self._begin(y0, history)
         self._t = 0
@@ -323,7 +322,7 @@ class Online:
         kernel = self.kernel
         fields = [
             kernel.net.digest, kernel.algorithm, kernel.dtype.name, kernel.batch, kernel.compiled,
-            __version__, int(kernel.module.STATE),
+            __version__, int(kernel.module.STATE), block_of(kernel.module),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -334,14 +333,15 @@ def _offered(module: Any, name: str) -> Any:
     return getattr(module, name, None) if there else None
 
 
-def state_numbers(state: int, B: int | None, dtype: Any, compiled: bool) -> int:
-    """Numbers in the state of a run over B sequences, of which one takes ``state``."""
-    if B is None:
-        return state
-    if not compiled:
-        return state * B
-    lanes = ALIGNMENT // np.dtype(dtype).itemsize
-    return state * lanes * -(-B // lanes)
+def block_of(module: Any) -> int:
+    """Sequences of a batch that stand together in what a module computes; 1 where they do not."""
+    return int(getattr(module, "BLOCK", 1))
+
+
+def state_numbers(module: Any, B: int | None) -> int:
+    """Numbers in a module's state of a run over B sequences."""
+    block = block_of(module)
+    return int(module.STATE) * (1 if B is None else block * -(-B // block))
 
 
 def aligned(count: int, dtype: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from derive.errors import ConvergenceError
 from derive.interpreted import Gradient, Interpreted
+from derive.online import aligned, block_of, state_numbers
 
 Settled = namedtuple(
     "Settled", ["y", "J", "gradient", "steps", "change", "steps_back", "change_back"]
@@ -48,14 +49,13 @@ class Settling:
         functions: Any,
         dtype: str,
         batch: bool,
-        compiled: bool,
         tol: float | None,
         max_steps: int,
     ) -> None:
-        self.net, self.functions, self.compiled = net, functions, compiled
+        self.net, self.functions = net, functions
         self.tol = TOLERANCE[dtype] if tol is None else tol
         self.max_steps = max_steps
-        self.STATE = functions.STATE
+        self.STATE, self.BLOCK = functions.STATE, block_of(functions)
         self.check = Interpreted(net, {}, dtype, batch, "settling")
         self.relaxation: Settled | None = None
 
@@ -135,11 +135,7 @@ class Settling:
         ]
 
     def _state(self, lanes: tuple[int, ...]) -> Any:
-        from derive.online import aligned, state_numbers
-
-        count = state_numbers(self.STATE, lanes[0] if lanes else None, self.check.dtype,
-                              self.compiled)  # fmt: skip
-        return aligned(count, self.check.dtype)
+        return aligned(state_numbers(self, lanes[0] if lanes else None), self.check.dtype)
 
     def _not_settled(
         self, what: str, steps: int, change: float, state: Any, theta: Any, target: Any, mask: Any

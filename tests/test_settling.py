@@ -24,7 +24,7 @@ def settling(net: Network, max_steps: int = 3000, tol: float = 1e-13, **options:
     """A settling kernel run on NumPy."""
     found = programs(net, settle(net, "settling", options))
     functions = Interpreted(net, found, "float64", False, "settling")
-    return Settling(net, functions, "float64", False, False, tol, max_steps)
+    return Settling(net, functions, "float64", False, tol, max_steps)
 
 
 def held(net: Network, L: int, x: Any, target: Any, mask: Any) -> tuple[Any, Any, Any]:

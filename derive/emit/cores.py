@@ -168,8 +168,7 @@ def prepared(core: Core) -> Call:
     if not core.lanes:
         return Call(tuple(lines), (core.call(),), declared)
     block = [LEFT, *core.pack(), core.call(), *core.gather(), *core.unpack()]
-    width = core.program.lane_width
-    run = [f"for b0 in range(0, B, {width}):", *(f"    {line}" for line in block)]
+    run = ["for b0 in range(0, B, LANES):", *(f"    {line}" for line in block)]
     return Call(tuple(lines), tuple(run), declared | {f"Py_ssize_t b0, {COUNT}"})
 
 

@@ -56,13 +56,14 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
         y0); ``start``, ``step`` and ``update`` of online algorithms; ``relax``, ``judge``,
         ``relax_back`` and ``collect`` of a settling net. All in one schedule.
     """
-    width = next(iter(programs.values())).lane_width
+    one = next(iter(programs.values()))
     stateful = "start" in programs
     parts = [
         frame.DIRECTIVES,
         _docstring(net, facts, programs),
-        _imports(programs, facts, width),
+        _imports(programs, facts, one.lane_width, one.itemsize),
         _record(net, facts),
+        *([frame.BLOCK] if one.lane_width > 1 else []),
         *([frame.STATE_SIZE.substitute(size=state_size(programs))] if stateful else []),
         *("\n".join(core(p, f"{name}_core")) + "\n" for name, p in programs.items()),
         *_functions(net, programs, str(facts.algorithm["name"])),
@@ -138,7 +139,7 @@ def _sequence_lines(net: Network, programs: Mapping[str, Program], B: str) -> li
 def _online_lines(net: Network, programs: Mapping[str, Program], B: str) -> list[str]:
     if "start" not in programs:
         return []
-    P, size = net.size, "STATE" if not B else "STATE*LANES*⌈B/LANES⌉, aligned to 64 bytes"
+    P, size = net.size, "STATE" if not B else "STATE*BLOCK*⌈B/BLOCK⌉, aligned to 64 bytes"
     more = calls.with_history(net) if "relax" not in programs else ""
     lines = [f"start(state, y0{more}): state is an array of {size} numbers"]
     if "relax" in programs:
@@ -191,7 +192,7 @@ def _theta_lines(net: Network) -> list[str]:
     return textwrap.wrap(f"theta: {listed}; w(target{into}, source[, delay]).", 98)
 
 
-def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
+def _imports(programs: Mapping[str, Program], facts: Facts, width: int, itemsize: int) -> str:
     functions: set[str] = set()
     tables: dict[str, Any] = {}
     constants: dict[str, Array] = {}
@@ -209,7 +210,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int) -> str:
     checks, checks_declared = arguments.checks(
         facts.dtype, "forward" in programs, "start" in programs, shared
     )
-    block += frame.c_lanes(width) if lanes else frame.C_SINGLE
+    block += frame.c_lanes(width, itemsize) if lanes else frame.C_SINGLE
     block += frame.C_THREADS if shared else ""
     kinds = {element_type(p, a) for p in programs.values() for a in p.arrays.values()}
     wide = bool(kinds & {"wide", "wide_lane"})

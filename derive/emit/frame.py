@@ -5,6 +5,7 @@ Only these texts are templates; everything that depends on a network is built fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from string import Template
 
 DIRECTIVES = (
@@ -29,8 +30,7 @@ typedef real *K_RESTRICT real_out;
 """)
 
 C_LANES = Template("""\
-/* One vector holds the same quantity of LANES sequences of a batch. */
-#define LANES $lanes
+$widths
 typedef real lane __attribute__((vector_size(LANES*sizeof(real)), aligned(LANES*sizeof(real))));
 typedef const lane *K_RESTRICT lane_in;
 typedef lane *K_RESTRICT lane_out;
@@ -79,7 +79,8 @@ static inline real k_total(lane x, size_t count)
         for (size_t b = 0; b < count; b++) sum += x[b];
         return sum;
     }
-$halves}
+$halves
+}
 static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     (void)B; (void)b0;
@@ -99,8 +100,39 @@ static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 """)
 
 
-def c_lanes(width: int) -> str:
-    """Definitions for blocks of ``width`` sequences."""
+REGISTERS = {"defined(__AVX512F__)": 64, "defined(__AVX__)": 32, "": 16}
+"""Bytes of a vector register by the condition that a processor has them, the widest first. Vectors
+that need several registers are kept in memory by compilers."""
+
+
+def c_lanes(width: int, itemsize: int) -> str:
+    """Definitions for blocks of as many sequences as a register holds, and of ``width`` at most."""
+    by = {condition: min(size // itemsize, width) for condition, size in REGISTERS.items()}
+    widths = list(by.values())
+    return C_LANES.substitute(
+        widths=f"/* {_LANES} */\n"
+        + _by_condition({c: f"#define LANES {n}" for c, n in by.items()}),
+        halves=_by_condition({f"LANES == {n}": _halves(n) for n in dict.fromkeys(widths)}),
+    )
+
+
+_LANES = "One vector holds the same quantity of LANES sequences of a batch."
+
+
+def _by_condition(texts: Mapping[str, str]) -> str:
+    """Each text where its condition holds, the last one where none does."""
+    *conditional, otherwise = texts.items()
+    if not conditional or len(set(texts.values())) == 1:
+        return otherwise[1]
+    lines, word = [], "#if"
+    for condition, text in conditional:
+        lines += [f"{word} {condition}", text]
+        word = "#elif"
+    return "\n".join([*lines, "#else", otherwise[1], "#endif"])
+
+
+def _halves(width: int) -> str:
+    """The sum of a vector, half by half."""
     lines, whole, x, size = [], "lane", "x", width
     while size > 2:
         size //= 2
@@ -110,8 +142,7 @@ def c_lanes(width: int) -> str:
         ]
         whole, x = f"lane_{size}", f"of_{size}.half[0] + of_{size}.half[1]"
     lines += [f"{whole} last = {x};", "return last[0] + last[1];"]
-    halves = "".join(f"    {line}\n" for line in lines)
-    return C_LANES.substitute(lanes=width, halves=halves)
+    return "\n".join(f"    {line}" for line in lines)
 
 
 C_WIDE = """\
@@ -246,6 +277,11 @@ static inline Py_ssize_t k_root(Py_ssize_t n) {
     while (r*r < n) ++r;
     return r;
 }
+"""
+
+BLOCK = """\
+# Sequences of a batch that stand together, as many as a vector holds here.
+BLOCK = LANES
 """
 
 STATE_SIZE = Template("""\

@@ -174,7 +174,7 @@ def _long_sum(program: Program, first: Assign, run: list[Assign], indent: str) -
     start = [target, term(first)] if first.accumulate else [term(first)]
     terms = start + [term(s) for s in run]
     if terms[0] in ("(0)", "(<real>0)"):
-        terms[0] = "k_lane(0)" if lanes else "0"
+        terms[0] = "k_lane(0)" if lanes else "<real>0"
     lines, line = [], f"{indent}{target} = ({terms[0]}"
     for t in terms[1:]:
         if len(line) + len(t) > 96:

@@ -143,14 +143,19 @@ def _arithmetic(
             total += DIVIDED * number
         elif name not in ("loads", "stores"):
             total += arithmetic(name) * number
-    total *= scheduled.lane_width
+    total *= _together(scheduled, dtype, on)
     rate = 2 * on.lanes(dtype) * on.fused
     return Bound("arithmetic", total / rate, f"{total:,.0f} operations at {rate:g} a cycle")
 
 
+def _together(scheduled: Program, dtype: str, on: Processor) -> int:
+    """Sequences in a block."""
+    return min(scheduled.lane_width, on.lanes(dtype))
+
+
 def _loads(counted: Mapping[str, float], scheduled: Program, dtype: str, on: Processor) -> Bound:
     moved = counted["loads"] / LOADED + counted["stores"]
-    cycles = moved * scheduled.lane_width / on.lanes(dtype)
+    cycles = moved * _together(scheduled, dtype, on) / on.lanes(dtype)
     why = f"{counted['loads']:,.0f} numbers read, {counted['stores']:,.0f} written, in vectors"
     return Bound("loads", cycles, why)
 

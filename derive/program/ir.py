@@ -323,7 +323,8 @@ class Program:
         Static facts of the topology.
     body : tuple of Statement
     lane_width : int
-        Sequences in one vector; 1 where numbers are single.
+        Sequences in one vector at most, where processors have such vectors; 1 where numbers are
+        single.
     itemsize : int
         Bytes of a number.
     """

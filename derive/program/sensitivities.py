@@ -5,7 +5,7 @@
 with the slopes that :mod:`derive.calculus.tangent` found for the cell. A *row* belongs to a unit
 and a block (:mod:`derive.program.structure`), has one entry per parameter of the block for each
 carried state of the unit, and stands in one flat array ``p`` for each of the last ``longest`` + 1
-times.
+times; what follows up to the next whole vector is not used.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ from derive.program.sweep import accumulate, at_connection, places, reads_of, sh
 BROUGHT = Ref("brought")
 """The local variable that holds a slope along a connection."""
 
+VECTOR = 8
+"""Rows, and in a row the entries of each state, begin at multiples of this: of whole vectors of
+float64, and half a one at most of float32."""
+
 P, SUM = Symbol("p", real=True), Symbol("Σ", real=True)
 
 
@@ -71,7 +75,7 @@ class Rows:
 
     def of(self, row: Index, state: int = 0) -> Index:
         """The place in ``p`` of the first entry of a row's carried state."""
-        skip = Times(Lookup("row_width", row), state) if state else 0
+        skip = Times(Lookup("row_stride", row), state) if state else 0
         return plus(Lookup("row_start", row), skip)
 
     def entry(self, t: Index, at: Index) -> Ref:
@@ -85,7 +89,8 @@ def rows_of(structure: Structure) -> Rows:
     pairs = sorted((k, b) for b, block in enumerate(structure.blocks) for k in block.units.tolist())
     row_of = {pair: r for r, pair in enumerate(pairs)}
     width = np.array([structure.blocks[b].parameters.size for _, b in pairs], dtype=np.int64)
-    entries = width * np.array([carried[k] for k, _ in pairs], dtype=np.int64)
+    stride = -(-width // VECTOR) * VECTOR
+    entries = stride * np.array([carried[k] for k, _ in pairs], dtype=np.int64)
     start = np.concatenate([[0], np.cumsum(entries)]).astype(np.int64)
     first = np.zeros(layout.n + 1, dtype=np.int64)
     for k, _ in pairs:
@@ -93,6 +98,7 @@ def rows_of(structure: Structure) -> Rows:
     tables: dict[str, Any] = {
         "row_first": np.cumsum(first),
         "row_width": width,
+        "row_stride": stride,
         "row_start": start[:-1],
         "row_column": np.array([structure.blocks[b].first for _, b in pairs], dtype=np.int64),
     }
@@ -100,7 +106,7 @@ def rows_of(structure: Structure) -> Rows:
 
     def start_of(k: int, b: int, position: int) -> int:
         r = row_of[k, b]
-        return int(start[r] + width[r] * position)
+        return int(start[r] + stride[r] * position)
 
     for g in layout.groups:
         for s, net_rows in g.rows.items():

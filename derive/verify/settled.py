@@ -98,7 +98,7 @@ def on_numpy(net: Network, of: Programs, algorithm: Mapping[str, Any], dtype: st
     """Programs as they are, planted faults included, relaxed on NumPy."""
     options = options_of(algorithm)
     functions = Interpreted(net, of, dtype, False, "settling")
-    return Settling(net, functions, dtype, False, False, options["tol"], options["max_steps"])
+    return Settling(net, functions, dtype, False, options["tol"], options["max_steps"])
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -110,10 +110,8 @@ def numbers(net: Network, kernel: Settling, ask: Ask, forced: bool) -> list[Clai
     x, target, mask = sample.x[0], sample.target[0], np.ones_like(sample.mask[0])
     theta, y0 = sample.theta.copy(), sample.y0 * 0
     double = ask.dtype == "float64"
-    precise = Settling(
-        net, kernel.functions, ask.dtype, False, kernel.compiled, 1e-13 if double else 1e-6,
-        max(kernel.max_steps, 5000),
-    )  # fmt: skip
+    tol, most = 1e-13 if double else 1e-6, max(kernel.max_steps, 5000)
+    precise = Settling(net, kernel.functions, ask.dtype, False, tol, most)
     for tries in range(25):  # noqa: B007 - how often it shrank is told below
         try:
             found = _settled(precise, theta, x, target, mask, y0)

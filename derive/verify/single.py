@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from derive.network.network import Network
-from derive.online import ALIGNMENT, state_numbers
+from derive.online import block_of, state_numbers
 from derive.verify.forms import Form
 from derive.verify.report import Claim
 from derive.verify.rounding import wrt_of
@@ -36,7 +36,7 @@ class OneSequence:
         self.module = module
         self.dtype = np.dtype(dtype)
         if hasattr(module, "STATE"):
-            self.STATE = state_numbers(int(module.STATE), 1, self.dtype, True)
+            self.STATE = state_numbers(module, 1)
         for name in OFFERED:
             if hasattr(module, name):
                 setattr(self, name, getattr(self, f"_{name}"))
@@ -97,7 +97,7 @@ def batch_claims(net: Network, module: Any, dtype: str, seed: int, form: Form) -
     module : module
         The emitted one, with lanes; not settling, whose batches relax in lockstep.
     """
-    count = ALIGNMENT // np.dtype(dtype).itemsize + 1
+    count = block_of(module) + 1
     samples = [draw(net, seed + b, dtype, form) for b in range(count)]
     theta = samples[0].theta
     stacked = {

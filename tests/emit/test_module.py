@@ -131,7 +131,7 @@ def test_dense_nets_need_no_tables_at_all() -> None:
 LOCALS = ("f", "y_new", "s_bar", "y_new_bar", "new_y", "bar_s", "eps_y", "v_eps_0", "np")
 OTHERS = ("u_y", "z", "eps", "t", "real_in", "f1", "y_bar", "new_s", "k", "delta", "tape", "J",
           "table_source", "p_theta", "work",
-          "LANES", "M", "b0", "DTYPE", "Gradient", "fixed_0_k", "k_tanh")  # fmt: skip
+          "LANES", "BLOCK", "M", "b0", "DTYPE", "Gradient", "fixed_0_k", "k_tanh")  # fmt: skip
 
 
 def hostile() -> Network:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,16 @@ from derive.program.ir import (
     Assign,
     Lookup,
     Loop,
+    Modulo,
     Plus,
     Program,
     Ref,
     Times,
     Var,
     affine,
+    all_placed,
     evaluate,
+    parts,
     plus,
     references,
     walk,
@@ -38,6 +42,7 @@ from derive.program.ir import (
 from derive.program.passes.defer_sums import defer_sums
 from derive.program.passes.fold_tables import fold_tables
 from derive.program.passes.fuse_columns import fuse_columns
+from derive.program.passes.group_rows import GROUPS, LONGEST, VECTOR, group_rows
 from derive.program.passes.jam import jam_rows, jam_sums
 from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
@@ -74,6 +79,16 @@ def rows(program: Program) -> Program:
     return jam_rows(jam_columns(program), 3)
 
 
+def grouped(program: Program) -> Program:
+    """Rows of equally many terms together."""
+    return jam_columns(group_rows(program))
+
+
+def grouped_of_lanes(program: Program) -> Program:
+    """The same, rows as long as they are."""
+    return group_rows(program, lanes=True)
+
+
 def by_columns(program: Program) -> Program:
     """Source by source, from two units on, and rows of what comes of it."""
     return rows(sum_by_columns(program, 2))
@@ -97,7 +112,7 @@ def deferred_one_by_one(program: Program) -> Program:
 PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
     folded(ragged), folded(rows), folded(by_columns), folded(side_by_side), folded(deferred),
-    folded(deferred_one_by_one),
+    folded(deferred_one_by_one), folded(grouped), folded(grouped_of_lanes),
 )  # fmt: skip
 X = sympy.Symbol("x", real=True)
 
@@ -239,6 +254,71 @@ def test_jamming_takes_terms_together_and_the_rest_alone(terms: int) -> None:
     left = terms % TERMS
     groups = [terms // TERMS, left // (TERMS // 2)]
     assert [s.stop for s in together] == [g for g in groups if g]
+
+
+def sensitivities() -> tuple[Program, Network]:
+    """Exact online learning of a net with three connections into each unit, more or less."""
+    pattern = connect.random(0.15, 1)
+    net = Network(semilinear("tanh"), 20, 2, pattern, SquaredError([19, 0, 3]), name="sparse")
+    return programs(net, settle(net, "rtrl", {}))["gradient"], net
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+def test_rows_of_few_terms_are_written_out_and_end_with_a_vector(lanes: bool) -> None:
+    program, net = sensitivities()
+    assert any(mentions_rows(s) for s in walk(program.body))
+    found = group_rows(program, lanes)
+    kinds = [s for s in walk(found.body) if isinstance(s, Loop) and s.var == "rs"]
+    assert 1 < len(kinds) <= GROUPS and not any(mentions_rows(s) for s in walk(found.body))
+    assert sum(s.stop for s in kinds) == len(program.tables["row_start"])
+    passes = [s for k in kinds for s in k.body if isinstance(s, Loop) and s.role == "columns"]
+    terms = [len(s.body) - 2 for s in passes if Ref("part") in {t.target for t in s.body}]
+    assert terms and max(terms) <= LONGEST
+    whole = [isinstance(s.stop, int) and s.stop % VECTOR == 0 for s in passes]
+    assert all(whole) != lanes
+    for array, values in outputs(found, net, 5).items():
+        np.testing.assert_array_equal(values, outputs(program, net, 5)[array])
+
+
+def mentions_rows(s: Any) -> bool:
+    """Whether a loop goes over the rows of a unit."""
+    return isinstance(s, Loop) and s.var == "r" and s.role == "units"
+
+
+def test_rows_are_left_in_order_where_one_needs_another() -> None:
+    """Whether rows share a place, or one reads what another wrote, or what is not there."""
+    program, _ = sensitivities()
+    assert group_rows(program) is not program
+
+    def left_alone(changed: Program) -> bool:
+        return group_rows(changed) is changed
+
+    start = program.tables["row_start"].copy()
+    start[3] = start[4]
+    assert left_alone(replace(program, tables={**program.tables, "row_start": start}))
+
+    def now(r: Ref) -> Ref:
+        here = Modulo(Var("t"), 2)
+        return Ref(r.array, (here, *r.index[1:])) if r.array == "p" else r
+
+    assert left_alone(program.with_body(all_placed(program.body, now)))
+    p = program.arrays["p"]
+    short = replace(p, shape=(p.shape[0], int(p.shape[1]) - 2 * VECTOR))
+    assert left_alone(replace(program, arrays={**program.arrays, "p": short}))
+
+
+def test_rows_keep_their_length_where_there_is_no_room() -> None:
+    program, _ = sensitivities()
+    p = program.arrays["p"]
+    tight = replace(p, shape=(p.shape[0], int(p.shape[1]) - 1))
+    found = group_rows(replace(program, arrays={**program.arrays, "p": tight}))
+    ends = [s.stop for s in walk(found.body) if isinstance(s, Loop) and s.role == "columns"]
+    assert any(mentions_table(end, "row_width") for end in ends)
+
+
+def mentions_table(index: Any, table: str) -> bool:
+    """Whether an index looks something up in a table."""
+    return any(isinstance(part, Lookup) and part.table == table for part in parts(index))
 
 
 def test_loops_over_the_same_columns_fuse_unless_one_turn_meets_another() -> None:

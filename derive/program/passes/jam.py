@@ -67,7 +67,7 @@ def _rows_jammed(
         if not isinstance(s, Loop):
             out.append(s)
         elif s.role == "units" and any(_is_sum_of_columns(t) for t in walk(s.body)):
-            own = frozenset(_filled_anew(program, s))
+            own = frozenset(filled_anew(program, s))
             out += jam(s, arrays, most, own) if may_jam(s, arrays, own) else [s]
         else:
             out.append(replace(s, body=_rows_jammed(program, s.body, arrays, most)))
@@ -83,7 +83,7 @@ def _is_sum_of_columns(s: Statement) -> bool:
     )
 
 
-def _filled_anew(program: Program, loop: Loop) -> Iterator[str]:
+def filled_anew(program: Program, loop: Loop) -> Iterator[str]:
     """Scratch that only this loop touches, and each of its turns writes whole before reading."""
     inside = [s for s in walk(loop.body) if isinstance(s, Assign)]
     mine = {id(s) for s in inside}
@@ -158,7 +158,7 @@ def independent(loop: Loop, arrays: Mapping[str, Array], own: frozenset[str] = f
         for r in places
         if r in targets or not all(_elsewhere(r, w) for w in targets if w.array == r.array)
     ]
-    return _set_first(loop.body, arrays) and all(
+    return set_first(loop.body, arrays) and all(
         _apart([r.index for r in met if r.array == name], loop.var, spans) for name in shared
     )
 
@@ -213,7 +213,7 @@ def _apart_along(axis: list[Index], var: str, spans: Mapping[str, tuple[int, int
     return len(steps) == 1 and abs(steps.pop()) > max(most) - min(least)
 
 
-def _set_first(body: tuple[Statement, ...], arrays: Mapping[str, Array]) -> bool:
+def set_first(body: tuple[Statement, ...], arrays: Mapping[str, Array]) -> bool:
     known: set[str] = set()
     mine = _scalars(body, arrays)
     for s in walk(body):

@@ -43,14 +43,14 @@ def _jammed(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
     for s in body:
         if not isinstance(s, Loop):
             out.append(s)
-        elif (found := _sum_over_columns(s)) is None:
+        elif (found := sum_over_columns(s)) is None:
             out.append(replace(s, body=_jammed(s.body)))
         else:
             out += _several(s, *found)
     return tuple(out)
 
 
-def _sum_over_columns(loop: Loop) -> tuple[Loop, Assign] | None:
+def sum_over_columns(loop: Loop) -> tuple[Loop, Assign] | None:
     """The columns and the term, where a loop does nothing but add terms to columns."""
     if loop.role not in ("connections", "units") or loop.backward or len(loop.body) != 1:
         return None

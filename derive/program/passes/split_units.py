@@ -47,9 +47,23 @@ def _split(
     moved = {name: Ref(f"all_{number + i}_{name}", (Var(s.var),)) for i, name in enumerate(kept)}
     for name, ref in moved.items():
         arrays[ref.array] = Array(ref.array, (s.bounds[1],), "work", arrays[name].batched)
-    stores = tuple(copy(ref, Ref(name)) for name, ref in moved.items())
     loads = tuple(copy(Ref(name), ref) for name, ref in moved.items())
-    return replace(s, body=(*before, *stores)), replace(s, body=(*loads, *after))
+    return replace(s, body=_stored(before, arrays, moved)), replace(s, body=(*loads, *after))
+
+
+def _stored(
+    body: tuple[Statement, ...], arrays: dict[str, Array], moved: dict[str, Ref]
+) -> tuple[Statement, ...]:
+    """``body`` with each local variable put in its place once it is final.
+
+    Kept until the end, sums take registers that the next ones need.
+    """
+    out: list[Statement] = []
+    for i, s in enumerate(body):
+        later = _written(body[i + 1 :], arrays)
+        out += [s, *(copy(moved[n], Ref(n)) for n in sorted(_written((s,), arrays) - later)
+                     if n in moved)]  # fmt: skip
+    return tuple(out)
 
 
 def _has_call(s: Statement) -> bool:

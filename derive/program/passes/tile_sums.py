@@ -1,8 +1,8 @@
 """Sum over time for a tile of elements at once.
 
 ``for k: for c: total = 0; for t: total += δ[t, k]*z[t, c]`` loads two numbers for each product. A
-tile of four by four loads eight for sixteen. Where the number of c differs from unit to unit, a
-tile is one unit by four.
+tile of four by three loads seven for twelve. Where the number of c differs from unit to unit, a
+tile is one unit by three.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from derive.program.ir import (
 )
 from derive.program.passes.jam import beside, jam, may_jam, read_once
 
-SIDE = 4
-"""Sixteen sums and the eight numbers they are made of: half of 32 vector registers and more."""
+UNITS, SIDE = 4, 3
+"""Twelve sums and, one after another, the numbers they are made of: 16 vector registers hold them,
+and no sum waits for an addition that is not done."""
 
 
 def tile_sums(program: Program, side: int = SIDE) -> Program:
@@ -45,7 +46,7 @@ def _tiled(
         elif len(s.body) == 1 and isinstance(s.body[0], Loop) and _is_sum_over_time(s.body[0]):
             inner = tuple(_several(s.body[0], arrays, side))
             tiled = replace(s, body=inner)
-            out += jam(tiled, arrays, side) if may_jam(tiled, arrays) else [tiled]
+            out += jam(tiled, arrays, UNITS) if may_jam(tiled, arrays) else [tiled]
         else:
             out.append(replace(s, body=_tiled(s.body, arrays, side)))
     return tuple(out)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from derive.program.ir import Program
 
 BYTES = 64
-"""One vector: eight float64 or sixteen float32. Narrower machines split it."""
+"""One vector at most: eight float64 or sixteen float32. A processor whose registers are narrower
+takes as many as one of these holds."""
 
 LEAST_BYTES = 16
 """The narrowest vector that every processor has."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import defer_sums
 from derive.program.passes.fold_tables import fold_tables
+from derive.program.passes.group_rows import group_rows
 from derive.program.passes.jam import jam_rows, jam_sums
 from derive.program.passes.jam_columns import jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
@@ -26,5 +27,5 @@ def tables(program: Program, lanes: bool = False) -> Program:
         laid_out = jam_sums(laid_out, SUMS)
     else:
         laid_out = sum_by_columns(laid_out)
-    laid_out = jam_rows(jam_columns(jam_ragged(laid_out)))
+    laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
     return replace(promote(laid_out), schedule="tables")

@@ -19,6 +19,7 @@ import numpy as np
 from derive.build import toolchain
 from derive.emit import frame, functions_c
 from derive.emit.mathematics.text import FUNCTIONS
+from derive.program.schedules.lanes import width
 
 REAL = {"float64": "double", "float32": "float"}
 LONG = np.finfo(np.longdouble).nmant >= 63
@@ -66,8 +67,8 @@ class Compiled:
 
 def text_of(dtype: str) -> str:
     """A C file with all functions of a type."""
-    lanes = 64 // np.dtype(dtype).itemsize
-    parts = [frame.C_TYPES.substitute(real=REAL[dtype]), frame.c_lanes(lanes)]
+    itemsize = np.dtype(dtype).itemsize
+    parts = [frame.C_TYPES.substitute(real=REAL[dtype]), frame.c_lanes(width(itemsize), itemsize)]
     parts.append(functions_c.c_functions(set(FUNCTIONS), dtype == "float64", True))
     return "".join([*parts, *(LOOP.format(name=name) for name in sorted(FUNCTIONS))])
 
