@@ -285,9 +285,10 @@ class Kernel:
         """The scheduled Programs that were emitted, by function."""
         from derive.program.algorithms import programs
         from derive.program.schedules.choose import Choice
+        from derive.program.schedules.lanes import laid_out
 
-        name = self.schedule.removeprefix("lanes, ")
-        choice = Choice(name, self.batch, self.reason)
+        name, vectors = laid_out(self.schedule)
+        choice = Choice(name, self.batch, self.reason, vectors)
         return _scheduled(programs(self.net, self.algorithm), choice, self.dtype.itemsize)
 
     @property
@@ -323,10 +324,10 @@ class Kernel:
         """
         from derive.explain import explanation
 
-        name = self.schedule.removeprefix("lanes, ")
         return explanation(
-            self.net, self.algorithm, self.dtype.name, bool(self.batch), name, self.reason, ceilings
-        )
+            self.net, self.algorithm, self.dtype.name, bool(self.batch), self.schedule,
+            self.reason, ceilings,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         how = self.schedule if self.compiled else "run on NumPy"
@@ -412,6 +413,7 @@ def compile(
     from derive.build.toolchain import find_toolchain
     from derive.build.toolchain import profile as flags_of
     from derive.program.algorithms import settle
+    from derive.program.schedules.lanes import vectors_for
 
     net = as_network(net)
     dtype = checked_dtype(dtype)
@@ -422,6 +424,7 @@ def compile(
     threads = default_threads() if threads is None else checked_threads(threads)
     settled = settle(net, algorithm, options)
     flags = flags_of(profile)
+    vectors = vectors_for(flags.register, 8 if dtype == "float64" else 4, batch)
     toolchain = find_toolchain()
     made_with = {"schedule": schedule, "profile": profile, "cache": cache, "threads": threads}
     if toolchain is None:
@@ -432,6 +435,7 @@ def compile(
         "algorithm": settled,
         "dtype": dtype,
         "batch": batch,
+        "vectors": vectors,
         "schedule": schedule,
         "derive": {"version": __version__, "sources": sources_digest()},
         "build": toolchain.key(flags),
@@ -440,7 +444,7 @@ def compile(
     entry = store.lookup(digest) if cache else None
     timings: dict[str, float] = {}
     if entry is None:
-        made = _Making(net, settled, dtype, batch, schedule, timings)
+        made = _Making(net, settled, dtype, batch, schedule, vectors, timings)
         if not cache:
             return made.uncached(flags, toolchain, made_with)
         entry = store.store(fields, lambda folder: made.into(folder, flags, toolchain))
@@ -470,10 +474,12 @@ class _Making:
         dtype: str,
         batch: bool | int,
         schedule: str,
+        vectors: int,
         timings: dict[str, float],
     ) -> None:
         self.net, self.algorithm, self.dtype = net, algorithm, dtype
-        self.batch, self.schedule, self.timings = batch, schedule, timings
+        self.batch, self.schedule, self.vectors = batch, schedule, vectors
+        self.timings = timings
 
     def into(self, folder: Path, flags: Any, toolchain: Any) -> dict[str, Any]:
         """Emit and build in ``folder``; what to remember of it."""
@@ -481,7 +487,9 @@ class _Making:
 
         started = time.perf_counter()
         start_ahead()
-        emitted = emit(self.net, self.algorithm, self.dtype, self.batch, self.schedule)
+        emitted = emit(
+            self.net, self.algorithm, self.dtype, self.batch, self.schedule, self.vectors
+        )
         self.timings["derive and emit"] = time.perf_counter() - started
         built = compile_module(emitted.text, self.net.name, folder, flags, toolchain)
         self.timings.update(built.seconds)
@@ -567,8 +575,14 @@ def emit(
     dtype: str = "float64",
     batch: bool | int = False,
     schedule: str = "auto",
+    vectors: int = 1,
 ) -> Emitted:
-    """The text of a network's module: the same text for the same network and version."""
+    """The text of a network's module: the same text for the same network and version.
+
+    So many ``vectors`` stand for each number of a batch.
+    """
+    from dataclasses import replace
+
     import numpy as np
 
     from derive.calculus.summary import summary
@@ -578,7 +592,7 @@ def emit(
 
     dtype = checked_dtype(dtype)
     stated = programs(net, algorithm)
-    choice = choose(net, stated, batch, schedule, dtype)
+    choice = replace(choose(net, stated, batch, schedule, dtype), vectors=vectors)
     scheduled = _scheduled(stated, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
     structure = structure_of(net, algorithm)

@@ -53,6 +53,11 @@ class Profile:
     link: tuple[str, ...]
     native: bool = False
 
+    @property
+    def register(self) -> int:
+        """Bytes of a vector register that its binaries use."""
+        return register_bytes() if self.native else REGISTERS[""]
+
 
 def profiles() -> dict[str, Profile]:
     """All profiles, by name.
@@ -227,6 +232,16 @@ def cpu_features() -> tuple[str, ...]:
     except (OSError, subprocess.TimeoutExpired):
         pass
     return ()
+
+
+REGISTERS = {"avx512f": 64, "avx2": 32, "avx": 32, "": 16}
+"""Bytes of a vector register by the set of instructions that has it, the widest first."""
+
+
+def register_bytes() -> int:
+    """Bytes of this processor's vector registers."""
+    features = cpu_features()
+    return next(size for name, size in REGISTERS.items() if not name or name in features)
 
 
 @dataclass(frozen=True)

@@ -296,7 +296,7 @@ THREADS = """\
 /* How many threads share a batch: as many as are asked for, at most one for a block. */
 static size_t k_threads(PyObject *threads, Py_ssize_t B)
 {
-    long long blocks = (B + LANES - 1)/LANES, wanted = 0;
+    long long blocks = (B + K_BLOCK - 1)/K_BLOCK, wanted = 0;
     int beyond = 0;
     PyObject *number = PyBool_Check(threads) ? NULL : PyNumber_Index(threads);
     if (!number) {

@@ -62,7 +62,7 @@ class Core:
     @property
     def total(self) -> str:
         """The numbers of scratch, as an expression."""
-        factor = "*LANES" if self.lanes else ""
+        factor = "*K_BLOCK" if self.lanes else ""
         return " + ".join(f"{extent}{factor}" for _, extent in self.scratch) or "1"
 
     def call(self, prefix: str = "") -> str:
@@ -75,7 +75,7 @@ class Core:
                 arguments.append(f"w_{a.name}" if kind == "real" else f"<{kind} *>w_{a.name}")
             elif a.name in self.kept:
                 at, state = self.kept[a.name], f"{prefix}p_state"
-                block = f"({state} + (b0//LANES*STATE_SIZE + {at})*LANES)"
+                block = f"({state} + (b0//K_BLOCK*STATE_SIZE + {at})*K_BLOCK)"
                 arguments.append(f"<lane *>{block}" if self.lanes else f"{state} + {at}")
             elif a.name in SINGLE:
                 arguments.append(f"&{prefix}{a.name}")
@@ -125,7 +125,7 @@ def core_of(program: Program, name: str, outputs: Mapping[str, str], net: Networ
         if a.role == "work":
             scratch.append((a.name, _room(program, a)))
         elif a.role == "out" and lanes and element_type(program, a) == "real":
-            scratch.append((a.name, f"(({rows[a.name]} + LANES - 1)//LANES)"))
+            scratch.append((a.name, f"(({rows[a.name]} + K_BLOCK - 1)//K_BLOCK)"))
             summed.add(a.name)
         elif a.role != "state" and element_type(program, a) == "lane":
             scratch.append((a.name, f"({rows[a.name]})"))
@@ -157,7 +157,7 @@ class Call:
 
 def prepared(core: Core) -> Call:
     """The call of a core function by one thread."""
-    factor = "*LANES" if core.lanes else ""
+    factor = "*K_BLOCK" if core.lanes else ""
     lines = [f"p_{name} = k_data({name})" for name in core.given]
     lines += [f"work = k_workspace({core.total})", "free_here = work"]
     for i, (array, extent) in enumerate(core.scratch):
@@ -167,12 +167,12 @@ def prepared(core: Core) -> Call:
     declared = frozenset(f"real *{line.split(' = ')[0]}" for line in lines if " = " in line)
     if not core.lanes:
         return Call(tuple(lines), (core.call(),), declared)
-    block = [LEFT, *core.pack(), core.call(), *core.gather(), *core.unpack()]
-    run = ["for b0 in range(0, B, LANES):", *(f"    {line}" for line in block)]
-    return Call(tuple(lines), tuple(run), declared | {f"Py_ssize_t b0, {COUNT}"})
+    block = ["b0 = block*K_BLOCK", LEFT, *core.pack(), core.call(), *core.gather(), *core.unpack()]
+    run = ["for block in range((B + K_BLOCK - 1)//K_BLOCK):", *(f"    {line}" for line in block)]
+    return Call(tuple(lines), tuple(run), declared | {f"Py_ssize_t block, b0, {COUNT}"})
 
 
-LEFT = f"{COUNT} = B - b0 if B - b0 < LANES else LANES"
+LEFT = f"{COUNT} = B - b0 if B - b0 < K_BLOCK else K_BLOCK"
 """How many sequences a block has: the last of a batch perhaps fewer than its lanes."""
 
 SINGLE = ("J", "change")
@@ -235,7 +235,7 @@ def _block(name: str, kind: str, core: Core, sizes: list[str]) -> str:
     place = "work"
     for array, extent in core.scratch:
         lines.append(f"    cdef real *w_{array} = {place}")
-        place = f"w_{array} + {extent}*LANES"
+        place = f"w_{array} + {extent}*K_BLOCK"
     block = [*core.pack("given."), core.call("given."), *core.unpack("given.")]
     if gathered := core.gather("given."):
         # Last, since the blocks before may not be done.
@@ -257,7 +257,8 @@ def _room(program: Program, a: Array) -> str:
         room += f"*{WIDE // program.itemsize}"
     if is_vector(kind):
         return room
-    return f"(({room} + LANES - 1)//LANES)" if program.lane_width > 1 else f"(({room} + 15)//16*16)"
+    lanes = program.lane_width > 1
+    return f"(({room} + K_BLOCK - 1)//K_BLOCK)" if lanes else f"(({room} + 15)//16*16)"
 
 
 def _extent(program: Program, a: Array) -> str:

@@ -61,7 +61,7 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
     parts = [
         frame.DIRECTIVES,
         _docstring(net, facts, programs),
-        _imports(programs, facts, one.lane_width, one.itemsize),
+        _imports(programs, facts, one),
         _record(net, facts),
         *([frame.BLOCK] if one.lane_width > 1 else []),
         *([frame.STATE_SIZE.substitute(size=state_size(programs))] if stateful else []),
@@ -192,7 +192,7 @@ def _theta_lines(net: Network) -> list[str]:
     return textwrap.wrap(f"theta: {listed}; w(target{into}, source[, delay]).", 98)
 
 
-def _imports(programs: Mapping[str, Program], facts: Facts, width: int, itemsize: int) -> str:
+def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str:
     functions: set[str] = set()
     tables: dict[str, Any] = {}
     constants: dict[str, Array] = {}
@@ -205,12 +205,12 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int, itemsize
                 raise EmitError(f"table {name!r} differs from Program to Program")
         constants |= {a.name: a for a in p.arrays.values() if a.role == "const"}
     ctype = CTYPES[facts.dtype]
-    lanes, shared = width > 1, _shared(programs)
+    lanes, shared = one.lane_width > 1, _shared(programs)
     block = arguments.INCLUDES + frame.C_TYPES.substitute(real=ctype)
     checks, checks_declared = arguments.checks(
         facts.dtype, "forward" in programs, "start" in programs, shared
     )
-    block += frame.c_lanes(width, itemsize) if lanes else frame.C_SINGLE
+    block += frame.c_lanes(one.lane_width, one.itemsize, one.vectors) if lanes else frame.C_SINGLE
     block += frame.C_THREADS if shared else ""
     kinds = {element_type(p, a) for p in programs.values() for a in p.arrays.values()}
     wide = bool(kinds & {"wide", "wide_lane"})
@@ -239,7 +239,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int, itemsize
             "ctypedef real lane",
             "ctypedef const lane *lane_in",
             "ctypedef lane *lane_out",
-            "int LANES",
+            "int LANES, K_BLOCK",
             "lane k_lane(lane) noexcept nogil",
             "lane k_div(lane, lane) noexcept nogil",
             "void k_pack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
@@ -253,6 +253,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, width: int, itemsize
             declared.append(
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
+    if lanes and one.vectors > 1:
+        declared.append("real k_total_of_two(lane, lane, size_t) noexcept nogil")
     if shared:
         declared += [
             "ctypedef struct k_crew:",

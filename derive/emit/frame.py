@@ -31,6 +31,7 @@ typedef real *K_RESTRICT real_out;
 
 C_LANES = Template("""\
 $widths
+#define K_BLOCK $block
 typedef real lane __attribute__((vector_size(LANES*sizeof(real)), aligned(LANES*sizeof(real))));
 typedef const lane *K_RESTRICT lane_in;
 typedef lane *K_RESTRICT lane_out;
@@ -39,29 +40,29 @@ typedef lane *K_RESTRICT lane_out;
 typedef __typeof__((lane){0} == (lane){0}) lane_mask;
 #define k_where(c, a, b) ((lane)(((lane_mask)(c) & (lane_mask)k_lane(a)) \\
     | (~(lane_mask)(c) & (lane_mask)k_lane(b))))
-/* (rows, count of B from b0) <-> (rows, LANES); lanes beyond the batch are zero. */
+/* (rows, count of B from b0) <-> (rows, K_BLOCK); what is beyond the batch is zero. */
 static void k_pack(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
-    size_t count = B - b0 < LANES ? B - b0 : LANES;
-    if (count == LANES) { /* a copy of known length is one instruction or two */
+    size_t count = B - b0 < K_BLOCK ? B - b0 : K_BLOCK;
+    if (count == K_BLOCK) { /* a copy of known length is one instruction or two */
         for (size_t r = 0; r < rows; r++)
-            memcpy(to + r*LANES, from + r*B + b0, LANES*sizeof(real));
+            memcpy(to + r*K_BLOCK, from + r*B + b0, K_BLOCK*sizeof(real));
         return;
     }
-    memset(to, 0, rows*LANES*sizeof(real));
+    memset(to, 0, rows*K_BLOCK*sizeof(real));
     for (size_t r = 0; r < rows; r++)
-        memcpy(to + r*LANES, from + r*B + b0, count*sizeof(real));
+        memcpy(to + r*K_BLOCK, from + r*B + b0, count*sizeof(real));
 }
 static void k_unpack(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
-    size_t count = B - b0 < LANES ? B - b0 : LANES;
-    if (count == LANES) {
+    size_t count = B - b0 < K_BLOCK ? B - b0 : K_BLOCK;
+    if (count == K_BLOCK) {
         for (size_t r = 0; r < rows; r++)
-            memcpy(to + r*B + b0, from + r*LANES, LANES*sizeof(real));
+            memcpy(to + r*B + b0, from + r*K_BLOCK, K_BLOCK*sizeof(real));
         return;
     }
     for (size_t r = 0; r < rows; r++)
-        memcpy(to + r*B + b0, from + r*LANES, count*sizeof(real));
+        memcpy(to + r*B + b0, from + r*K_BLOCK, count*sizeof(real));
 }
 /* The same number, whose origin the compiler does not know: it stays in a register. */
 static inline lane k_hold(lane x)
@@ -81,7 +82,7 @@ static inline real k_total(lane x, size_t count)
     }
 $halves
 }
-static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
+${of_two}static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     (void)B; (void)b0;
     for (size_t r = 0; r < rows; r++)
@@ -89,11 +90,11 @@ static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
 }
 static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
-    size_t count = B - b0 < LANES ? B - b0 : LANES;
+    size_t count = B - b0 < K_BLOCK ? B - b0 : K_BLOCK;
     for (size_t r = 0; r < rows; r++) {
         double sum = to[r];
         for (size_t b = 0; b < count; b++)
-            sum += from[r*LANES + b];
+            sum += from[r*K_BLOCK + b];
         to[r] = (real)sum;
     }
 }
@@ -105,18 +106,33 @@ REGISTERS = {"defined(__AVX512F__)": 64, "defined(__AVX__)": 32, "": 16}
 that need several registers are kept in memory by compilers."""
 
 
-def c_lanes(width: int, itemsize: int) -> str:
-    """Definitions for blocks of as many sequences as a register holds, and of ``width`` at most."""
+def c_lanes(width: int, itemsize: int, vectors: int = 1) -> str:
+    """Definitions for vectors of as many sequences as a register holds, ``width`` at most.
+
+    So many ``vectors`` make a block.
+    """
     by = {condition: min(size // itemsize, width) for condition, size in REGISTERS.items()}
-    widths = list(by.values())
+    widths = _by_condition({c: f"#define LANES {n}" for c, n in by.items()})
     return C_LANES.substitute(
-        widths=f"/* {_LANES} */\n"
-        + _by_condition({c: f"#define LANES {n}" for c, n in by.items()}),
-        halves=_by_condition({f"LANES == {n}": _halves(n) for n in dict.fromkeys(widths)}),
+        widths=f"/* {_LANES if vectors == 1 else _PAIRS} */\n{widths}",
+        halves=_by_condition({f"LANES == {n}": _halves(n) for n in dict.fromkeys(by.values())}),
+        block="LANES" if vectors == 1 else f"({vectors}*LANES)",
+        of_two="" if vectors == 1 else C_TOTAL_OF_TWO,
     )
 
 
 _LANES = "One vector holds the same quantity of LANES sequences of a batch."
+_PAIRS = _LANES.replace("One vector holds", "Each of the vectors of a block holds")
+
+C_TOTAL_OF_TWO = """\
+/* The same of a block of two vectors. */
+static inline real k_total_of_two(lane x, lane y, size_t count)
+{
+    if (count == K_BLOCK) return k_total(x + y, LANES);
+    if (count <= LANES) return k_total(x, count);
+    return k_total(x, LANES) + k_total(y, count - LANES);
+}
+"""
 
 
 def _by_condition(texts: Mapping[str, str]) -> str:
@@ -199,13 +215,13 @@ static void k_until(k_crew *crew, size_t *count, size_t reached)
 }
 /* Around the adding of a block's results. Who waits has a block, and of the blocks that somebody
    has the first never waits. */
-static void k_wait(k_crew *crew, size_t b0) { k_until(crew, &crew->turn, b0/LANES); }
+static void k_wait(k_crew *crew, size_t b0) { k_until(crew, &crew->turn, b0/K_BLOCK); }
 static void k_pass(k_crew *crew) { k_count(crew, &crew->turn); }
 static void k_blocks(k_crew *crew)
 {
     size_t seat = __atomic_fetch_add(&crew->seats, 1, __ATOMIC_RELAXED), block;
     while ((block = __atomic_fetch_add(&crew->next, 1, __ATOMIC_RELAXED)) < crew->blocks) {
-        crew->work(crew->arguments, crew, crew->scratch + seat*crew->each, block*LANES);
+        crew->work(crew->arguments, crew, crew->scratch + seat*crew->each, block*K_BLOCK);
         k_count(crew, &crew->done);
     }
 }
@@ -228,7 +244,7 @@ static void *k_help(void *crew)
 static void k_share(k_work work, void *arguments, size_t B, real *scratch, size_t each,
                     size_t threads)
 {
-    k_crew own = {work, arguments, scratch, each, (B + LANES - 1)/LANES, .members = 1};
+    k_crew own = {work, arguments, scratch, each, (B + K_BLOCK - 1)/K_BLOCK, .members = 1};
     k_crew *crew = threads > 1 ? malloc(sizeof(k_crew)) : NULL;
     if (crew == NULL) {
         k_blocks(&own);
@@ -259,10 +275,10 @@ C_LARGEST = """\
 /* The largest over the sequences of a block, and of what was there; NaN stays. */
 static void k_largest(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
-    size_t count = B - b0 < LANES ? B - b0 : LANES;
+    size_t count = B - b0 < K_BLOCK ? B - b0 : K_BLOCK;
     for (size_t r = 0; r < rows; r++)
         for (size_t b = 0; b < count; b++)
-            if (!(from[r*LANES + b] <= to[r])) to[r] = from[r*LANES + b];
+            if (!(from[r*K_BLOCK + b] <= to[r])) to[r] = from[r*K_BLOCK + b];
 }
 """
 
@@ -280,8 +296,8 @@ static inline Py_ssize_t k_root(Py_ssize_t n) {
 """
 
 BLOCK = """\
-# Sequences of a batch that stand together, as many as a vector holds here.
-BLOCK = LANES
+# Sequences of a batch that stand together.
+BLOCK = K_BLOCK
 """
 
 STATE_SIZE = Template("""\

@@ -25,7 +25,7 @@ def start(net: Network, program: Program) -> str:
 
 def take_state(batch: bool) -> str:
     """The check of the state's size, for B sequences."""
-    blocks = "((B + LANES - 1)//LANES)*LANES" if batch else "1"
+    blocks = "((B + K_BLOCK - 1)//K_BLOCK)*K_BLOCK" if batch else "1"
     return f"k_state(state, STATE_SIZE*{blocks}, {batch})"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from derive.emit.expressions import expression
 from derive.program.ir import (
     Array,
@@ -22,6 +24,7 @@ from derive.program.ir import (
     Times,
     Var,
     plus,
+    references,
     times,
     walk,
 )
@@ -40,6 +43,7 @@ def core(program: Program, name: str) -> list[str]:
     for derived, index in program.derived.items():
         lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
     counters = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
+    counters += [VECTOR] * bool(_private(program)[0])
     if counters:
         lines.append(f"    cdef Py_ssize_t {', '.join(counters)}")
     for kind, names in _locals(program).items():
@@ -78,13 +82,73 @@ def is_vector(element: str) -> bool:
 
 def _locals(program: Program) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
+    once = _private(program)[1]
     for a in program.arrays.values():
         if a.role == "scalar":
-            found.setdefault(element_type(program, a), []).append(a.name)
+            names = found.setdefault(element_type(program, a), [])
+            several = _copies(program, a) > 1 and a.name not in once
+            names += [f"{a.name}_of{v}" for v in range(program.vectors)] if several else [a.name]
     return found
 
 
-def _body(program: Program, body: tuple[Statement, ...], depth: int) -> list[str]:
+def _copies(program: Program, a: Array) -> int:
+    """Vectors that stand for a number of an array; 1 where it is a single number."""
+    return program.vectors if is_vector(element_type(program, a)) else 1
+
+
+FEWEST = 6
+"""Statements from which on a loop does one vector after another in a loop of its own: less text to
+compile. Shorter ones have room for both."""
+
+VECTOR = "vector"
+"""The counter of that loop."""
+
+
+@lru_cache(maxsize=16)
+def _private(program: Program) -> tuple[frozenset[int], frozenset[str]]:
+    """Loops that do one vector after another, by identity, and the local variables of these."""
+    if program.vectors == 1:
+        return frozenset(), frozenset()
+    loops = [s for s in walk(program.body) if isinstance(s, Loop) and _may_take_turns(program, s)]
+    within = {id(s): id(loop) for loop in loops for s in loop.body}
+    users: dict[str, set[int]] = {}
+    for s in walk(program.body):
+        for name in _vector_locals(program, s):
+            users.setdefault(name, set()).add(within.get(id(s), 0))
+    good, before = {id(loop) for loop in loops}, set[int]()
+    while good != before:
+        before = good
+        shared = {name for name, where in users.items() if not where <= good}
+        good = {id(loop) for loop in loops if id(loop) in good
+                and not any(_vector_locals(program, s) & shared for s in loop.body)}  # fmt: skip
+    return frozenset(good), frozenset(n for n, where in users.items() if where <= good)
+
+
+def _vector_locals(program: Program, s: Statement) -> set[str]:
+    """The local variables of several vectors that an assignment sets or reads."""
+    if not isinstance(s, Assign):
+        return set()
+    names = {r.array for r in references(s) if not r.index}
+    arrays = [program.arrays[name] for name in names]
+    return {a.name for a in arrays if a.role == "scalar" and _copies(program, a) > 1}
+
+
+def _may_take_turns(program: Program, loop: Loop) -> bool:
+    """Whether a loop has only statements of vectors, and sets its local variables before use."""
+    assigns = [s for s in loop.body if isinstance(s, Assign)]
+    if len(assigns) < FEWEST or any(isinstance(s, Loop) for s in loop.body):
+        return False
+    known: set[str] = set()
+    for s in assigns:
+        read = {r.array for _, r in s.reads if isinstance(r, Ref) and not r.index}
+        read = (read | {s.target.array} if s.accumulate else read) & _vector_locals(program, s)
+        if _copies(program, program.arrays[s.target.array]) == 1 or not read <= known:
+            return False
+        known.add(s.target.array)
+    return True
+
+
+def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str = "") -> list[str]:
     indent = "    " * depth
     lines: list[str] = []
     waiting = list(body)
@@ -92,13 +156,14 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int) -> list[str
         s = waiting.pop(0)
         if isinstance(s, Assign) and (run := _sum_after(s, waiting)):
             del waiting[: len(run)]
-            lines += _long_sum(program, s, run, indent)
+            for v in _vectors(program, s, vector):
+                lines += _long_sum(program, s, run, indent, v)
             continue
         match s:
             case Note(text):
                 lines.append(f"{indent}# {text}")
             case Assign():
-                lines.append(indent + _assignment(program, s))
+                lines += [indent + line for line in _assignments(program, s, vector)]
             case Loop():
                 start, stop = index_text(s.start), index_text(s.stop)
                 over = f"range({start}, {stop})" if start != "0" else f"range({stop})"
@@ -106,19 +171,36 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int) -> list[str
                     first, end = plus(s.stop, -1), plus(s.start, -1)
                     over = f"range({index_text(first)}, {index_text(end)}, -1)"
                 lines.append(f"{indent}for {s.var} in {over}:")
-                lines += _body(program, s.body, depth + 1) or [f"{indent}    pass"]
+                if id(s) in _private(program)[0]:
+                    lines.append(f"{indent}    for {VECTOR} in range({program.vectors}):")
+                    lines += _body(program, s.body, depth + 2, VECTOR)
+                else:
+                    lines += _body(program, s.body, depth + 1) or [f"{indent}    pass"]
     return lines or [f"{indent}pass"]
 
 
-def _assignment(program: Program, s: Assign) -> str:
-    target = element(program, s.target)
-    value = _value(program, s)
-    kind = element_type(program, program.arrays[s.target.array])
-    lanes = is_vector(kind)
+def _vectors(program: Program, s: Assign, vector: str) -> list[int | str]:
+    """The vectors to which an assignment is done, one after another; ``vector`` if that is one."""
+    if _copies(program, program.arrays[s.target.array]) == 1:
+        return [0]
+    return [vector] if vector else list(range(program.vectors))
+
+
+def _assignments(program: Program, s: Assign, vector: str) -> list[str]:
     arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
     single = not any(is_vector(element_type(program, a)) for a in arrays)
-    if s.accumulate and not lanes and not single:
-        return f"{target} += k_total({value}, {COUNT})"
+    if s.accumulate and not single and not is_vector(_kind(program, s)):
+        values = [_value(program, s, v) for v in range(program.vectors)]
+        total = "k_total" if program.vectors == 1 else "k_total_of_two"
+        return [f"{element(program, s.target)} += {total}({', '.join(values)}, {COUNT})"]
+    return [_assignment(program, s, v, single) for v in _vectors(program, s, vector)]
+
+
+def _assignment(program: Program, s: Assign, vector: int | str, single: bool) -> str:
+    target = element(program, s.target, vector)
+    value = _value(program, s, vector)
+    kind = _kind(program, s)
+    lanes = is_vector(kind)
     if s.accumulate:
         return f"{target} = {target} + {value}" if lanes else f"{target} += {value}"
     if kind == "lane" and program.arrays[s.target.array].meaning == HELD:
@@ -129,16 +211,21 @@ def _assignment(program: Program, s: Assign) -> str:
     return f"{target} = {value}"
 
 
+def _kind(program: Program, s: Assign) -> str:
+    return element_type(program, program.arrays[s.target.array])
+
+
 CONVERT = {("wide_lane", "lane"): "k_widen", ("lane", "wide_lane"): "k_narrow"}
 """From the types of what is assigned to and of what is read; single numbers C converts itself."""
 
 
-def _value(program: Program, s: Assign) -> str:
-    kind = element_type(program, program.arrays[s.target.array])
+def _value(program: Program, s: Assign, vector: int | str) -> str:
+    kind = _kind(program, s)
 
     def read(r: Ref) -> str:
         how = CONVERT.get((kind, element_type(program, program.arrays[r.array])))
-        return f"{how}({element(program, r)})" if how else element(program, r)
+        here = element(program, r, vector)
+        return f"{how}({here})" if how else here
 
     names = {symbol: read(r) if isinstance(r, Ref) else f"<real>{r!r}" for symbol, r in s.reads}
     return expression(s.expr, names, program.lane_width > 1, program.itemsize)
@@ -163,12 +250,14 @@ MOST_TERMS = 400
 """Terms in one sum: Cython's parser nests them."""
 
 
-def _long_sum(program: Program, first: Assign, run: list[Assign], indent: str) -> list[str]:
-    target = element(program, first.target)
+def _long_sum(
+    program: Program, first: Assign, run: list[Assign], indent: str, vector: int | str
+) -> list[str]:
+    target = element(program, first.target, vector)
     lanes = program.lane_width > 1
 
     def term(s: Assign) -> str:
-        text = _value(program, s)
+        text = _value(program, s, vector)
         return text if s.expr.is_Mul and not text.startswith("-") else f"({text})"
 
     start = [target, term(first)] if first.accumulate else [term(first)]
@@ -185,14 +274,19 @@ def _long_sum(program: Program, first: Assign, run: list[Assign], indent: str) -
     return [*lines, line + ")"]
 
 
-def element(program: Program, r: Ref) -> str:
-    """One element: a local variable, or pointer[offset]."""
+def element(program: Program, r: Ref, vector: int | str = 0) -> str:
+    """One element: a local variable, or pointer[offset]; of several vectors one."""
     a = program.arrays[r.array]
+    several = _copies(program, a) > 1
     if a.role == "scalar":
-        return a.name
+        once = vector == VECTOR or not several or a.name in _private(program)[1]
+        return a.name if once else f"{a.name}_of{vector}"
     if a.role == "const":
         return f"table_{a.name}[{index_text(r.index[0])}]"
-    return f"{a.name}[{index_text(offset(a, r.index))}]"
+    at = offset(a, r.index)
+    if several:
+        at = plus(times(at, program.vectors), Var(vector) if isinstance(vector, str) else vector)
+    return f"{a.name}[{index_text(at)}]"
 
 
 def offset(a: Array, index: tuple[Index, ...]) -> Index:

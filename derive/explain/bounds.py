@@ -143,13 +143,13 @@ def _arithmetic(
             total += DIVIDED * number
         elif name not in ("loads", "stores"):
             total += arithmetic(name) * number
-    total *= _together(scheduled, dtype, on)
+    total *= scheduled.vectors * _together(scheduled, dtype, on)
     rate = 2 * on.lanes(dtype) * on.fused
     return Bound("arithmetic", total / rate, f"{total:,.0f} operations at {rate:g} a cycle")
 
 
 def _together(scheduled: Program, dtype: str, on: Processor) -> int:
-    """Sequences in a block."""
+    """Sequences in a vector."""
     return min(scheduled.lane_width, on.lanes(dtype))
 
 

@@ -15,6 +15,7 @@ from derive.network.network import Network
 from derive.program.algorithms import programs
 from derive.program.schedules import tables, unrolled
 from derive.program.schedules.choose import Choice, scheduled
+from derive.program.schedules.lanes import WORDS, laid_out
 
 SCHEDULES = {"tables": tables, "unrolled": unrolled}
 PASSES = "derive.program.passes."
@@ -35,12 +36,13 @@ def explanation(
     Parameters
     ----------
     schedule, reason : str
-        That of the kernel, without a word on lanes, and what was said when it was made.
+        That of the kernel, and what was said when it was made.
     ceilings : path, optional
         Results of ``derive bench``, whose peak is used instead of an assumed one.
     """
     on = processor(ceilings, dtype)
-    choice = Choice(schedule, batch, reason)
+    name, vectors = laid_out(schedule)
+    choice = Choice(name, batch, reason, vectors)
     stated = programs(net, algorithm)
     itemsize = np.dtype(dtype).itemsize
     steps = [
@@ -52,7 +54,7 @@ def explanation(
 
 
 def _lines(choice: Choice, dtype: str, steps: list[Step], on: Processor) -> Iterator[str]:
-    yield f"schedule {'lanes, ' * choice.batch}{choice.name}: {choice.reason}"
+    yield f"schedule {WORDS[choice.vectors] * bool(choice.batch)}{choice.name}: {choice.reason}"
     for name, what in passes(choice.name):
         yield f"  {name}: {what}"
     of = "block of lanes" if choice.batch else "sequence"

@@ -325,6 +325,8 @@ class Program:
     lane_width : int
         Sequences in one vector at most, where processors have such vectors; 1 where numbers are
         single.
+    vectors : int
+        Vectors that stand for one number of a batch, side by side.
     itemsize : int
         Bytes of a number.
     """
@@ -335,6 +337,7 @@ class Program:
     tables: Mapping[str, Any]
     body: tuple[Statement, ...]
     lane_width: int = 1
+    vectors: int = 1
     itemsize: int = 8
     schedule: str = "reference"
     notes: tuple[str, ...] = field(default=())

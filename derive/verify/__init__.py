@@ -113,6 +113,7 @@ def verify(
     from derive.errors import ProgramError
     from derive.kernel import as_network
     from derive.program.algorithms import settle
+    from derive.program.schedules.lanes import laid_out
     from derive.verify.ask import Ask, NothingClaimed, checked_rungs, silent
     from derive.verify.environment import command, environment
     from derive.verify.forms import words
@@ -123,7 +124,7 @@ def verify(
     else:
         settled = settle(net, algorithm, options)
     if kernel is not None:
-        schedule = kernel.schedule.removeprefix("lanes, ")
+        schedule, _ = laid_out(kernel.schedule)
         dtype = str(kernel.dtype)
         if kernel.batch:
             raise ProgramError("verify: the kernel has a batch axis; give one with batch=False")

@@ -19,6 +19,7 @@ from typing import Any
 from derive.errors import RecordError
 from derive.network.network import Network
 from derive.program.algorithms import settle
+from derive.program.schedules.lanes import laid_out
 
 LARGEST = 256 * 2**20
 """Bytes of a module's text; its tables grow with the connections."""
@@ -32,7 +33,7 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!-]{0,40}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SCHEDULES = ("unrolled", "tables")
 KINDS: dict[str, type] = {
-    "algorithm": dict, "batch": bool, "derive": str, "digest": str, "dtype": str,
+    "algorithm": dict, "batch": int, "derive": str, "digest": str, "dtype": str,
     "schedule": str, "spec": dict,
 }  # fmt: skip
 
@@ -56,7 +57,9 @@ class Record:
     dtype : str
     batch : bool
     schedule : str
-        As asked of the emitter: without the lanes of a batch.
+        As asked of the emitter: without a word on the lanes of a batch.
+    vectors : int
+        That stand for each number of a batch.
     net : Network
         Made from the record's spec.
     """
@@ -67,8 +70,9 @@ class Record:
     digest: str
     algorithm: Mapping[str, Any]
     dtype: str
-    batch: bool
+    batch: bool | int
     schedule: str
+    vectors: int
     net: Network
 
     @property
@@ -194,7 +198,9 @@ def _record(path: Path, text: str, fields: Mapping[str, Any]) -> Record:
     for key, pattern in (("derive", VERSION), ("digest", DIGEST)):
         if not pattern.fullmatch(fields[key]):
             raise RecordError(f"RECORD.{key}: {_shown(fields[key])} is none")
-    schedule = fields["schedule"].removeprefix("lanes, ") if fields["batch"] else fields["schedule"]
+    schedule, vectors = fields["schedule"], 1
+    if fields["batch"]:
+        schedule, vectors = laid_out(schedule)
     if schedule not in SCHEDULES:
         raise RecordError(
             f"RECORD.schedule: expected {' or '.join(SCHEDULES)}, got {_shown(fields['schedule'])}"
@@ -215,7 +221,7 @@ def _record(path: Path, text: str, fields: Mapping[str, Any]) -> Record:
         raise RecordError("RECORD.spec: nested too deeply to be a spec") from None
     return Record(
         path, text, fields["derive"], fields["digest"], algorithm, fields["dtype"],
-        fields["batch"], schedule, net,
+        fields["batch"], schedule, vectors, net,
     )  # fmt: skip
 
 

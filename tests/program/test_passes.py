@@ -49,10 +49,10 @@ from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.promote import promote
 from derive.program.passes.split_units import split_units
 from derive.program.passes.sum_by_columns import sum_by_columns
-from derive.program.passes.tile_sums import tile_sums
+from derive.program.passes.tile_sums import Tile, tile_sums
 from derive.program.passes.unroll import unroll
 from derive.program.schedules.choose import Choice, choose, scheduled
-from derive.program.schedules.tables import tables
+from derive.program.schedules.tables import TILES, tables
 from derive.program.schedules.unrolled import unrolled
 from tests.strategies import as_inputs, data, fractions, networks
 
@@ -101,12 +101,12 @@ def side_by_side(program: Program) -> Program:
 
 def deferred(program: Program) -> Program:
     """Stretches of three steps, runs from two elements on, tiles two by two."""
-    return rows(tile_sums(defer_sums(program, stretch=3, fewest=2), 2))
+    return rows(tile_sums(defer_sums(program, stretch=3, fewest=2), Tile(2, 2, 4)))
 
 
 def deferred_one_by_one(program: Program) -> Program:
     """Stretches of two steps, each element for itself."""
-    return tile_sums(defer_sums(program, stretch=2, fewest=1000))
+    return tile_sums(defer_sums(program, stretch=2, fewest=1000), TILES[1])
 
 
 PASSES: tuple[Pass, ...] = (
@@ -154,7 +154,7 @@ def test_passes_for_lanes_keep_all_but_the_order_of_sums_over_stretches(
     program = epochwise.gradient(net, ("theta", "x", "y0"))
     reference = outputs(program, net, T, seed)
     laid_out = fold_tables(split_units(program))
-    small = jam_sums(tile_sums(defer_sums(laid_out, True, 3), 2), 2)
+    small = jam_sums(tile_sums(defer_sums(laid_out, True, 3), Tile(2, 2, 4)), 2)
     for changed in (small, tables(program, lanes=True)):
         for name, array in outputs(changed, net, T, seed).items():
             scale = np.abs(reference[name]).max(initial=1e-300)
@@ -201,7 +201,7 @@ def test_sums_deferred_for_lanes_are_the_same_sums(
 ) -> None:
     given, sizes = fractions(data(net, T))._asdict(), {"T": T, "mask_step": 1, "mask_rows": T}
     program = programs(net, settle(net, "epochwise", cut))["gradient"]
-    deferred = tile_sums(defer_sums(folded(lambda p: p)(program), lanes=True, stretch=3))
+    deferred = tile_sums(defer_sums(folded(lambda p: p)(program), lanes=True, stretch=3), TILES[1])
     wanted = run(program, EXACT, given, sizes)
     for name, value in run(deferred, EXACT, given, sizes).items():
         np.testing.assert_array_equal(value, wanted[name])

@@ -65,7 +65,11 @@ class Term:
 
 
 def defer_sums(
-    program: Program, lanes: bool = False, stretch: int | None = None, fewest: int = FEWEST
+    program: Program,
+    lanes: bool = False,
+    stretch: int | None = None,
+    fewest: int = FEWEST,
+    cache: int = CACHE,
 ) -> Program:
     """The program with sums over time taken out of its sweeps back.
 
@@ -78,8 +82,10 @@ def defer_sums(
         Steps of a stretch, if not as many as fit the cache.
     fewest : int
         Elements of a unit from which on they are summed side by side, for one sequence.
+    cache : int
+        Bytes that a stretch of signals may take.
     """
-    deferring = _Deferring(program, dict(program.arrays), lanes, stretch, fewest)
+    deferring = _Deferring(program, dict(program.arrays), lanes, stretch, fewest, cache)
     body = tuple(t for s in program.body for t in deferring.statement(s))
     return replace(program, arrays=deferring.arrays).with_body(body)
 
@@ -94,12 +100,14 @@ class _Deferring:
         lanes: bool,
         stretch: int | None,
         fewest: int,
+        cache: int,
     ) -> None:
         self.program = program
         self.arrays = arrays
         self.lanes = lanes
         self.stretch = stretch
         self.fewest = fewest
+        self.cache = cache
 
     def statement(self, s: Statement) -> list[Statement]:
         """A statement, as it is or as a sweep in stretches."""
@@ -142,7 +150,7 @@ class _Deferring:
         shapes = [self.program.arrays[name].shape for name in z]
         width = sum(s[-1] for s in shapes if len(s) == 2 and isinstance(s[-1], int))
         number = 64 if self.lanes else self.program.itemsize
-        steps = CACHE // max(1, width * number)
+        steps = self.cache // max(1, width * number)
         return min(max(steps - steps % 8, SHORTEST), LONGEST)
 
     def _keep(self, terms: list[Term], stretch: int) -> Kept:

@@ -41,10 +41,10 @@ from derive.program.passes.jam_columns import PART, sum_over_columns
 from derive.program.passes.turns import turns_of, values
 from derive.program.storage import ZERO, copy
 
-LONGEST = 8
+LONGEST = 16
 """Terms of a sum that is written out; longer ones are taken a few at a time as they are."""
 
-GROUPS = 8
+GROUPS = 16
 """Loops that one becomes at most: each is text to compile."""
 
 VECTOR = 8

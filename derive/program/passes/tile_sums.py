@@ -2,12 +2,12 @@
 
 ``for k: for c: total = 0; for t: total += δ[t, k]*z[t, c]`` loads two numbers for each product. A
 tile of four by three loads seven for twelve. Where the number of c differs from unit to unit, a
-tile is one unit by three.
+tile is of one unit.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from derive.program.ir import (
     Array,
@@ -22,33 +22,40 @@ from derive.program.ir import (
 )
 from derive.program.passes.jam import beside, jam, may_jam, read_once
 
-UNITS, SIDE = 4, 3
-"""Twelve sums and, one after another, the numbers they are made of: 16 vector registers hold them,
-and no sum waits for an addition that is not done."""
+
+@dataclass(frozen=True)
+class Tile:
+    """How many sums at a time: elements of a unit by units, or only elements of one."""
+
+    units: int
+    elements: int
+    alone: int
 
 
-def tile_sums(program: Program, side: int = SIDE) -> Program:
+def tile_sums(program: Program, tile: Tile) -> Program:
     """The program with sums over time taken a tile at a time."""
     arrays = dict(program.arrays)
-    body = read_once(_tiled(program.body, arrays, side), arrays)
+    body = read_once(_tiled(program.body, arrays, tile), arrays)
     return replace(program, arrays=arrays).with_body(body)
 
 
 def _tiled(
-    body: tuple[Statement, ...], arrays: dict[str, Array], side: int
+    body: tuple[Statement, ...], arrays: dict[str, Array], tile: Tile
 ) -> tuple[Statement, ...]:
     out: list[Statement] = []
     for s in body:
         if not isinstance(s, Loop):
             out.append(s)
         elif _is_sum_over_time(s):
-            out += _several(s, arrays, side)
+            out += _several(s, arrays, tile.alone)
         elif len(s.body) == 1 and isinstance(s.body[0], Loop) and _is_sum_over_time(s.body[0]):
-            inner = tuple(_several(s.body[0], arrays, side))
-            tiled = replace(s, body=inner)
-            out += jam(tiled, arrays, UNITS) if may_jam(tiled, arrays) else [tiled]
+            tiled = replace(s, body=tuple(_several(s.body[0], arrays, tile.elements)))
+            if may_jam(tiled, arrays):
+                out += jam(tiled, arrays, tile.units)
+            else:
+                out.append(replace(s, body=tuple(_several(s.body[0], arrays, tile.alone))))
         else:
-            out.append(replace(s, body=_tiled(s.body, arrays, side)))
+            out.append(replace(s, body=_tiled(s.body, arrays, tile)))
     return tuple(out)
 
 
@@ -68,14 +75,17 @@ def _is_sum_over_time(s: Statement) -> bool:
 
 
 def _several(loop: Loop, arrays: dict[str, Array], size: int) -> list[Statement]:
-    """``loop`` a few turns at a time, whether or not it is known beforehand how many there are."""
+    """``loop`` a few turns at a time; where it is not known how many there are, then fewer."""
     if isinstance(loop.start, int) and isinstance(loop.stop, int):
         return jam(loop, arrays, size)
-    groups = quotient(plus(loop.stop, times(loop.start, -1)), size)
-    var = Var(f"{loop.var}s")
-    first = plus(times(var, size), loop.start)
-    body = beside(loop, [plus(first, j) for j in range(size)], arrays)
-    span = None if loop.bounds is None else (0, (loop.bounds[1] - loop.bounds[0]) // size)
-    together = Loop(var.name, 0, groups, body, loop.role, span=span)
-    rest = replace(loop, start=plus(loop.start, times(groups, size)), span=loop.bounds)
-    return [together, rest]
+    start, found = loop.start, []
+    while size > 1:
+        groups = quotient(plus(loop.stop, times(start, -1)), size)
+        var = Var(f"{loop.var}s")
+        first = plus(times(var, size), start)
+        body = beside(loop, [plus(first, j) for j in range(size)], arrays)
+        span = None if loop.bounds is None else (0, (loop.bounds[1] - loop.bounds[0]) // size)
+        found.append(Loop(var.name, 0, groups, body, loop.role, span=span))
+        start = plus(start, times(groups, size))
+        size //= 2
+    return [*found, replace(loop, start=start, span=loop.bounds)]

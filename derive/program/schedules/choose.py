@@ -26,11 +26,15 @@ read."""
 
 @dataclass(frozen=True)
 class Choice:
-    """A schedule and the reason it was taken; for a batch perhaps of how many sequences."""
+    """A schedule and the reason it was taken; for a batch perhaps of how many sequences.
+
+    ``vectors`` stand for each number of a batch.
+    """
 
     name: str
     batch: bool | int
     reason: str
+    vectors: int = 1
 
     @property
     def sequences(self) -> int | None:
@@ -90,5 +94,5 @@ def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
     if choice.name == "unrolled":
         laid_out = unrolled(program)
     else:
-        laid_out = tables(program, bool(choice.batch))
-    return lanes(laid_out, choice.sequences) if choice.batch else laid_out
+        laid_out = tables(program, bool(choice.batch), choice.vectors)
+    return lanes(laid_out, choice.sequences, choice.vectors) if choice.batch else laid_out

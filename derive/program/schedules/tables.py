@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from derive.program.ir import Program
-from derive.program.passes.defer_sums import defer_sums
+from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_tables import fold_tables
 from derive.program.passes.group_rows import group_rows
 from derive.program.passes.jam import jam_rows, jam_sums
@@ -14,17 +14,25 @@ from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.promote import promote
 from derive.program.passes.split_units import split_units
 from derive.program.passes.sum_by_columns import sum_by_columns
-from derive.program.passes.tile_sums import tile_sums
+from derive.program.passes.tile_sums import Tile, tile_sums
 
-SUMS = 8
-"""Sums side by side: as many vectors as half of a processor's registers hold."""
+SUMS = {1: 8, 2: 6}
+"""Sums side by side, by how many vectors each is: with what they are made of they fit 16 vector
+registers, and are enough that none waits for an addition that is not done."""
+
+TILES = {1: Tile(units=4, elements=3, alone=8), 2: Tile(units=4, elements=1, alone=4)}
+"""Sums over time at once, likewise."""
+
+CACHES = {1: CACHE, 2: CACHE // 2}
+"""Bytes that signals kept for such sums may take: processors with narrow registers have less."""
 
 
-def tables(program: Program, lanes: bool = False) -> Program:
+def tables(program: Program, lanes: bool = False, vectors: int = 1) -> Program:
     """``program`` as loops; its text does not grow with the net, only its tables do."""
-    laid_out = tile_sums(defer_sums(fold_tables(split_units(program)), lanes))
+    laid_out = defer_sums(fold_tables(split_units(program)), lanes, cache=CACHES[vectors])
+    laid_out = tile_sums(laid_out, TILES[vectors])
     if lanes:
-        laid_out = jam_sums(laid_out, SUMS)
+        laid_out = jam_sums(laid_out, SUMS[vectors])
     else:
         laid_out = sum_by_columns(laid_out)
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))

@@ -1,0 +1,132 @@
+"""Claims about blocks of two vectors: the same sums, for any number of sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import derive
+from derive.build import toolchain
+from derive.errors import RecordError
+from derive.network.network import Network
+from derive.program.schedules.lanes import laid_out, vectors_for
+from derive.verify.record import read_record
+from tests.strategies import data, networks
+
+EVERYTHING = ("theta", "x", "y0")
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with the narrowest registers; its binaries run on every other."""
+    monkeypatch.setattr(toolchain, "register_bytes", lambda: 16)
+
+
+def alone(net: Network, values: Any, dtype: str, **options: Any) -> Any:
+    """The sum over the sequences of a batch, each computed by itself."""
+    k = derive.compile(net, dtype=dtype, **options)
+    theta, x, target, mask, y0 = values
+    each = [
+        k.gradient(theta, x[..., b], target[..., b], mask[..., b], y0[..., b], wrt=EVERYTHING)
+        for b in range(x.shape[-1])
+    ]
+    return sum(r.J for r in each), *(
+        sum(r.theta for r in each),
+        np.stack([r.x for r in each], axis=-1),
+        np.stack([r.y0 for r in each], axis=-1),
+    )
+
+
+@settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(networks(max_units=4), st.sampled_from(["unrolled", "tables"]), st.integers(0, 99))
+def test_pairs_of_lanes_compute_what_single_sequences_do(
+    narrow: None, net: Network, schedule: str, seed: int
+) -> None:
+    k = derive.compile(net, batch=True, schedule=schedule)
+    block = k.module.BLOCK
+    assert k.schedule == f"pairs of lanes, {schedule}" and block >= 4
+    for B in (1, block // 2, block // 2 + 1, block, block + 1, 2 * block + 1):
+        values = data(net, 40, B, seed)
+        expected = alone(net, values, "float64", schedule=schedule)
+        theta, x, target, mask, y0 = values
+        found = k.gradient(theta, x, target, mask, y0, wrt=EVERYTHING)
+        for got, right in zip((found.J, found.theta, found.x, found.y0), expected, strict=True):
+            scale = np.abs(right).max(initial=1e-12)
+            np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-11 * scale)
+        y = k.forward(theta, x, y0)
+        assert all(np.isfinite(y[..., b]).all() for b in range(B))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_sequence_of_nan_spoils_no_other(narrow: None, dtype: str) -> None:
+    net = derive.Network(
+        derive.cells.lstm(), 6, 2, derive.connect.random(0.5, seed=1), derive.SquaredError([0]),
+        name="spoilt",
+    )  # fmt: skip
+    k = derive.compile(net, dtype=dtype, batch=True)
+    B = k.module.BLOCK + 3
+    theta, x, target, mask, y0 = (np.asarray(a, dtype) for a in data(net, 30, B, 3))
+    before = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))
+    x[4, 0, B // 2] = np.nan
+    after = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))
+    others = np.arange(B) != B // 2
+    assert np.isnan(after.x[..., ~others]).any()
+    np.testing.assert_array_equal(after.x[..., others], before.x[..., others])
+    np.testing.assert_array_equal(after.y0[..., others], before.y0[..., others])
+
+
+@pytest.mark.parametrize("algorithm", ["rtrl", "hybrid", "truncated", "settling"])
+def test_online_runs_keep_their_state_in_such_blocks(narrow: None, algorithm: str) -> None:
+    options = {"hybrid": {"h": 3}, "truncated": {"h": 4, "h_prime": 2}}.get(algorithm, {})
+    net = derive.Network(
+        derive.cells.semilinear("tanh"), 5, 2, derive.connect.random(0.4, seed=2),
+        derive.SquaredError([0, 4]), name="blocks",
+    )  # fmt: skip
+    k = derive.compile(net, algorithm, batch=True, **options)
+    assert k.schedule.startswith("pairs of lanes")
+    theta, x, target, mask, y0 = data(net, 12, k.module.BLOCK + 1, 5)
+    theta = theta / 4
+    J, g = k.gradient(theta, x, target, mask, y0)
+    one = derive.compile(net, algorithm, **options)
+    each = [
+        one.gradient(theta, x[..., b], target[..., b], mask[..., b], y0[..., b])
+        for b in range(x.shape[-1])
+    ]
+    assert pytest.approx(sum(r[0] for r in each), rel=1e-6) == J
+    np.testing.assert_allclose(g, sum(r[1] for r in each), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("register", "itemsize", "batch", "vectors"),
+    [
+        (64, 8, True, 1), (32, 8, True, 2), (16, 8, True, 2), (32, 4, True, 2), (32, 4, 8, 1),
+        (32, 8, 8, 2), (16, 4, 3, 1), (32, 8, 1, 1), (32, 8, False, 1),
+    ],
+)  # fmt: skip
+def test_two_vectors_are_taken_where_there_are_sequences_for_them(
+    register: int, itemsize: int, batch: bool | int, vectors: int
+) -> None:
+    assert vectors_for(register, itemsize, batch) == vectors
+
+
+def test_a_text_of_pairs_is_known_by_its_record(narrow: None, tmp_path: Any) -> None:
+    net = derive.Network(
+        derive.cells.semilinear("tanh"), 3, 1, derive.connect.full(), derive.SquaredError([0]),
+        name="paired",
+    )  # fmt: skip
+    for batch in (True, 12):
+        k = derive.compile(net, batch=batch)
+        path = tmp_path / "paired.pyx"
+        path.write_text(k.source, encoding="utf-8")
+        record = read_record(path)
+        assert (record.vectors, record.batch) == (2, batch)
+        assert record.schedule == laid_out(k.schedule)[0]
+    path.write_text(k.source.replace("pairs of lanes, ", "triples of lanes, "), encoding="utf-8")
+    with pytest.raises(RecordError, match="schedule"):
+        read_record(path)
