@@ -33,11 +33,15 @@ import derive
 from derive.build.toolchain import Profile, compile_module, find_toolchain, profile
 from derive.kernel import emit
 from derive.program.algorithms import settle
+from derive.program.schedules.lanes import vectors_for
 
 KEPT = Path(__file__).with_name("results") / "instructions.json"
 CHILD = Path(__file__).with_name("counted_calls.py")
 MARK = "__pyx_pw_"
 """How Cython's names of the functions begin that Python calls."""
+
+REGISTER = 32
+"""Bytes of that processor's vector registers."""
 
 TOLERANCE = 0.03
 """How much more than was accepted is a regression."""
@@ -100,7 +104,8 @@ def prepare(reference: Reference, folder: Path) -> dict[str, Any]:
     net = reference.network
     folder.mkdir()
     batch = reference.batch is not None
-    text = emit(net, settle(net, reference.algorithm, {}), batch=batch).text
+    vectors = vectors_for(REGISTER, 8, batch)
+    text = emit(net, settle(net, reference.algorithm, {}), batch=batch, vectors=vectors).text
     toolchain = find_toolchain()
     assert toolchain is not None
     built = compile_module(text, net.name, folder, reference_profile(), toolchain)

@@ -387,9 +387,10 @@ cdef void gradient_core(
 ) noexcept nogil:
     cdef Py_ssize_t c, cs, i0, i1, j, k, ks, l, r, t, t_stretch
     cdef real v_J, sum, u_s, u_f, new_y, eps_y, bar_f, bar_s
-    cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_0_0, total_1_0, total_2_0
-    cdef real total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2, total_0_3, total_1_3
-    cdef real total_2_3, here_lane_0, here_lane_1, here_lane_2, here_lane_3, here_lane_4, here_lane_5, here_lane_6
+    cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_2, total_3, total_0_0
+    cdef real total_1_0, total_2_0, total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2
+    cdef real total_0_3, total_1_3, total_2_3, here_lane_0, here_lane_1, here_lane_2, here_lane_3, here_lane_4
+    cdef real here_lane_5, here_lane_6
     for r in range(1):
         for l in range(5):
             z[r*5 + l] = 0
@@ -443,22 +444,34 @@ cdef void gradient_core(
                     sum += theta[l + c*5]*delta[c]
                 eps[l] = sum
         # the gradient's terms of these steps
-        for ks in range(2):
-            total_0 = grad_theta[ks*2*2 + 20]
-            total_1 = grad_theta[(ks*2 + 1)*2 + 20]
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 20]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 20]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 20]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 20]
             for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                total_0 += kept_22_bar_tau[ks*2*65 + t - (t_stretch*64 + 1)]
-                total_1 += kept_22_bar_tau[(ks*2 + 1)*65 + t - (t_stretch*64 + 1)]
-            grad_theta[ks*2*2 + 20] = total_0
-            grad_theta[(ks*2 + 1)*2 + 20] = total_1
-        for ks in range(2):
-            total_0 = grad_theta[ks*2*2 + 21]
-            total_1 = grad_theta[(ks*2 + 1)*2 + 21]
+                total_0 += kept_22_bar_tau[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_22_bar_tau[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_22_bar_tau[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_22_bar_tau[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 20] = total_0
+            grad_theta[(ks*4 + 1)*2 + 20] = total_1
+            grad_theta[(ks*4 + 2)*2 + 20] = total_2
+            grad_theta[(ks*4 + 3)*2 + 20] = total_3
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 21]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 21]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 21]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 21]
             for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                total_0 += kept_23_bar_b[ks*2*65 + t - (t_stretch*64 + 1)]
-                total_1 += kept_23_bar_b[(ks*2 + 1)*65 + t - (t_stretch*64 + 1)]
-            grad_theta[ks*2*2 + 21] = total_0
-            grad_theta[(ks*2 + 1)*2 + 21] = total_1
+                total_0 += kept_23_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_23_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_23_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_23_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 21] = total_0
+            grad_theta[(ks*4 + 1)*2 + 21] = total_1
+            grad_theta[(ks*4 + 2)*2 + 21] = total_2
+            grad_theta[(ks*4 + 3)*2 + 21] = total_3
         for ks in range(1):
             for cs in range(1):
                 total_0_0 = grad_theta[ks*4*5 + cs*3]
@@ -562,9 +575,10 @@ cdef void gradient_all_core(
 ) noexcept nogil:
     cdef Py_ssize_t c, cs, i0, i1, j, k, ks, l, r, t, t_stretch
     cdef real v_J, sum, u_s, u_f, new_y, eps_y, bar_f, bar_s
-    cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_0_0, total_1_0, total_2_0
-    cdef real total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2, total_0_3, total_1_3
-    cdef real total_2_3, here_lane_0, here_lane_1, here_lane_2, here_lane_3, here_lane_4, here_lane_5, here_lane_6
+    cdef real bar_y, bar_tau, bar_b, total_0, total_1, total_2, total_3, total_0_0
+    cdef real total_1_0, total_2_0, total_0_1, total_1_1, total_2_1, total_0_2, total_1_2, total_2_2
+    cdef real total_0_3, total_1_3, total_2_3, here_lane_0, here_lane_1, here_lane_2, here_lane_3, here_lane_4
+    cdef real here_lane_5, here_lane_6
     for r in range(1):
         for l in range(5):
             z[r*5 + l] = 0
@@ -626,22 +640,34 @@ cdef void gradient_all_core(
                     sum += theta[c*5 + 4]*delta[c]
                 grad_x[t + l - 1] = sum
         # the gradient's terms of these steps
-        for ks in range(2):
-            total_0 = grad_theta[ks*2*2 + 20]
-            total_1 = grad_theta[(ks*2 + 1)*2 + 20]
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 20]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 20]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 20]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 20]
             for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                total_0 += kept_24_bar_tau[ks*2*65 + t - (t_stretch*64 + 1)]
-                total_1 += kept_24_bar_tau[(ks*2 + 1)*65 + t - (t_stretch*64 + 1)]
-            grad_theta[ks*2*2 + 20] = total_0
-            grad_theta[(ks*2 + 1)*2 + 20] = total_1
-        for ks in range(2):
-            total_0 = grad_theta[ks*2*2 + 21]
-            total_1 = grad_theta[(ks*2 + 1)*2 + 21]
+                total_0 += kept_24_bar_tau[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_24_bar_tau[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_24_bar_tau[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_24_bar_tau[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 20] = total_0
+            grad_theta[(ks*4 + 1)*2 + 20] = total_1
+            grad_theta[(ks*4 + 2)*2 + 20] = total_2
+            grad_theta[(ks*4 + 3)*2 + 20] = total_3
+        for ks in range(1):
+            total_0 = grad_theta[ks*4*2 + 21]
+            total_1 = grad_theta[(ks*4 + 1)*2 + 21]
+            total_2 = grad_theta[(ks*4 + 2)*2 + 21]
+            total_3 = grad_theta[(ks*4 + 3)*2 + 21]
             for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                total_0 += kept_25_bar_b[ks*2*65 + t - (t_stretch*64 + 1)]
-                total_1 += kept_25_bar_b[(ks*2 + 1)*65 + t - (t_stretch*64 + 1)]
-            grad_theta[ks*2*2 + 21] = total_0
-            grad_theta[(ks*2 + 1)*2 + 21] = total_1
+                total_0 += kept_25_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
+                total_1 += kept_25_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
+                total_2 += kept_25_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
+                total_3 += kept_25_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
+            grad_theta[ks*4*2 + 21] = total_0
+            grad_theta[(ks*4 + 1)*2 + 21] = total_1
+            grad_theta[(ks*4 + 2)*2 + 21] = total_2
+            grad_theta[(ks*4 + 3)*2 + 21] = total_3
         for ks in range(1):
             for cs in range(1):
                 total_0_0 = grad_theta[ks*4*5 + cs*3]

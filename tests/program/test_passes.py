@@ -47,6 +47,7 @@ from derive.program.passes.jam import jam_rows, jam_sums
 from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.promote import promote
+from derive.program.passes.split_runs import MOST, split_runs
 from derive.program.passes.split_units import split_units
 from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import Tile, tile_sums
@@ -113,6 +114,7 @@ PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
     folded(ragged), folded(rows), folded(by_columns), folded(side_by_side), folded(deferred),
     folded(deferred_one_by_one), folded(grouped), folded(grouped_of_lanes),
+    folded(split_runs),
 )  # fmt: skip
 X = sympy.Symbol("x", real=True)
 
@@ -357,6 +359,34 @@ def test_fold_leaves_a_dense_net_no_table(delay: int) -> None:
 def test_fold_keeps_a_table_that_follows_no_rule() -> None:
     net = Network(semilinear("tanh"), 3, 0, [(0, 2), (1, 0), (2, 0)], SquaredError([0]), name="n")
     assert set(fold_tables(epochwise.forward(net)).tables) == {"source"}
+
+
+def delayed(delay: Callable[[int, int], int], n: int = 24) -> Network:
+    """A full net in which unit k hears what j was so many steps before."""
+    heard = [(k, j, delay(k, j) if j < n else 1) for k in range(n) for j in range(n + 2)]
+    return Network(semilinear("tanh"), n, 2, heard, SquaredError([n - 1]), name="delayed")
+
+
+@pytest.mark.parametrize(
+    ("delay", "left"),
+    [
+        (lambda k, j: 1 + j // 8, False),  # by sources, as in the benchmarks
+        (lambda k, j: 1 + k // 12, False),  # by targets
+        (lambda k, j: 1 + j // 12 + k // 12, False),
+        (lambda k, j: 1 + (j + k) % 3, True),
+    ],
+)
+def test_loops_are_split_where_delays_begin_to_differ(
+    delay: Callable[[int, int], int], left: bool
+) -> None:
+    net = delayed(delay)
+    program = fold_tables(split_units(epochwise.gradient(net)))
+    found = split_runs(program)
+    assert bool(found.tables) == left and program.tables
+    loops = [len([s for s in walk(p.body) if isinstance(s, Loop)]) for p in (program, found)]
+    assert loops[1] == loops[0] if left else loops[0] < loops[1] <= loops[0] * MOST
+    for name, array in outputs(found, net, 7).items():
+        np.testing.assert_array_equal(array, outputs(program, net, 7)[name])
 
 
 def small(index: Any, loops: tuple[tuple[str, int, int], ...], table: list[int]) -> Program:

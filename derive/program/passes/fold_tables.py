@@ -30,10 +30,11 @@ Spans = dict[str, tuple[int, int]]
 
 def fold_tables(program: Program) -> Program:
     """The program with every table entry that is an affine function of counters written as such."""
-    return program.with_body(_fold(program.body, {}, program.tables))
+    return program.with_body(folded(program.body, {}, program.tables))
 
 
-def _fold(body: tuple[Statement, ...], spans: Spans, tables: Any) -> tuple[Statement, ...]:
+def folded(body: tuple[Statement, ...], spans: Spans, tables: Any) -> tuple[Statement, ...]:
+    """A part of a program, whose outer counters stay between ``spans``, likewise."""
     def change(index: Index) -> Index:
         return rebuilt(index, lambda part: _entry(part, spans, tables))
 
@@ -48,7 +49,7 @@ def _fold(body: tuple[Statement, ...], spans: Spans, tables: Any) -> tuple[State
                 inside.pop(s.var, None)
                 if s.bounds is not None:
                     inside[s.var] = s.bounds
-                out.append(replace(s, body=_fold(s.body, inside, tables)))
+                out.append(replace(s, body=folded(s.body, inside, tables)))
             case _:
                 out.append(s)
     return tuple(out)
