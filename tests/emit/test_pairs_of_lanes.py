@@ -63,6 +63,24 @@ def test_pairs_of_lanes_compute_what_single_sequences_do(
         assert all(np.isfinite(y[..., b]).all() for b in range(B))
 
 
+@pytest.mark.parametrize("options", [{"memory": 7}, {"accumulate": "float64"}])
+@pytest.mark.parametrize("schedule", ["unrolled", "tables"])
+def test_options_of_the_sweep_hold_for_pairs(
+    narrow: None, schedule: str, options: dict[str, Any]
+) -> None:
+    net = derive.Network(
+        derive.cells.leaky("tanh"), 9, 2, derive.connect.random(0.5, seed=1),
+        derive.SquaredError([0, 8]), name="swept",
+    )  # fmt: skip
+    k = derive.compile(net, dtype="float32", batch=True, schedule=schedule, **options)
+    values = [np.asarray(a, "float32") for a in data(net, 40, k.module.BLOCK + 3, 4)]
+    found = k.gradient(*values, wrt=EVERYTHING)
+    expected = alone(net, values, "float32", schedule=schedule, **options)
+    for got, right in zip((found.J, found.theta, found.x, found.y0), expected, strict=True):
+        scale = np.abs(right).max(initial=1e-6)
+        np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-5 * scale)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_sequence_of_nan_spoils_no_other(narrow: None, dtype: str) -> None:
     net = derive.Network(
