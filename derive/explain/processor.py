@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from derive.build.toolchain import cpu_features
+from derive.build.toolchain import REGISTERS, cpu_features, register_bytes
 from derive.errors import DeriveError
 from derive.program.chain import Latencies
 
-WIDTHS = {"avx512f": 64, "avx2": 32, "avx": 32, "sse2": 16, "asimd": 16}
-"""Bytes of the widest vector that each set of instructions has; the first that is there counts."""
+NAMED = (*REGISTERS, "sse2", "asimd")
+"""Sets of instructions; the first that is there has the widest vectors."""
 
 FUSED_PER_CYCLE = {64: 1, 32: 2, 16: 2}
 """Vectors multiplied and added in a cycle; the wider ones take both units."""
@@ -96,8 +96,8 @@ def processor(ceilings: Any = None, dtype: str = "float64") -> Processor:
         If that file holds no ceilings.
     """
     features = cpu_features()
-    name = next((f for f in WIDTHS if f in features), "")
-    width = WIDTHS.get(name, 16)
+    name = next((f for f in NAMED if f in features), "")
+    width = register_bytes()
     fused = FUSED_PER_CYCLE[width]
     clock, said = _clock()
     caches = _caches()

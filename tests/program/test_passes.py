@@ -47,6 +47,7 @@ from derive.program.passes.jam import jam_rows, jam_sums
 from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.promote import promote
+from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import MOST, split_runs
 from derive.program.passes.split_units import split_units
 from derive.program.passes.sum_by_columns import sum_by_columns
@@ -114,7 +115,7 @@ PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
     folded(ragged), folded(rows), folded(by_columns), folded(side_by_side), folded(deferred),
     folded(deferred_one_by_one), folded(grouped), folded(grouped_of_lanes),
-    folded(split_runs),
+    folded(split_runs), folded(read_in_order),
 )  # fmt: skip
 X = sympy.Symbol("x", real=True)
 
@@ -359,6 +360,24 @@ def test_fold_leaves_a_dense_net_no_table(delay: int) -> None:
 def test_fold_keeps_a_table_that_follows_no_rule() -> None:
     net = Network(semilinear("tanh"), 3, 0, [(0, 2), (1, 0), (2, 0)], SquaredError([0]), name="n")
     assert set(fold_tables(epochwise.forward(net)).tables) == {"source"}
+
+
+def test_no_step_looks_up_where_a_parameter_is() -> None:
+    net = sparse(160)
+    program = fold_tables(split_units(epochwise.gradient(net)))
+
+    def looked_up(p: Program) -> list[bool]:
+        timed = [s for s in p.body if isinstance(s, Loop) and s.role == "time"]
+        read = [r for s in walk(tuple(timed)) if isinstance(s, Assign) for r in references(s)]
+        return [isinstance(r.index[0], Lookup) for r in read if r.array == "theta"]
+
+    found = read_in_order(program)
+    assert any(looked_up(program)) and not any(looked_up(found))
+    added = {a.name: a.shape for a in found.arrays.values() if a.name not in program.arrays}
+    assert added == {"theta_by_out_weight": (len(program.tables["out_weight"]),)}
+    assert read_in_order(fold_tables(epochwise.gradient(dense(9)))).arrays.keys() == (
+        fold_tables(epochwise.gradient(dense(9))).arrays.keys()
+    )
 
 
 def delayed(delay: Callable[[int, int], int], n: int = 24) -> Network:

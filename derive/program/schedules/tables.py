@@ -12,6 +12,7 @@ from derive.program.passes.jam import jam_rows, jam_sums
 from derive.program.passes.jam_columns import jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.promote import promote
+from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import split_runs
 from derive.program.passes.split_units import split_units
 from derive.program.passes.sum_by_columns import sum_by_columns
@@ -30,7 +31,7 @@ CACHES = {1: CACHE, 2: CACHE // 2}
 
 def tables(program: Program, lanes: bool = False, vectors: int = 1) -> Program:
     """``program`` as loops; its text does not grow with the net, only its tables do."""
-    laid_out = split_runs(fold_tables(split_units(program)))
+    laid_out = read_in_order(split_runs(fold_tables(split_units(program))))
     laid_out = defer_sums(laid_out, lanes, cache=CACHES[vectors])
     laid_out = tile_sums(laid_out, TILES[vectors])
     if lanes:
