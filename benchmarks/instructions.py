@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 
 import derive
+from derive.blocks import vectors_for
 from derive.build.toolchain import Profile, compile_module, find_toolchain, profile
 from derive.kernel import emit
 from derive.program.algorithms import settle
-from derive.program.schedules.lanes import vectors_for
 
 KEPT = Path(__file__).with_name("results") / "instructions.json"
 CHILD = Path(__file__).with_name("counted_calls.py")

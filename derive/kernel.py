@@ -409,11 +409,11 @@ def compile(
         Each names what is at fault. Without a compiler there is no error but one warning: the
         same Program then runs on NumPy arrays.
     """
+    from derive.blocks import vectors_for
     from derive.build import cache as store
     from derive.build.toolchain import find_toolchain
     from derive.build.toolchain import profile as flags_of
     from derive.program.algorithms import settle
-    from derive.program.schedules.lanes import vectors_for
 
     net = as_network(net)
     dtype = checked_dtype(dtype)

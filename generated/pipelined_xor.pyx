@@ -349,7 +349,7 @@ DTYPE = np.dtype("float64")
 Gradient = namedtuple("Gradient", ["J", "theta", "x", "y0"])
 RECORD = '{"algorithm": {"name": "rtrl"}, "batch": false, "derive": "0.1.0", "digest": "f8224486d9e895d2690701ec660cec9ee755cb49073acd49966ce8e8a190a1cb", "dtype": "float64", "schedule": "tables", "spec": {"algorithm": {"name": "rtrl"}, "cell": {"activation": "logistic", "bias": true, "library": "semilinear"}, "name": "pipelined_xor", "network": {"connections": "full", "inputs": 2, "units": 4}, "objective": {"J": "(-(d - y)**2)/2", "targets": [0]}, "spec": "derive/1"}}'
 
-cdef Py_ssize_t STATE_SIZE = 280
+cdef Py_ssize_t STATE_SIZE = 248
 STATE = STATE_SIZE
 
 cdef void forward_core(
@@ -408,8 +408,8 @@ cdef void gradient_core(
     for l in range(4):
         z[l] = y0[l]
     for i0 in range(2):
-        for i1 in range(128):
-            p[i0*128 + i1] = 0
+        for i1 in range(112):
+            p[i0*112 + i1] = 0
     for i0 in range(28):
         grad_theta[i0] = 0
     v_J = 0
@@ -438,23 +438,23 @@ cdef void gradient_core(
                     p_0_s[i] = 0
                 for qs in range(1):
                     for i in range(28):
-                        part = ((p_0_s[i]) + p[((t + 1) % 2)*128 + qs*4*32 + i]*theta[k*6 + qs*4]
-                            + p[((t + 1) % 2)*128 + (qs*4 + 1)*32 + i]*theta[k*6 + qs*4 + 1]
-                            + p[((t + 1) % 2)*128 + (qs*4 + 2)*32 + i]*theta[k*6 + qs*4 + 2]
-                            + p[((t + 1) % 2)*128 + (qs*4 + 3)*32 + i]*theta[k*6 + qs*4 + 3])
+                        part = ((p_0_s[i]) + p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[k*6 + qs*4]
+                            + p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[k*6 + qs*4 + 1]
+                            + p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[k*6 + qs*4 + 2]
+                            + p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[k*6 + qs*4 + 3])
                         p_0_s[i] = part
                 for q in range(6):
                     p_0_s[k*6 + q] += z[((t - 1) % 2)*6 + q]
                 for i in range(28):
-                    p[((t) % 2)*128 + k*32 + i] = d2_y_new__s*p_0_s[i]
+                    p[((t) % 2)*112 + k*28 + i] = d2_y_new__s*p_0_s[i]
                 for q in range(1):
-                    p[((t) % 2)*128 + k*32 + k + 24] += d2_y_new__b
+                    p[((t) % 2)*112 + k*28 + k + 24] += d2_y_new__b
         # ∂J(t)/∂θ += Σ e·p
         for j in range(1):
             error_j = error[j]
             for q in range(1):
                 for i in range(28):
-                    grad_theta[i] += p[((t) % 2)*128 + i]*error_j
+                    grad_theta[i] += p[((t) % 2)*112 + i]*error_j
     J[0] = v_J
 
 cdef void start_core(
@@ -470,8 +470,8 @@ cdef void start_core(
     for l in range(4):
         z[l] = y0[l]
     for i0 in range(2):
-        for i1 in range(128):
-            p[i0*128 + i1] = 0
+        for i1 in range(112):
+            p[i0*112 + i1] = 0
 
 cdef void step_core(
     real_in theta,
@@ -515,17 +515,17 @@ cdef void step_core(
                 p_0_s[i] = 0
             for qs in range(1):
                 for i in range(28):
-                    part = ((p_0_s[i]) + p[((t + 1) % 2)*128 + qs*4*32 + i]*theta[k*6 + qs*4]
-                        + p[((t + 1) % 2)*128 + (qs*4 + 1)*32 + i]*theta[k*6 + qs*4 + 1]
-                        + p[((t + 1) % 2)*128 + (qs*4 + 2)*32 + i]*theta[k*6 + qs*4 + 2]
-                        + p[((t + 1) % 2)*128 + (qs*4 + 3)*32 + i]*theta[k*6 + qs*4 + 3])
+                    part = ((p_0_s[i]) + p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[k*6 + qs*4]
+                        + p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[k*6 + qs*4 + 1]
+                        + p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[k*6 + qs*4 + 2]
+                        + p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[k*6 + qs*4 + 3])
                     p_0_s[i] = part
             for q in range(6):
                 p_0_s[k*6 + q] += z[((t - 1) % 2)*6 + q]
             for i in range(28):
-                p[((t) % 2)*128 + k*32 + i] = d2_y_new__s*p_0_s[i]
+                p[((t) % 2)*112 + k*28 + i] = d2_y_new__s*p_0_s[i]
             for q in range(1):
-                p[((t) % 2)*128 + k*32 + k + 24] += d2_y_new__b
+                p[((t) % 2)*112 + k*28 + k + 24] += d2_y_new__b
     for l in range(4):
         y[l] = z[((t) % 2)*6 + l]
     for i0 in range(28):
@@ -535,7 +535,7 @@ cdef void step_core(
         error_j = error[j]
         for q in range(1):
             for i in range(28):
-                grad_theta[i] += p[((t) % 2)*128 + i]*error_j
+                grad_theta[i] += p[((t) % 2)*112 + i]*error_j
 
 def forward(theta, x, y0=None, out=None):
     """States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""
@@ -613,14 +613,14 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_mask = k_data(mask)
     p_y0 = k_data(y0)
     p_grad_theta = k_data(grad_theta)
-    work = k_workspace(((12 + 15)//16*16) + ((1 + 15)//16*16) + ((256 + 15)//16*16) + ((28 + 15)//16*16) + ((4 + 15)//16*16))
+    work = k_workspace(((12 + 15)//16*16) + ((1 + 15)//16*16) + ((224 + 15)//16*16) + ((28 + 15)//16*16) + ((4 + 15)//16*16))
     free_here = work
     w_z = free_here
     free_here += ((12 + 15)//16*16)
     w_error = free_here
     free_here += ((1 + 15)//16*16)
     w_p = free_here
-    free_here += ((256 + 15)//16*16)
+    free_here += ((224 + 15)//16*16)
     w_p_0_s = free_here
     free_here += ((28 + 15)//16*16)
     w_all_0_u_s = free_here

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "derive"
 # Left to right as the data flows. What stands on one line does not know of one another.
 PIPELINE = (
     ("errors", "version", "files"),
-    ("functions", "options", "threads"),
+    ("blocks", "functions", "options", "threads"),
     ("network",),
     ("calculus",),
     ("program",),

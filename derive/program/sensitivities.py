@@ -5,7 +5,7 @@
 with the slopes that :mod:`derive.calculus.tangent` found for the cell. A *row* belongs to a unit
 and a block (:mod:`derive.program.structure`), has one entry per parameter of the block for each
 carried state of the unit, and stands in one flat array ``p`` for each of the last ``longest`` + 1
-times; what follows up to the next whole vector is not used.
+times; what follows a long one up to the next whole vector is not used.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from derive.program.sweep import accumulate, at_connection, places, reads_of, sh
 BROUGHT = Ref("brought")
 """The local variable that holds a slope along a connection."""
 
-VECTOR = 8
-"""Rows, and in a row the entries of each state, begin at multiples of this: of whole vectors of
-float64, and half a one at most of float32."""
+VECTOR, WIDE = 8, 64
+"""Rows of so many entries, and in a row those of each state, begin at multiples of the former: of
+whole vectors of float64, and half a one at most of float32. Shorter rows stand close together."""
 
 P, SUM = Symbol("p", real=True), Symbol("Σ", real=True)
 
@@ -89,7 +89,7 @@ def rows_of(structure: Structure) -> Rows:
     pairs = sorted((k, b) for b, block in enumerate(structure.blocks) for k in block.units.tolist())
     row_of = {pair: r for r, pair in enumerate(pairs)}
     width = np.array([structure.blocks[b].parameters.size for _, b in pairs], dtype=np.int64)
-    stride = -(-width // VECTOR) * VECTOR
+    stride = np.where(width < WIDE, width, -(-width // VECTOR) * VECTOR)
     entries = stride * np.array([carried[k] for k, _ in pairs], dtype=np.int64)
     start = np.concatenate([[0], np.cumsum(entries)]).astype(np.int64)
     first = np.zeros(layout.n + 1, dtype=np.int64)

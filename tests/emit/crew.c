@@ -25,7 +25,7 @@ typedef struct {
 static void block(void *arguments, k_crew *crew, real *scratch, size_t b0)
 {
     given *all = arguments;
-    size_t number = b0/LANES;
+    size_t number = b0/K_BLOCK;
     for (int i = 0; i < NUMBERS; i++) scratch[i] = number;
     usleep((BLOCKS - number)*500);
     for (int i = 0; i < NUMBERS; i++)
@@ -41,7 +41,7 @@ static void share(size_t threads, const char *how)
     given all;
     memset(&all, 0, sizeof all);
     real *scratch = (calloc)(threads*NUMBERS, sizeof(real));
-    k_share(block, &all, BLOCKS*LANES - 3, scratch, NUMBERS, threads);
+    k_share(block, &all, BLOCKS*K_BLOCK - 1, scratch, NUMBERS, threads);
     free(scratch);
     printf("%s, %zu threads:", how, threads);
     for (int i = 0; i < BLOCKS; i++) printf(" %zu", all.order[i]);

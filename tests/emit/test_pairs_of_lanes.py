@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import derive
+from derive.blocks import vectors_for
 from derive.build import toolchain
 from derive.errors import RecordError
 from derive.network.network import Network
-from derive.program.schedules.lanes import laid_out, vectors_for
+from derive.program.schedules.lanes import laid_out
 from derive.verify.record import read_record
 from tests.strategies import data, networks
 

@@ -261,8 +261,8 @@ def test_jamming_takes_terms_together_and_the_rest_alone(terms: int) -> None:
 
 def sensitivities() -> tuple[Program, Network]:
     """Exact online learning of a net with three connections into each unit, more or less."""
-    pattern = connect.random(0.15, 1)
-    net = Network(semilinear("tanh"), 20, 2, pattern, SquaredError([19, 0, 3]), name="sparse")
+    pattern = connect.random(0.12, 1)
+    net = Network(semilinear("tanh"), 30, 2, pattern, SquaredError([29, 0, 3]), name="sparse")
     return programs(net, settle(net, "rtrl", {}))["gradient"], net
 
 

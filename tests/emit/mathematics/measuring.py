@@ -16,10 +16,10 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from derive.blocks import width
 from derive.build import toolchain
 from derive.emit import frame, functions_c
 from derive.emit.mathematics.text import FUNCTIONS
-from derive.program.schedules.lanes import width
 
 REAL = {"float64": "double", "float32": "float"}
 LONG = np.finfo(np.longdouble).nmant >= 63
