@@ -13,6 +13,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import derive
 from derive.errors import ProgramError
 from derive.network import connect
 from derive.network.library import semilinear
@@ -308,6 +309,18 @@ def test_rows_are_left_in_order_where_one_needs_another() -> None:
     p = program.arrays["p"]
     short = replace(p, shape=(p.shape[0], int(p.shape[1]) - 2 * VECTOR))
     assert left_alone(replace(program, arrays={**program.arrays, "p": short}))
+
+
+def test_states_of_a_row_do_not_run_into_each_other() -> None:
+    """Entries of a short row's states stand close together: one cannot be done beyond its end."""
+    generator = np.random.default_rng(3)
+    pattern = [(k, s) for k in range(5) for s in range(6) if generator.random() < 0.6]
+    net = Network(derive.cells.adaptive(), 5, 1, pattern, SquaredError([0, 4]), name="adapting")
+    program = programs(net, settle(net, "rtrl", {}))["gradient"]
+    found = group_rows(program)
+    assert found is not program
+    for array, values in outputs(found, net, 6).items():
+        np.testing.assert_array_equal(values, outputs(program, net, 6)[array])
 
 
 def test_rows_keep_their_length_where_there_is_no_room() -> None:

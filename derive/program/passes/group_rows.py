@@ -4,7 +4,7 @@ In a sparse net each row of sensitivities is a sum of its own number of others:
 ``for k: for r of k: for q of r: for i: a[i] += w[q]*p[q, i]`` loads and stores ``a`` for each
 term, and jumps where nobody can foresee it. Rows with three terms are taken one after another by
 ``for i: a[i] = w[q]*p[q, i] + w[q+1]*p[q+1, i] + w[q+2]*p[q+2, i]``: the same terms in the same
-order. For single numbers a row is done up to the end of its last vector, where there is room.
+order. For single numbers a long row is done up to the end of its last vector, where nothing is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import numpy as np
 from derive.program.ir import (
     Array,
     Assign,
-    Index,
     Lookup,
     Loop,
     Modulo,
@@ -39,6 +38,7 @@ from derive.program.passes.fold_tables import fold_tables
 from derive.program.passes.jam import filled_anew, mentions, set_first
 from derive.program.passes.jam_columns import PART, sum_over_columns
 from derive.program.passes.turns import turns_of, values
+from derive.program.sensitivities import VECTOR, WIDE
 from derive.program.storage import ZERO, copy
 
 LONGEST = 16
@@ -46,9 +46,6 @@ LONGEST = 16
 
 GROUPS = 16
 """Loops that one becomes at most: each is text to compile."""
-
-VECTOR = 8
-"""Entries to whose multiples rows are lengthened."""
 
 OTHER = -1
 """Stands for the number of terms of a sum that is not written out."""
@@ -130,13 +127,15 @@ class _Grouping:
             loops.append(Loop(f"{nest.rows.var}s", 0, turns, body, "units"))
             start += turns
         tables, arrays = self.tables | made, dict(self.arrays)
-        if whole:
-            lengthened = [_lengthened(loop, tables, arrays, own) for loop in loops]
-            if None in lengthened:
-                return []
-            loops = [loop for loop in lengthened if loop is not None]
         arrays[PART.array] = Array(PART.array, (), "scalar", True)
-        if not _apart(loops, tables, arrays, own):
+        uses = _uses(loops, tables, arrays, own)
+        if whole:
+            loops = _lengthened(loops, tables, arrays, own)
+            longer = _uses(loops, tables, arrays, own)
+            if not loops or uses is None or longer is None or not _beyond(longer, uses):
+                return []
+            uses = longer
+        if uses is None or not _apart(uses):
             return []
         self.tables, self.arrays = tables, arrays
         return list(loops)
@@ -219,40 +218,49 @@ def _alike(s: Statement, zero: Loop) -> bool:
 
 
 def _lengthened(
-    loop: Loop, tables: dict[str, Any], arrays: dict[str, Array], own: frozenset[str]
-) -> Loop | None:
-    """A loop over rows with each pass over their entries up to the end of a vector."""
-    body: list[Statement] = []
-    for s in loop.body:
-        if not isinstance(s, Loop) or s.role != "columns":
-            body.append(s)
-            continue
+    loops: list[Loop], tables: dict[str, Any], arrays: dict[str, Array], own: frozenset[str]
+) -> list[Loop]:
+    """Loops over rows with each pass over their entries up to the end of a vector; or none."""
+    out: list[Loop] = []
+    for loop in loops:
         found = turns_of(tables, (loop,))
-        lengths = None if found is None or s.start != 0 else values(tables, s.stop, *found)
-        if lengths is None or not lengths.size:
-            return None
-        vectors = -(-lengths // VECTOR)
-        most = int(vectors.max()) * VECTOR
-        stop: Index = most
-        if (vectors != vectors[0]).any():
-            name = f"vectors_{crc32(vectors.tobytes())}"
-            tables[name] = as_table(vectors)
-            stop = times(Lookup(name, Var(loop.var)), VECTOR)
-        body.append(replace(s, stop=stop, span=(0, most)))
-        for name in own:
-            (size,) = arrays[name].shape
-            assert isinstance(size, int)
-            arrays[name] = replace(arrays[name], shape=(max(size, most),))
-    return replace(loop, body=tuple(body))
+        body: list[Statement] = []
+        for s in loop.body:
+            if isinstance(s, Loop) and s.role == "columns":
+                lengths = None if found is None or s.start != 0 else values(tables, s.stop, *found)
+                if lengths is None or not lengths.size:
+                    return []
+                if lengths.min() >= WIDE:
+                    s = _whole(s, -(-lengths // VECTOR), loop.var, tables)
+                    _make_room(s, own, arrays)
+            body.append(s)
+        out.append(replace(loop, body=tuple(body)))
+    return out
 
 
-def _apart(
+def _make_room(columns: Loop, own: frozenset[str], arrays: dict[str, Array]) -> None:
+    """Have scratch of a row be as long as a pass."""
+    assert columns.span is not None
+    for name in own:
+        (size,) = arrays[name].shape
+        assert isinstance(size, int)
+        arrays[name] = replace(arrays[name], shape=(max(size, columns.span[1]),))
+
+
+def _whole(columns: Loop, vectors: Any, row: str, tables: dict[str, Any]) -> Loop:
+    """A pass over so many vectors of each row."""
+    most = int(vectors.max()) * VECTOR
+    if (vectors == vectors[0]).all():
+        return replace(columns, stop=most, span=(0, most))
+    name = f"vectors_{crc32(vectors.tobytes())}"
+    tables[name] = as_table(vectors)
+    return replace(columns, stop=times(Lookup(name, Var(row)), VECTOR), span=(0, most))
+
+
+def _uses(
     loops: list[Loop], tables: Mapping[str, Any], arrays: Mapping[str, Array], own: frozenset[str]
-) -> bool:
-    """Whether each row writes elements of its own, and needs none that others write.
-
-    And all that is read or written is there.
-    """
+) -> list[Use] | None:
+    """The elements that rows share with others, as they are used; None if some are not there."""
     every = [(s, around) for loop in loops for s, around in _assigned(loop, ())]
     written = {s.target.array for s, _ in every if s.target.index} - own
     uses: list[Use] = []
@@ -260,7 +268,7 @@ def _apart(
     for s, around in every:
         found = turns_of(tables, around)
         if found is None:
-            return False
+            return None
         env, count = found
         row = env[around[0].var] + before[id(around[0])]
         for r in references(s):
@@ -269,11 +277,22 @@ def _apart(
             at = values(tables, r.index[-1], env, count)
             last = arrays[r.array].shape[-1]
             if at is None or (isinstance(last, int) and at.size and at.max() >= last):
-                return False
+                return None
             if r.array in written:
                 slots = _slots(tables, r, env, count)
                 uses.append(Use(r.array, r is s.target, at, row, slots))
-    return all(_rows_apart([u for u in uses if u.array == name]) for name in written)
+    return uses
+
+
+def _beyond(longer: list[Use], uses: list[Use]) -> bool:
+    """Whether what longer passes write besides is nobody's."""
+    real = {u.array: set[int]() for u in uses}
+    for u in uses:
+        real[u.array].update(u.at.tolist())
+    return all(
+        not u.writes or real[u.array].isdisjoint(np.setdiff1d(u.at, before.at).tolist())
+        for u, before in zip(longer, uses, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -302,6 +321,13 @@ def _slots(tables: Mapping[str, Any], r: Ref, env: Mapping[str, Any], count: int
     )
     same = now is not None and (later - now == 1).all()
     return np.unique(now % ring.size) if same else None
+
+
+def _apart(uses: list[Use]) -> bool:
+    """Whether no two rows use the same element, one of them to write it."""
+    return all(
+        _rows_apart([u for u in uses if u.array == name]) for name in {u.array for u in uses}
+    )
 
 
 def _rows_apart(uses: list[Use]) -> bool:

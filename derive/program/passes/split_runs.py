@@ -100,6 +100,9 @@ def _starts(loop: Loop, spans: Spans, tables: Any) -> list[int]:
         return []
     if loop.role not in ("units", "connections") or loop.stop - loop.start < 2 * LEAST:
         return []
+    inner = [s for s in walk(loop.body) if isinstance(s, Loop)]
+    if not all(isinstance(s.start, int) and isinstance(s.stop, int) for s in inner):
+        return []  # sums of different lengths are for other passes, which want all of them
     most = min(MOST, (loop.stop - loop.start) // LEAST)
     inside = {k: v for k, v in spans.items() if k != loop.var}
     starts = {loop.start}
