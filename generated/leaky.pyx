@@ -55,6 +55,13 @@ cdef extern from *:
     typedef const real *K_RESTRICT real_in;
     typedef real *K_RESTRICT real_out;
     #define k_where(c, a, b) ((c) ? (a) : (b))
+    /* Keeps a sum from being computed several terms at a time: gathered numbers are dearer than each by
+       itself, and terms are added in their order anyway. */
+    #if defined(__GNUC__) && defined(__x86_64__)
+    #define k_one_by_one(sum) __asm__("" : "+x"(sum))
+    #else
+    #define k_one_by_one(sum)
+    #endif
     #define k_least(a, b) ((a) < (b) ? (a) : (b))
     #define k_most(a, b) ((a) > (b) ? (a) : (b))
     #define K_TYPE NPY_DOUBLE
@@ -324,6 +331,7 @@ cdef extern from *:
     void k_clear(object)
     Py_ssize_t k_least(Py_ssize_t, Py_ssize_t) noexcept nogil
     Py_ssize_t k_most(Py_ssize_t, Py_ssize_t) noexcept nogil
+    void k_one_by_one(real) noexcept nogil
     real k_where(bint, real, real) noexcept nogil
     real k_tanh(real) noexcept nogil
 

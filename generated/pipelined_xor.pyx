@@ -55,6 +55,13 @@ cdef extern from *:
     typedef const real *K_RESTRICT real_in;
     typedef real *K_RESTRICT real_out;
     #define k_where(c, a, b) ((c) ? (a) : (b))
+    /* Keeps a sum from being computed several terms at a time: gathered numbers are dearer than each by
+       itself, and terms are added in their order anyway. */
+    #if defined(__GNUC__) && defined(__x86_64__)
+    #define k_one_by_one(sum) __asm__("" : "+x"(sum))
+    #else
+    #define k_one_by_one(sum)
+    #endif
     #define K_TYPE NPY_DOUBLE
     #define K_DTYPE "float64"
     /* Names of axes and their sizes (-1: any) as people write them: (T, m=2). */
@@ -340,6 +347,7 @@ cdef extern from *:
     int k_wanted(object, object, const char *, PyObject **) except -1
     void k_clear(object)
     int k_state(object, Py_ssize_t, bint) except -1
+    void k_one_by_one(real) noexcept nogil
     real k_where(bint, real, real) noexcept nogil
     real k_logistic(real) noexcept nogil
 

@@ -280,6 +280,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
         ]
     if roots:
         declared.append("Py_ssize_t k_root(Py_ssize_t) noexcept nogil")
+    if not lanes:
+        declared.append("void k_one_by_one(real) noexcept nogil")
     declared.append(f"{kind} k_where(bint, {kind}, {kind}) noexcept nogil")
     for name in sorted(functions):
         takes = f"{kind}, {kind}" if name in functions_c.PAIRED_FUNCTIONS else kind

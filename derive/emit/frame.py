@@ -269,7 +269,16 @@ static void k_share(k_work work, void *arguments, size_t B, real *scratch, size_
 }
 """
 
-C_SINGLE = "#define k_where(c, a, b) ((c) ? (a) : (b))\n"
+C_SINGLE = """\
+#define k_where(c, a, b) ((c) ? (a) : (b))
+/* Keeps a sum from being computed several terms at a time: gathered numbers are dearer than each by
+   itself, and terms are added in their order anyway. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define k_one_by_one(sum) __asm__("" : "+x"(sum))
+#else
+#define k_one_by_one(sum)
+#endif
+"""
 
 C_LARGEST = """\
 /* The largest over the sequences of a block, and of what was there; NaN stays. */

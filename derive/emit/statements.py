@@ -23,12 +23,13 @@ from derive.program.ir import (
     Statement,
     Times,
     Var,
+    parts,
     plus,
     references,
     times,
     walk,
 )
-from derive.program.passes.jam import HELD
+from derive.program.passes.jam import HELD, only_adds
 from derive.program.schedules.lanes import COUNT
 
 
@@ -176,7 +177,21 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
                     lines += _body(program, s.body, depth + 2, VECTOR)
                 else:
                     lines += _body(program, s.body, depth + 1) or [f"{indent}    pass"]
+                    lines += [f"{indent}    k_one_by_one({sum_})" for sum_ in _gathered(program, s)]
     return lines or [f"{indent}pass"]
+
+
+def _gathered(program: Program, loop: Loop) -> list[str]:
+    """The sums of single numbers in a loop that finds what they are made of by a table."""
+    if program.lane_width > 1 or loop.role != "connections" or not only_adds(loop):
+        return []
+    assigns = [s for s in loop.body if isinstance(s, Assign)]
+    read = [i for s in assigns for _, r in s.reads if isinstance(r, Ref) for i in r.index]
+    entries = [p for i in read for p in parts(i) if isinstance(p, Lookup)]
+    if not any(Var(loop.var) in set(parts(p.at)) for p in entries):
+        return []
+    names = {s.target.array for s in assigns}
+    return sorted(n for n in names if element_type(program, program.arrays[n]) == "real")
 
 
 def _vectors(program: Program, s: Assign, vector: str) -> list[int | str]:

@@ -126,6 +126,18 @@ def test_dense_nets_need_no_tables_at_all() -> None:
     assert split(emit(net, EPOCHWISE).text)[1] == ""
 
 
+def test_gathered_sums_are_kept_from_being_gathered_in_vectors() -> None:
+    """For one sequence, where a table says what is added; of full nets nothing is looked up."""
+    objective = SquaredError([0])
+    sparse = Network(semilinear("tanh"), 90, 5, connect.random(0.1, seed=0), objective, name="s")
+    full = Network(semilinear("tanh"), 60, 5, connect.full(), objective, name="f")
+    calls = [
+        emit(net, EPOCHWISE, batch=batch).text.count("    k_one_by_one(")
+        for net, batch in ((sparse, False), (sparse, True), (full, False))
+    ]
+    assert calls[0] > 0 and calls[1:] == [0, 0]
+
+
 # --- names ---------------------------------------------------------------------------------------
 
 LOCALS = ("f", "y_new", "s_bar", "y_new_bar", "new_y", "bar_s", "eps_y", "v_eps_0", "np")
