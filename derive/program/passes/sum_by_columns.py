@@ -131,7 +131,7 @@ class _Beside:
     """Copies of what is read, in which the numbers of neighbouring units are neighbours."""
 
     program: Program
-    made: dict[tuple[Ref, Loop], Array]
+    made: dict[tuple[Ref, Loop, Loop], Array]
     copies: list[Statement]
     fewest: int
 
@@ -150,7 +150,7 @@ class _Beside:
             return r
         if stride_one(r, units.var):
             return r
-        key = (r, replace(loop, body=()))
+        key = (r, replace(units, body=()), replace(loop, body=()))
         if key not in self.made:
             assert isinstance(loop.stop, int) and isinstance(units.stop, int)
             width = -(-units.stop // ROW) * ROW
