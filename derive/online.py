@@ -103,9 +103,7 @@ class Online:
         self.theta = theta
         y0 = self._first(y0, B)
         self._B = y0.shape[1] if kernel.batch else None
-        self._memory = aligned(
-            state_numbers(kernel.module, self._B), kernel.dtype
-        )
+        self._memory = aligned(state_numbers(kernel.module, self._B), kernel.dtype)
         self._begin(y0, history)
         self._t = 0
         self._gradient: Any = None

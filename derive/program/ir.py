@@ -380,6 +380,17 @@ def walk(body: tuple[Statement, ...]) -> Iterator[Statement]:
             yield from walk(s.body)
 
 
+def assigned(
+    body: tuple[Statement, ...], around: tuple[Loop, ...] = ()
+) -> Iterator[tuple[Assign, tuple[Loop, ...]]]:
+    """Every assignment, with the loops around it, outer ones first."""
+    for s in body:
+        if isinstance(s, Loop):
+            yield from assigned(s.body, (*around, s))
+        elif isinstance(s, Assign):
+            yield s, around
+
+
 def references(s: Assign) -> Iterator[Ref]:
     """The elements an assignment writes and reads."""
     yield s.target

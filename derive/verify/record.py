@@ -55,7 +55,7 @@ class Record:
     algorithm : dict
         Settled: its name, and the options that are not at their default.
     dtype : str
-    batch : bool
+    batch : bool or int
     schedule : str
         As asked of the emitter: without a word on the lanes of a batch.
     vectors : int

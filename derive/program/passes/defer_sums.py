@@ -8,7 +8,7 @@ are added in the same order as before, so no bit changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from derive.program.ir import (
     Statement,
     Times,
     Var,
+    assigned,
     least,
     placed,
     plus,
@@ -381,7 +382,7 @@ def _terms_of(program: Program, sweep: Loop) -> list[Term]:
     """The terms of sums that can wait, if they are all terms of elements apart."""
     written = {s.target.array for s in walk(sweep.body) if isinstance(s, Assign)}
     found: list[Term] = []
-    for statement, loops in _statements(sweep.body, ()):
+    for statement, loops in assigned(sweep.body):
         a = program.arrays[statement.target.array]
         if a.role != "out" or not statement.accumulate or not a.shape or not loops:
             continue
@@ -392,16 +393,6 @@ def _terms_of(program: Program, sweep: Loop) -> list[Term]:
         if not _apart(program, sweep, name):
             found = [t for t in found if t.statement.target.array != name]
     return found
-
-
-def _statements(
-    body: tuple[Statement, ...], loops: tuple[Loop, ...]
-) -> Iterator[tuple[Assign, tuple[Loop, ...]]]:
-    for s in body:
-        if isinstance(s, Loop):
-            yield from _statements(s.body, (*loops, s))
-        elif isinstance(s, Assign):
-            yield s, loops
 
 
 def _captured(
@@ -426,7 +417,7 @@ def _captured(
 def _apart(program: Program, sweep: Loop, name: str) -> bool:
     """Whether each element of an array is added to by one turn of one statement at most."""
     seen: list[Any] = []
-    for statement, loops in _statements(sweep.body, ()):
+    for statement, loops in assigned(sweep.body):
         if statement.target.array == name:
             (index,) = statement.target.index
             places = values_at(program.tables, loops, index)

@@ -35,6 +35,7 @@ def fold_tables(program: Program) -> Program:
 
 def folded(body: tuple[Statement, ...], spans: Spans, tables: Any) -> tuple[Statement, ...]:
     """A part of a program, whose outer counters stay between ``spans``, likewise."""
+
     def change(index: Index) -> Index:
         return rebuilt(index, lambda part: _entry(part, spans, tables))
 
@@ -45,14 +46,16 @@ def folded(body: tuple[Statement, ...], spans: Spans, tables: Any) -> tuple[Stat
                 out.append(reindexed(s, change))
             case Loop():
                 s = replace(s, start=change(s.start), stop=change(s.stop))
-                inside = dict(spans)
-                inside.pop(s.var, None)
-                if s.bounds is not None:
-                    inside[s.var] = s.bounds
-                out.append(replace(s, body=folded(s.body, inside, tables)))
+                out.append(replace(s, body=folded(s.body, within(s, spans), tables)))
             case _:
                 out.append(s)
     return tuple(out)
+
+
+def within(loop: Loop, spans: Spans) -> Spans:
+    """The counters within a loop and what they stay between, as far as that is known."""
+    around = {k: v for k, v in spans.items() if k != loop.var}
+    return around if loop.bounds is None else {**around, loop.var: loop.bounds}
 
 
 def _entry(part: Index, spans: Spans, tables: Any) -> Index | None:

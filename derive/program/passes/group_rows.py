@@ -9,7 +9,7 @@ order. For single numbers a long row is done up to the end of its last vector, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -28,6 +28,7 @@ from derive.program.ir import (
     Statement,
     Var,
     as_table,
+    assigned,
     parts,
     plus,
     references,
@@ -261,7 +262,7 @@ def _uses(
     loops: list[Loop], tables: Mapping[str, Any], arrays: Mapping[str, Array], own: frozenset[str]
 ) -> list[Use] | None:
     """The elements that rows share with others, as they are used; None if some are not there."""
-    every = [(s, around) for loop in loops for s, around in _assigned(loop, ())]
+    every = [found for loop in loops for found in assigned((loop,))]
     written = {s.target.array for s, _ in every if s.target.index} - own
     uses: list[Use] = []
     before = dict(zip(map(id, loops), np.cumsum([0, *(loop.stop for loop in loops)]), strict=False))
@@ -339,11 +340,3 @@ def _rows_apart(uses: list[Use]) -> bool:
     both = np.concatenate([np.stack([u.at, u.row]) for u in met], axis=1)
     places = np.unique(both, axis=1)[0]
     return bool(np.unique(places).size == places.size)
-
-
-def _assigned(loop: Loop, around: tuple[Loop, ...]) -> Iterator[tuple[Assign, tuple[Loop, ...]]]:
-    for s in loop.body:
-        if isinstance(s, Loop):
-            yield from _assigned(s, (*around, loop))
-        elif isinstance(s, Assign):
-            yield s, (*around, loop)

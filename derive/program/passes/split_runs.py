@@ -24,7 +24,7 @@ from derive.program.ir import (
     parts,
     walk,
 )
-from derive.program.passes.fold_tables import Spans, folded
+from derive.program.passes.fold_tables import Spans, folded, within
 from derive.program.passes.turns import values
 
 MOST = 6
@@ -44,17 +44,11 @@ def _split(body: tuple[Statement, ...], spans: Spans, tables: Any) -> Iterator[S
         if not isinstance(s, Loop):
             yield s
             continue
-        inner = replace(s, body=tuple(_split(s.body, _inside(s, spans), tables)))
+        inner = replace(s, body=tuple(_split(s.body, within(s, spans), tables)))
         # Where both loops of a nest have runs, neither's entries fold before both are split.
-        every = replace(s, body=_everywhere(s.body, _inside(s, spans), tables))
+        every = replace(s, body=_everywhere(s.body, within(s, spans), tables))
         found = [_runs(inner, spans, tables), _runs(every, spans, tables)]
         yield from min(found, key=_looked_up)
-
-
-def _inside(loop: Loop, spans: Spans) -> Spans:
-    """The counters within a loop and what they stay between, as far as that is known."""
-    around = {k: v for k, v in spans.items() if k != loop.var}
-    return around if loop.bounds is None else {**around, loop.var: loop.bounds}
 
 
 def _everywhere(body: tuple[Statement, ...], spans: Spans, tables: Any) -> tuple[Statement, ...]:
@@ -104,10 +98,9 @@ def _starts(loop: Loop, spans: Spans, tables: Any) -> list[int]:
     if not all(isinstance(s.start, int) and isinstance(s.stop, int) for s in inner):
         return []  # sums of different lengths are for other passes, which want all of them
     most = min(MOST, (loop.stop - loop.start) // LEAST)
-    inside = {k: v for k, v in spans.items() if k != loop.var}
     starts = {loop.start}
     seen: set[tuple[Lookup, tuple[tuple[str, tuple[int, int]], ...]]] = set()
-    for entry, around in _entries(loop.body, inside):
+    for entry, around in _entries(loop.body, within(loop, spans)):
         counters = sorted({p.name for p in parts(entry.at) if isinstance(p, Var)} - {loop.var})
         if Var(loop.var) not in set(parts(entry.at)) or not all(c in around for c in counters):
             continue
@@ -127,10 +120,7 @@ def _entries(body: tuple[Statement, ...], spans: Spans) -> Iterator[tuple[Lookup
         for index in indices(s):
             yield from ((part, spans) for part in parts(index) if isinstance(part, Lookup))
         if isinstance(s, Loop):
-            inside = {k: v for k, v in spans.items() if k != s.var}
-            if isinstance(s.start, int) and isinstance(s.stop, int):
-                inside[s.var] = (s.start, s.stop)
-            yield from _entries(s.body, inside)
+            yield from _entries(s.body, within(s, spans))
 
 
 def _breaks(
