@@ -198,6 +198,8 @@ def _record(path: Path, text: str, fields: Mapping[str, Any]) -> Record:
     for key, pattern in (("derive", VERSION), ("digest", DIGEST)):
         if not pattern.fullmatch(fields[key]):
             raise RecordError(f"RECORD.{key}: {_shown(fields[key])} is none")
+    if not isinstance(fields["batch"], bool) and fields["batch"] < 1:
+        raise RecordError(f"RECORD.batch: {fields['batch']} is no number of sequences")
     schedule, vectors = fields["schedule"], 1
     if fields["batch"]:
         schedule, vectors = laid_out(schedule)

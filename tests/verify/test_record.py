@@ -117,6 +117,7 @@ HOSTILE = {
     "a list": ("RECORD = '[]'", "expected the keys"),
     "a key too many": (stated(more=1), "expected the keys"),
     "wrong kind": (stated(batch="false"), "batch: expected int"),
+    "no sequences": (stated(batch=-3), "RECORD.batch: -3"),
     "version": (stated(derive="0.1\n; import os"), "RECORD.derive"),
     "digest": (stated(digest="abc"), "RECORD.digest"),
     "schedule": (stated(schedule="lanes, unrolled"), "RECORD.schedule"),
