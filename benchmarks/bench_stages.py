@@ -56,6 +56,8 @@ def fresh(what: str, *arguments: Any, cache: str | None = None) -> dict[str, Any
     """
     with tempfile.TemporaryDirectory() as empty:
         environment = {**os.environ, "DERIVE_CACHE_DIR": cache or empty}
+        # As after an installation, which compiles modules of Python; the first process may have to.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, str(ONE_PROCESS), what, *map(str, arguments)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -67,6 +69,7 @@ def fresh(what: str, *arguments: Any, cache: str | None = None) -> dict[str, Any
 def cold_and_warm(runs: int) -> dict[str, Any]:
     """wz3x5 from its spec: with nothing in the cache, and from the cache."""
     cold, warm = [], []
+    fresh("start", SPEC, "cold")
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as cache:
             cold.append(fresh("start", SPEC, "cold", cache=cache))

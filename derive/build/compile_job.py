@@ -6,13 +6,15 @@ it succeeded; the last is the one that failed, if one did.
 
 What makes it quick: one file is translated, without the dependency scan of ``cythonize``; one
 command compiles and links, without distutils; only the functions that compute are optimised in
-full, not those that handle Python objects; NumPy, which the new module will import, is imported
-while the compiler works; and with ``--ahead`` Cython makes itself ready before there is a job.
+full, not those that handle Python objects, and where they are long each is compiled by a process
+of its own; NumPy, which the new module will import, is imported while the compiler works; and with
+``--ahead`` Cython makes itself ready before there is a job.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -25,14 +27,16 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 # Marks in Cython's C: what a module's own functions stand between. Its run-time support follows.
 FUNCTIONS_BEGIN = "/* #### Code section: module_code ### */"
 FUNCTIONS_END = "/* #### Code section: module_exttypes ### */"
+SUPPORT_END = "/* #### Code section: end ### */"
 # Functions that compute nothing themselves: of Python, and those for a block of a batch.
-ONCE = re.compile(r"static (PyObject \*__pyx_|void __pyx_f_\w+_block\().*\{$")
+ONCE = re.compile(r"^static (PyObject \*__pyx_|void __pyx_f_\w+_block\().*\{$", re.MULTILINE)
 # gcc only: clang has no such pragma, and would gain less.
 OPTIMISATION = """\
 #if defined(__GNUC__) && !defined(__clang__)
@@ -46,9 +50,29 @@ AS_BEFORE = """\
 #pragma GCC pop_options
 #endif
 """
+# A function that computes: its definition, or its declaration further up.
+COMPUTES = re.compile(r"^static (?=void (__pyx_f_\w+_core)\()", re.MULTILINE)
+# The one thing in Cython's C that is defined for all to see.
+GLOBAL = re.compile(r"^int __pyx_module_is_main_\w+ = 0;$", re.MULTILINE)
+# Of so much C of one function it pays to start another compiler.
+LONG = 100_000
+# What is compiled apart must be seen from the other parts, and from nowhere else.
+PARTS = """\
+#ifdef K_PART
+#define K_CORE __attribute__((visibility("hidden")))
+#else
+#define K_CORE static
+#endif
+"""
+PART = """\
+#if !defined(K_PART) || K_PART == {part}
+{text}
+#endif
+"""
 
 
 def main() -> None:
+    gc.disable()  # all that is made is needed to the end, which is near
     # What a new module prints while it is imported must not get into the answer.
     answer = os.dup(1)
     os.dup2(2, 1)
@@ -141,11 +165,24 @@ def translate(source: str, name: str, output: str) -> str:
     if result.num_errors:
         raise Failed("")
     path = Path(output)
-    path.write_text(optimise_loops_only(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path.write_text(arranged(path.read_text(encoding="utf-8")), encoding="utf-8")
     return ""
 
 
-def optimise_loops_only(text: str) -> str:
+def arranged(text: str) -> str:
+    """Cython's C with marks that make it quicker to compile; another Cython's as it is."""
+    head, begin, rest = text.partition(FUNCTIONS_BEGIN)
+    between, middle, rest = rest.partition(FUNCTIONS_END)
+    support, end, last = rest.partition(SUPPORT_END)
+    if not end:
+        return text
+    functions = [part + "\n}\n" for part in between.split("\n}\n")]
+    functions[-1] = functions[-1].removesuffix("\n}\n")
+    support = SUPPORT + middle + support + "\n" + AS_BEFORE
+    return in_parts(head + begin, optimised(functions), support) + end + last
+
+
+def optimised(functions: list[str]) -> list[str]:
     """Have gcc spend its time on the functions that compute.
 
     Everything that handles Python objects runs once per call and not once per step, and is most of
@@ -154,36 +191,95 @@ def optimise_loops_only(text: str) -> str:
     where it knows that its arrays do not overlap.
     Cython's support code at -O0 costs a fifth of a microsecond a call and saves a third of a second
     of compiling. The functions that compute stay as the command line says, so their values do not
-    depend on this. Another Cython may mark its sections differently; then nothing is changed.
+    depend on this.
     """
-    if FUNCTIONS_BEGIN not in text or FUNCTIONS_END not in text:
-        return text
-    head, begin, rest = text.partition(FUNCTIONS_BEGIN)
-    functions, end, support = rest.partition(FUNCTIONS_END)
-    lines: list[str] = []
-    inside = False
-    for line in functions.splitlines(keepends=True):
-        if not inside and ONCE.match(line):
-            lines.append(ONCE_A_CALL)
-            inside = True
-        lines.append(line)
-        if inside and line == "}\n":
-            lines.append(AS_BEFORE)
-            inside = False
-    return "".join([head, begin, *lines, SUPPORT, end, support, "\n", AS_BEFORE])
+    return [
+        ONCE.sub(lambda found: ONCE_A_CALL + found[0], text, count=1) + AS_BEFORE
+        if ONCE.search(text)
+        else text
+        for text in functions
+    ]
+
+
+def in_parts(head: str, functions: list[str], support: str) -> str:
+    """Let long functions that compute be compiled apart from the rest, if there are several.
+
+    ``-DK_PART=1``, 2, … leave one of them each, and 0 the rest; without a ``K_PART`` all is there.
+    """
+    long = [
+        (i, found[1])
+        for i, text in enumerate(functions)
+        if len(text) > LONG and (found := COMPUTES.search(text))
+    ]
+    apart = dict(long[1:])  # the first stays with the rest, which is little
+    if not apart:
+        return "".join([head, *functions, support])
+
+    def unless_apart(found: re.Match[str]) -> str:
+        return "K_CORE " if found[1] in apart.values() else found[0]
+
+    part = {i: number for number, i in enumerate(apart, 1)}
+    pieces = [
+        PART.format(part=part.get(i, 0), text=COMPUTES.sub(unless_apart, text))
+        for i, text in enumerate(functions)
+    ]
+    declared = GLOBAL.sub(lambda found: PART.format(part=0, text=found[0]), head)
+    declared = COMPUTES.sub(unless_apart, declared)
+    first, _, more = declared.partition("\n")  # by which Cython knows a file that it may replace
+    return "".join([first, "\n", PARTS, more, *pieces, PART.format(part=0, text=support)])
 
 
 def compile_c(job: dict[str, Any]) -> str:
     """C to an extension module."""
     if not job["cc"]:
         return compile_with_msvc(job)
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(job["cc"], stdin=subprocess.DEVNULL, stdout=pipe, stderr=-2)
-    with contextlib.suppress(ImportError):
-        import numpy  # noqa: F401  (ready when the new module imports it)
-    words = process.communicate()[0].decode(errors="replace")
-    if process.returncode:
-        raise Failed(words or f"exit status {process.returncode}")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(compile_in_parts, job["cc"], job["name"])
+        with contextlib.suppress(ImportError):
+            import numpy  # noqa: F401  (ready when the new module imports it)
+        return waiting.result()
+
+
+def compile_in_parts(whole: list[str], name: str) -> str:
+    """Compile with the command ``whole``, or the parts of the file side by side where it has any.
+
+    A part that cannot be compiled or linked is no error yet: the whole file is what counts.
+    """
+    source = f"{name}.c"
+    marks = re.findall(r"K_PART == (\d+)$", Path(source).read_text(encoding="utf-8"), re.MULTILINE)
+    count, at = 1 + max(map(int, marks), default=0), whole.index("-o")
+    if min(count, processors()) == 1:
+        return run_tool(whole)
+    before, module, after = whole[:at], whole[at : at + 2], whole[at + 2 :]
+    objects = {f"{name}.{part}.o": f"-DK_PART={part}" for part in range(count)}
+    commands = [[*before, "-c", part, "-o", made, *after] for made, part in objects.items()]
+    inputs = [word for given in before for word in (objects if given == source else [given])]
+    try:
+        with ThreadPoolExecutor(processors()) as pool:
+            words = list(pool.map(run_tool, commands[1:] + commands[:1]))  # the longest first
+        return "".join([*words, run_tool([*inputs, *module, *after])])
+    except Failed:
+        return run_tool(whole)
+    finally:
+        for made in objects:
+            Path(made).unlink(missing_ok=True)
+
+
+def processors() -> int:
+    """How many of them this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_tool(command: list[str]) -> str:
+    """What a compiler says."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    words = done.stdout.decode(errors="replace")
+    if done.returncode:
+        raise Failed(words or f"exit status {done.returncode}")
     return words
 
 

@@ -265,22 +265,76 @@ def test_unknown_profile_suggests_the_near_one() -> None:
         profile("portabel")
 
 
+MARKS = (compile_job.FUNCTIONS_BEGIN, compile_job.FUNCTIONS_END, compile_job.SUPPORT_END)
+
+
 def test_functions_that_compute_keep_their_optimisation() -> None:
     python = "static PyObject *__pyx_pw_f(PyObject *self) {\n  return 0;\n}\n"
-    loops = "static double __pyx_f_core(double x) {\n  return x;\n}\n"
-    marks = compile_job.FUNCTIONS_BEGIN, compile_job.FUNCTIONS_END
-    text = "".join([marks[0], "\n", python, loops, python, marks[1], "\nint support;\n"])
-    changed = compile_job.optimise_loops_only(text)
+    loops = "static void __pyx_f_core(double x) {\n  x + x;\n}\n"
+    begin, middle, end = MARKS
+    text = "".join([begin, "\n", python, loops, python, middle, "\nint support;\n", end, "\n"])
+    changed = compile_job.arranged(text)
     before = changed[: changed.index(loops)]
     assert before.count("push_options") == before.count("pop_options") == 1
     assert changed.count("push_options") == changed.count("pop_options") == 3
     for part in (compile_job.ONCE_A_CALL, compile_job.SUPPORT, compile_job.AS_BEFORE):
         changed = changed.replace(part, "")
-    assert changed == text + "\n"
+    assert changed.replace("\n", "") == text.replace("\n", "")
 
 
 def test_text_with_other_marks_is_left_alone() -> None:
-    assert compile_job.optimise_loops_only("int x;\n") == "int x;\n"
+    assert compile_job.arranged("int x;\n") == "int x;\n"
+
+
+def long_functions(count: int) -> str:
+    """What Cython might write, with functions long enough to be compiled apart."""
+    body = "\n".join(f"  x += {i};" for i in range(compile_job.LONG // 6))
+    cores = [f"static void __pyx_f_{i}_core(double x) {{\n{body}\n}}\n" for i in range(count)]
+    declared = [f"static void __pyx_f_{i}_core(double); /*proto*/\n" for i in range(count)]
+    support = "\nint seen;\nint main(void) { "
+    called = " ".join(f"__pyx_f_{i}_core({i});" for i in range(count))
+    head = ["int __pyx_module_is_main_m = 0;\n", *declared]
+    return "".join(
+        ["/* first */\n", *head, MARKS[0], "\n", *cores, MARKS[1], support, called, " }\n",
+         MARKS[2], "\n"]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "parts"), [(0, 1), (1, 1), (2, 2), (4, 4)])
+def test_long_functions_are_compiled_side_by_side(
+    count: int, parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(compile_job, "processors", lambda: 2)
+    ran: list[list[str]] = []
+    run_tool = compile_job.run_tool
+    monkeypatch.setattr(compile_job, "run_tool", lambda c: (ran.append(c), run_tool(c))[1])
+    (tmp_path / "m.c").write_text(compile_job.arranged(long_functions(count)))
+    toolchain = find_toolchain()
+    assert toolchain is not None
+    compile_job.compile_in_parts([*toolchain.compiler, "m.c", "-o", "m"], "m")
+    assert sum("-c" in command for command in ran) == (parts if parts > 1 else 0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.c"]
+    assert subprocess.run([tmp_path / "m"]).returncode == 0
+
+
+def test_what_cannot_be_compiled_in_parts_is_compiled_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(compile_job, "processors", lambda: 2)
+    more = long_functions(2).replace("int __pyx_module", "int another;\nint __pyx_module")
+    shown_twice = compile_job.arranged(more.replace("int another;", "int another = 1;"))
+    (tmp_path / "m.c").write_text(shown_twice)
+    toolchain = find_toolchain()
+    assert toolchain is not None
+    command = [*toolchain.compiler, "m.c", "-o", "m"]
+    compile_job.compile_in_parts(command, "m")
+    assert subprocess.run([tmp_path / "m"]).returncode == 0
+    (tmp_path / "m.c").write_text(shown_twice.replace("x += 7;", "x += seven;"))
+    with pytest.raises(compile_job.Failed, match="seven"):
+        compile_job.compile_in_parts(command, "m")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.c"]
 
 
 def test_marks_are_those_of_the_installed_cython(tmp_path: Path, adds_source: str) -> None:
