@@ -306,6 +306,7 @@ cdef extern from *:
         return 0;
     }
     #define M(g) g
+    #define K_IN_LINE inline
     #if defined(__GNUC__) && FLT_EVAL_METHOD == 0
     /* Adding K_ROUND leaves a whole number, and its exponent's bits as the last ones. */
     #define K_ROUND 0x1.80000000003ffp+52
@@ -318,7 +319,7 @@ cdef extern from *:
         return k;
     }
     /* 1/(1 + exp(-x)) = sP/(sP + Q), x = n*ln(2) + 2r, s = 2^n, exp(2r) = P/Q = (A + B)/(A - B). */
-    static inline real k_logistic(real x)
+    static K_IN_LINE real k_logistic(real x)
     {
         real n = (x*0x1.71547652b82fep+0 + K_ROUND) - K_ROUND, r = (x*0x1p-1 - n*0x1.62e42fefa3p-2) - n*0x1.3de6af278ece6p-43;
         real u = r*r, B = r + r*u*(0x1.c710257e0ec91p-4 + u*0x1.15323cbc5fac5p-10), A = 1 + u*(0x1.c7195eb4d9012p-2 + u*0x1.03fc945d9b3dep-6);

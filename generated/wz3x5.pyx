@@ -280,6 +280,7 @@ cdef extern from *:
         memset(PyArray_DATA((PyArrayObject *)array), 0, PyArray_NBYTES((PyArrayObject *)array));
     }
     #define M(g) g
+    #define K_IN_LINE inline
     #if defined(__GNUC__) && FLT_EVAL_METHOD == 0
     /* Adding K_ROUND leaves a whole number, and its exponent's bits as the last ones. */
     #define K_ROUND 0x1.80000000003ffp+52
@@ -292,7 +293,7 @@ cdef extern from *:
         return k;
     }
     /* tanh(x) = ((s - 1)A + (s + 1)B)/((s + 1)A + (s - 1)B), |x| = n*ln(2)/2 + r, s = 2^n, tanh(r) = B/A. */
-    static inline real k_tanh(real x)
+    static K_IN_LINE real k_tanh(real x)
     {
         real y = M(fabs)(x), k = y*0x1.71547652b82fep+1 + K_ROUND, n = k - K_ROUND, s = k_power(k);
         real r = y - n*0x1.62e42fefa39efp-2, u = r*r, B = r + r*u*(0x1.c710257e0ec91p-4 + u*0x1.15323cbc5fac5p-10), A = 1 + u*(0x1.c7195eb4d9012p-2 + u*0x1.03fc945d9b3dep-6);

@@ -57,6 +57,7 @@ def c_functions(names: set[str], double: bool, lanes: bool) -> str:
     prefix = "s_" if lanes else "k_"
     parts = [
         "#define M(g) g\n" if double else "#define M(g) g##f\n",
+        _in_line(lanes) if names & own.FUNCTIONS else "",
         _vector_forms(names, double),
         _by_module(names & own.FUNCTIONS, prefix, double),
         *(_single(name, prefix + name) for name in sorted(names - own.FUNCTIONS)),
@@ -64,6 +65,16 @@ def c_functions(names: set[str], double: bool, lanes: bool) -> str:
     if lanes:
         parts += [LANE_LOOP, *map(_in_lanes, sorted(names))]
     return "".join(parts)
+
+
+def _in_line(lanes: bool) -> str:
+    """How the module's own functions are put in line.
+
+    One that a loop over lanes calls must be, or it is called once for each lane. A straight line
+    for one sequence calls it so often that the compiler should be free to choose.
+    """
+    always = " __attribute__((always_inline))" if lanes else ""
+    return f"#define K_IN_LINE inline{always}\n"
 
 
 def _vector_forms(names: set[str], double: bool) -> str:

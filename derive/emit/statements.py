@@ -29,7 +29,7 @@ from derive.program.ir import (
     times,
     walk,
 )
-from derive.program.passes.jam import HELD, only_adds
+from derive.program.passes.jam import HELD
 from derive.program.schedules.lanes import COUNT
 
 
@@ -177,20 +177,27 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
                     lines += _body(program, s.body, depth + 2, VECTOR)
                 else:
                     lines += _body(program, s.body, depth + 1) or [f"{indent}    pass"]
-                    lines += [f"{indent}    k_one_by_one({sum_})" for sum_ in _gathered(program, s)]
+                    sums = _one_by_one(program, s)
+                    lines += [f"{indent}    k_one_by_one({name})" for name in sums]
     return lines or [f"{indent}pass"]
 
 
-def _gathered(program: Program, loop: Loop) -> list[str]:
-    """The sums of single numbers in a loop that finds what they are made of by a table."""
-    if program.lane_width > 1 or loop.role != "connections" or not only_adds(loop):
-        return []
+def _one_by_one(program: Program, loop: Loop) -> list[str]:
+    """The sums of single numbers in a loop that finds what they are made of by a table.
+
+    Neighbours in such a sum are no neighbours in memory, be they of other connections or of other
+    steps. Compilers would gather them for a product of vectors, and take that apart again, as
+    sums are made in order.
+    """
     assigns = [s for s in loop.body if isinstance(s, Assign)]
+    alone = all(not s.target.index for s in assigns) and len(assigns) == len(loop.body)
+    if program.lane_width > 1 or not alone or loop.role not in ("connections", "time"):
+        return []
     read = [i for s in assigns for _, r in s.reads if isinstance(r, Ref) for i in r.index]
     entries = [p for i in read for p in parts(i) if isinstance(p, Lookup)]
-    if not any(Var(loop.var) in set(parts(p.at)) for p in entries):
-        return []
-    names = {s.target.array for s in assigns}
+    if loop.role == "connections":
+        entries = [p for p in entries if Var(loop.var) in set(parts(p.at))]
+    names = {s.target.array for s in assigns if s.accumulate} if entries else set()
     return sorted(n for n in names if element_type(program, program.arrays[n]) == "real")
 
 

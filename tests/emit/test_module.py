@@ -136,6 +136,8 @@ def test_gathered_sums_are_kept_from_being_gathered_in_vectors() -> None:
         for net, batch in ((sparse, False), (sparse, True), (full, False))
     ]
     assert calls[0] > 0 and calls[1:] == [0, 0]
+    text = emit(sparse, EPOCHWISE).text
+    assert "k_one_by_one(sum" in text and "k_one_by_one(total" in text  # of connections, of steps
 
 
 # --- names ---------------------------------------------------------------------------------------
@@ -279,3 +281,11 @@ def test_a_table_that_differs_from_program_to_program_is_refused(
     monkeypatch.setattr(made, "_scheduled", wrong)
     with pytest.raises(derive.EmitError, match="table 'source' differs from Program to Program"):
         emit(net, settle(net, "epochwise", {}), schedule="tables")
+
+
+def test_functions_of_a_vector_are_not_called_for_each_number_of_it() -> None:
+    # So many that a compiler, left to itself, keeps the function of one number out of line.
+    net = Network(semilinear("tanh"), 64, 2, connect.random(0.02, 0), SquaredError([0]), name="far")
+    kernel = derive.compile(net, batch=True, schedule="unrolled")
+    binary = Path(kernel.module.__file__).read_bytes()
+    assert b"k_pack" in binary and b"s_tanh" not in binary

@@ -38,9 +38,11 @@ from derive.program.ir import (
     parts,
     plus,
     references,
+    times,
     walk,
 )
 from derive.program.passes.defer_sums import defer_sums
+from derive.program.passes.fold_rows import fold_rows
 from derive.program.passes.fold_tables import fold_tables
 from derive.program.passes.fuse_columns import fuse_columns
 from derive.program.passes.group_rows import GROUPS, LONGEST, VECTOR, group_rows
@@ -116,7 +118,7 @@ PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
     folded(ragged), folded(rows), folded(by_columns), folded(side_by_side), folded(deferred),
     folded(deferred_one_by_one), folded(grouped), folded(grouped_of_lanes),
-    folded(split_runs), folded(read_in_order),
+    folded(split_runs), folded(read_in_order), folded(fold_rows),
 )  # fmt: skip
 X = sympy.Symbol("x", real=True)
 
@@ -421,6 +423,65 @@ def test_loops_are_split_where_delays_begin_to_differ(
     for laid_out in (found, tables(epochwise.gradient(net))):
         for name, array in outputs(laid_out, net, 7).items():
             np.testing.assert_array_equal(array, expected[name])
+
+
+@pytest.mark.parametrize("laid_out", [False, True])
+def test_a_place_with_a_delay_is_looked_up_once(laid_out: bool) -> None:
+    net = delayed(lambda k, j: 1 + (j + k) % 3)
+    stated = epochwise.gradient(net)
+    program = fold_tables(split_units(stated))
+    found = tables(stated) if laid_out else fold_rows(program)
+    assigns = [s for s in walk(found.body) if isinstance(s, Assign)]
+    entries = [
+        [p for p in parts(i) if isinstance(p, Lookup)]
+        for s in assigns for r in references(s) for i in r.index
+    ]  # fmt: skip
+    assert max(map(len, entries)) == 1 and any(entries)
+    divided = [
+        p for s in assigns for r in references(s) for i in r.index for p in parts(i)
+        if isinstance(p, Modulo)
+    ]  # fmt: skip
+    assert divided and not [p for d in divided for p in parts(d) if isinstance(p, Lookup)]
+    assert found.arrays["z"].shape == (times(program.arrays["z"].shape[0], 26),)
+    assert program.arrays["delta"].shape == (3, 24)
+    assert found.arrays["delta"].shape == (2 * 3 * 24,)
+    expected = outputs(program, net, 7)
+    for name, array in outputs(found, net, 7).items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "folds"),
+    [
+        (plus(Var("t"), Lookup("near", Var("c"))), Var("c"), True),
+        (plus(Var("t"), times(Lookup("near", Var("c")), 2)), Lookup("far", Var("c")), True),
+        (Modulo(plus(Var("t"), Lookup("near", Var("c"))), 3), Lookup("far", Var("c")), True),
+        (Modulo(plus(Var("t"), times(Lookup("near", Var("c")), -1), 2), 3), Var("c"), True),
+        (Modulo(plus(Var("t"), Lookup("far", Var("c"))), 3), Var("c"), False),  # over a turn
+        (Modulo(plus(Var("t"), Lookup("near", Var("c"))), 2), Var("c"), False),  # another ring
+        (plus(1, Modulo(plus(Var("t"), Lookup("near", Var("c"))), 2)), Var("c"), False),
+        (Var("t"), Lookup("far", Var("c")), False),  # rows are not looked up
+    ],
+)
+def test_rows_are_folded_where_all_are_found_so(row: Any, column: Any, folds: bool) -> None:
+    fill = Assign(Ref("ring", (Var("t"), Var("c"))), X, ((X, Ref("x", (Var("t"), Var("c")))),))
+    add = Assign(Ref("out"), X, ((X, Ref("ring", (row, column))),), accumulate=True)
+    rows = 3 if isinstance(row, Modulo) else 9
+    body = (
+        Loop("t", 0, min(rows, 5), (Loop("c", 0, 4, (fill,), "units"),), "time"),
+        Loop("t", 0, 3, (Loop("c", 0, 4, (add,), "units"),), "time"),
+    )
+    arrays = {
+        "x": Array("x", (5, 4), "in"), "out": Array("out", (), "out"),
+        "ring": Array("ring", (rows, 4), "work"),
+    }  # fmt: skip
+    entries = {"near": np.array([0, 2, 1, 0]), "far": np.array([3, 0, 1, 2])}
+    program = Program("small", (), arrays, entries, body)
+    found = fold_rows(program)
+    assert (len(found.arrays["ring"].shape) == 1) == folds
+    given = {"x": np.arange(20.0).reshape(5, 4)}
+    results = [run(p, numpy_arithmetic(), given, {})["out"] for p in (program, found)]
+    assert results[0] == results[1] and results[0] > 0
 
 
 def small(index: Any, loops: tuple[tuple[str, int, int], ...], table: list[int]) -> Program:

@@ -41,7 +41,7 @@ static inline real k_power(real k) /* 2^n of k = n + K_ROUND */
 
 _EXP_PART = Template("""\
 /* exp(x) = 2^n*exp(r), x = n*ln(2) + r; 2^n in two factors, since it may have no exponent. */
-static inline real k_exp_part(real x)
+static K_IN_LINE real k_exp_part(real x)
 {
     real n = (x*$per_ln2 + K_ROUND) - K_ROUND, r = (x - n*$ln2_first) - n*$ln2_rest;
     real $powers;
@@ -56,7 +56,7 @@ _BODIES = {
     "tanh": Template("""\
 /* tanh(x) = ((s - 1)A + (s + 1)B)/((s + 1)A + (s - 1)B), |x| = n*ln(2)/2 + r, s = 2^n, \
 tanh(r) = B/A. */
-static inline real $name(real x)
+static K_IN_LINE real $name(real x)
 {
     real y = M(fabs)(x), k = y*$two_per_ln2 + K_ROUND, n = k - K_ROUND, s = k_power(k);
     real r = y - n*$half_ln2, u = r*r, B = r + r*u*$tanh_top, A = 1 + u*$tanh_bottom;
@@ -67,7 +67,7 @@ static inline real $name(real x)
 }
 """),
     "exp": Template("""\
-static inline real $name(real x)
+static K_IN_LINE real $name(real x)
 {
     real y = k_exp_part(x);
     return x > $infinite ? INFINITY : (x < $zero ? 0 : y);
@@ -75,7 +75,7 @@ static inline real $name(real x)
 """),
     "logistic": Template("""\
 /* 1/(1 + exp(-x)) = sP/(sP + Q), x = n*ln(2) + 2r, s = 2^n, exp(2r) = P/Q = (A + B)/(A - B). */
-static inline real $name(real x)
+static K_IN_LINE real $name(real x)
 {
     real n = (x*$per_ln2 + K_ROUND) - K_ROUND, r = (x*$half - n*$half_first) - n*$half_rest;
     real u = r*r, B = r + r*u*$tanh_top, A = 1 + u*$tanh_bottom;
@@ -86,7 +86,7 @@ static inline real $name(real x)
 """),
     "softplus": Template("""\
 /* log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|); log(1 + e) = e - e^2*N/D. */
-static inline real $name(real x)
+static K_IN_LINE real $name(real x)
 {
     real a = M(fabs)(x), e = k_exp_part(-a), $powers_of_e;
     real y = e - e2*$log1p_top/$log1p_bottom, m = x > 0 ? x : 0;

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
+from derive.program.passes.fold_rows import fold_rows
 from derive.program.passes.fold_tables import fold_tables
 from derive.program.passes.group_rows import group_rows
 from derive.program.passes.jam import jam_rows, jam_sums
@@ -39,4 +40,4 @@ def tables(program: Program, lanes: bool = False, vectors: int = 1) -> Program:
     else:
         laid_out = sum_by_columns(laid_out)
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
-    return replace(promote(laid_out), schedule="tables")
+    return replace(promote(fold_rows(laid_out)), schedule="tables")
