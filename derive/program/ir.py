@@ -264,9 +264,9 @@ class Assign:
     accumulate: bool = False
 
 
-LoopRole = Literal["time", "units", "connections", "targets", "copy", "columns"]
+LoopRole = Literal["time", "units", "connections", "targets", "copy", "columns", "blocks"]
 """``time`` loops and ``columns`` (long runs of neighbouring elements, treated alike) are never
-written out."""
+written out; ``blocks`` are runs of units, one after another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,11 @@ def by_columns(program: Program) -> Program:
     return rows(sum_by_columns(program, 2))
 
 
+def in_blocks(program: Program) -> Program:
+    """The same in blocks of two units, there and back."""
+    return rows(sum_by_columns(program, 2, block=2, far=1))
+
+
 def side_by_side(program: Program) -> Program:
     """Two units side by side."""
     return jam_sums(program, 2)
@@ -116,8 +121,8 @@ def deferred_one_by_one(program: Program) -> Program:
 
 PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
-    folded(ragged), folded(rows), folded(by_columns), folded(side_by_side), folded(deferred),
-    folded(deferred_one_by_one), folded(grouped), folded(grouped_of_lanes),
+    folded(ragged), folded(rows), folded(by_columns), folded(in_blocks), folded(side_by_side),
+    folded(deferred), folded(deferred_one_by_one), folded(grouped), folded(grouped_of_lanes),
     folded(split_runs), folded(read_in_order), folded(fold_rows),
 )  # fmt: skip
 X = sympy.Symbol("x", real=True)
@@ -423,6 +428,28 @@ def test_loops_are_split_where_delays_begin_to_differ(
     for laid_out in (found, tables(epochwise.gradient(net))):
         for name, array in outputs(laid_out, net, 7).items():
             np.testing.assert_array_equal(array, expected[name])
+
+
+def test_large_weights_are_read_in_blocks_there_and_back() -> None:
+    net = dense(150)
+    program = fold_tables(split_units(epochwise.gradient(net)))
+    found = sum_by_columns(program, far=150 * 150 * 8)
+    blocks = [s for s in walk(found.body) if isinstance(s, Loop) and s.role == "blocks"]
+    assert [(s.start, s.stop) for s in blocks] == [(0, 2)] * 2  # forward and back
+    copies = {a.name: a.shape for a in found.arrays.values() if a.name.startswith("beside")}
+    assert set(copies.values()) == {(2, 152, 64), (1, 152, 32), (2, 150, 64), (1, 150, 32)}
+    order = next(
+        r.index[0] for b in blocks for s in walk(b.body) if isinstance(s, Assign)
+        for r in references(s) if r.array in copies
+    )  # fmt: skip
+    taken = [[evaluate(order, {"t": t, "k_block": k}, {}) for k in (0, 1)] for t in (1, 2)]
+    assert taken == [[1, 0], [0, 1]]
+    expected = outputs(program, net, 5)
+    for laid_out in (found, tables(epochwise.gradient(net))):
+        for name, array in outputs(laid_out, net, 5).items():
+            np.testing.assert_array_equal(array, expected[name])
+    small = sum_by_columns(program, far=150 * 152 * 8 + 1)
+    assert not [s for s in walk(small.body) if isinstance(s, Loop) and s.role == "blocks"]
 
 
 @pytest.mark.parametrize("laid_out", [False, True])

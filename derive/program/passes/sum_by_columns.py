@@ -4,24 +4,34 @@
 an order that must not change. ``for c: for k: all_s[k] += w[k, c]*z[c]`` adds the same terms to
 each in the same order, and several neighbouring units fit one vector. Weights that are not
 neighbours are copied so that they are, once a call.
+
+Of weights that are more than a near cache holds, those of a block of units stand together and are
+read from beginning to end. Blocks are taken in opposite orders at even and odd steps, so that a
+step begins with those that the one before it ended with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from derive.program.ir import (
     Array,
     Assign,
+    Index,
     Loop,
-    Operand,
     Program,
     Ref,
     Statement,
     Var,
     affine,
+    modulo,
     parts,
+    placed,
+    plus,
+    rebuilt,
+    times,
 )
 from derive.program.passes.jam import independent, mentions
 from derive.program.storage import copy
@@ -29,31 +39,40 @@ from derive.program.storage import copy
 FEWEST = 8
 """Units from which on it pays: one vector."""
 
+BLOCK = 64
+"""Units in a block: enough that what is set up for each source is little beside its terms."""
+
+FAR = 2**17
+"""Bytes of weights from which on they are taken in blocks: more stay in no near cache."""
+
 ROW = 16
 """Rows of copied weights begin at multiples of this: 64 bytes in both types."""
 
 
-def sum_by_columns(program: Program, fewest: int = FEWEST) -> Program:
+def sum_by_columns(
+    program: Program, fewest: int = FEWEST, block: int = BLOCK, far: int = FAR
+) -> Program:
     """The program with sums over the same sources for all units taken source by source."""
-    beside = _Beside(program, {}, [], fewest)
+    beside = _Beside(program, {}, [], fewest, block, far)
     body = tuple(_changed(program.body, program.arrays, beside))
     arrays = {**program.arrays, **{a.name: a for a in beside.made.values()}}
     return replace(program, arrays=arrays).with_body((*beside.copies, *body))
 
 
 def _changed(
-    body: tuple[Statement, ...], arrays: Mapping[str, Array], beside: _Beside
+    body: tuple[Statement, ...], arrays: Mapping[str, Array], beside: _Beside, time: str = ""
 ) -> Iterator[Statement]:
+    """``time`` is the counter of the loop over time around."""
     for s in body:
         if not isinstance(s, Loop):
             yield s
         elif (sums := _sums(s, arrays, beside.fewest)) is not None and all(
             beside.possible(r, s, loop) for one in sums for loop in one.loops for r in _read(loop)
         ):
-            for one in sums:
-                yield from _by_columns(s, one, beside)
+            yield from _in_blocks(s, sums, beside, time)
         else:
-            yield replace(s, body=tuple(_changed(s.body, arrays, beside)))
+            around = s.var if s.role == "time" else time
+            yield replace(s, body=tuple(_changed(s.body, arrays, beside, around)))
 
 
 @dataclass(frozen=True)
@@ -114,16 +133,69 @@ def stride_one(r: Ref, var: str) -> bool:
     return form is not None and form[0].get(var) == 1
 
 
-def _by_columns(units: Loop, one: Sum, beside: _Beside) -> Iterator[Statement]:
-    columns = replace(units, role="columns", turns="")
-    if not any(r == one.place for _, r in one.first.reads):
-        yield replace(columns, body=(replace(one.first, target=one.place),))
-    for loop in one.loops:
-        (term,) = loop.body
-        assert isinstance(term, Assign)
-        reads = tuple((v, beside.moved(r, units, loop)) for v, r in term.reads)
-        add = replace(term, target=one.place, reads=reads)
-        yield replace(loop, body=(replace(columns, body=(add,)),))
+def _in_blocks(units: Loop, sums: list[Sum], beside: _Beside, time: str) -> Iterator[Statement]:
+    """The sums of all units together, or block by block where weights are many."""
+    assert isinstance(units.start, int) and isinstance(units.stop, int)
+    count = units.stop - units.start
+    blocks = count // beside.block
+    if not time or blocks < 2 or beside.weights(units, sums) < beside.far:
+        whole = _Block(units, beside)
+        for one in sums:
+            yield from whole.by_columns(one)
+        return
+    turn = Var(f"{units.var}_block")
+    there_and_back = plus(turn, times(modulo(Var(time), 2), plus(times(turn, -2), blocks - 1)))
+    some = _Block(units, beside, there_and_back, beside.block, blocks)
+    body = tuple(s for one in sums for s in some.by_columns(one))
+    yield Loop(turn.name, 0, blocks, body, "blocks")
+    if rest := count - blocks * beside.block:
+        last = _Block(units, beside, 0, rest, 1, blocks * beside.block)
+        for one in sums:
+            yield from last.by_columns(one)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some of the units of a loop: all, or the block of number ``at`` among ``count``.
+
+    Blocks have ``size`` units and begin with that of number ``first``.
+    """
+
+    units: Loop
+    beside: _Beside
+    at: Index = 0
+    size: int = 0
+    count: int = 0
+    first: int = 0
+
+    def by_columns(self, one: Sum) -> Iterator[Statement]:
+        columns = replace(self.units, role="columns", turns="")
+        begin: Index = 0
+        if self.size:
+            columns = replace(columns, start=0, stop=self.size)
+            assert isinstance(self.units.start, int)
+            begin = plus(times(self.at, self.size), self.units.start + self.first)
+        place = self.moved(one.place, begin)
+        if not any(r == one.place for _, r in one.first.reads):
+            first = placed(one.first, lambda r: self.moved(r, begin))
+            yield replace(columns, body=(replace(first, target=place),))
+        for loop in one.loops:
+            (term,) = loop.body
+            assert isinstance(term, Assign)
+            reads = tuple(
+                (v, self.beside.read(r, loop, self, begin) if isinstance(r, Ref) else r)
+                for v, r in term.reads
+            )
+            add = replace(term, target=place, reads=reads)
+            yield replace(loop, body=(replace(columns, body=(add,)),))
+
+    def moved(self, r: Ref, begin: Index) -> Ref:
+        """An element of the block, by the number of a unit within it."""
+        if begin == 0:
+            return r
+        unit = Var(self.units.var)
+        at = plus(unit, begin)
+        return Ref(r.array, tuple(rebuilt(i, lambda p: at if p == unit else None) for i in r.index))
 
 
 @dataclass
@@ -131,33 +203,70 @@ class _Beside:
     """Copies of what is read, in which the numbers of neighbouring units are neighbours."""
 
     program: Program
-    made: dict[tuple[Ref, Loop, Loop], Array]
+    made: dict[tuple[Any, ...], Array]
     copies: list[Statement]
     fewest: int
+    block: int
+    far: int
 
     def possible(self, r: Ref, units: Loop, loop: Loop) -> bool:
         """Whether it is one number for all units, or a run of numbers, or can be copied."""
-        if not any(mentions(i, units.var) for i in r.index) or stride_one(r, units.var):
-            return True
-        known = {units.var, loop.var}
+        alone = not any(mentions(i, units.var) for i in r.index)
+        return alone or stride_one(r, units.var) or self.can_be_copied(r, units, loop)
+
+    def can_be_copied(self, r: Ref, units: Loop, loop: Loop) -> bool:
+        """Whether it is the same at each step, and of known size."""
         counters = {p.name for i in r.index for p in parts(i) if isinstance(p, Var)}
         whole = isinstance(loop.start, int) and isinstance(loop.stop, int)
-        return whole and counters <= known and self.program.arrays[r.array].role in ("in", "const")
+        given = self.program.arrays[r.array].role in ("in", "const")
+        return whole and given and counters <= {units.var, loop.var}
 
-    def moved(self, r: Operand, units: Loop, loop: Loop) -> Operand:
-        """Where it is read."""
-        if not isinstance(r, Ref) or not any(mentions(i, units.var) for i in r.index):
+    def weights(self, units: Loop, sums: list[Sum]) -> int:
+        """Bytes of what can be copied."""
+        assert isinstance(units.start, int) and isinstance(units.stop, int)
+        terms = 0
+        for loop in (loop for one in sums for loop in one.loops):
+            for r in _read(loop):
+                if any(mentions(i, units.var) for i in r.index) and self.can_be_copied(
+                    r, units, loop
+                ):
+                    assert isinstance(loop.start, int) and isinstance(loop.stop, int)
+                    terms += loop.stop - loop.start
+        return terms * (units.stop - units.start) * self.program.itemsize
+
+    def read(self, r: Ref, loop: Loop, block: _Block, begin: Index) -> Ref:
+        """Where it is read for a block of units."""
+        units = block.units
+        if not any(mentions(i, units.var) for i in r.index):
             return r
-        if stride_one(r, units.var):
-            return r
-        key = (r, replace(units, body=()), replace(loop, body=()))
+        copied = self.can_be_copied(r, units, loop)
+        if not copied or (stride_one(r, units.var) and not block.size):
+            return block.moved(r, begin)
+        key = (r, replace(units, body=()), replace(loop, body=()), block.size, block.first)
         if key not in self.made:
-            assert isinstance(loop.stop, int) and isinstance(units.stop, int)
-            width = -(-units.stop // ROW) * ROW
-            name = f"beside_{len(self.made)}_{r.array}"
-            meaning = f"{r.array}, neighbours for neighbouring units"
-            self.made[key] = Array(name, (loop.stop, width), "work", False, meaning)
-            to = Ref(name, (Var(loop.var), Var(units.var)))
-            over = Loop(units.var, units.start, units.stop, (copy(to, r),), "copy")
-            self.copies.append(Loop(loop.var, loop.start, loop.stop, (over,), "copy"))
-        return Ref(self.made[key].name, (Var(loop.var), Var(units.var)))
+            self.made[key] = self.copy(r, loop, block)
+        at = (Var(loop.var), Var(units.var))
+        return Ref(self.made[key].name, (block.at, *at) if block.size else at)
+
+    def copy(self, r: Ref, loop: Loop, block: _Block) -> Array:
+        """Have it copied, once a call."""
+        units, name = block.units, f"beside_{len(self.made)}_{r.array}"
+        assert isinstance(loop.stop, int) and isinstance(units.stop, int)
+        meaning = f"{r.array}, neighbours for neighbouring units"
+        over = replace(units, role="copy", turns="")
+        at: tuple[Index, ...] = (Var(loop.var), Var(units.var))
+        shape: tuple[int, ...] = (loop.stop, -(-(block.size or units.stop) // ROW) * ROW)
+        if not block.size:
+            put = replace(over, body=(copy(Ref(name, at), r),))
+            self.copies.append(Loop(loop.var, loop.start, loop.stop, (put,), "copy"))
+            return Array(name, shape, "work", False, meaning)
+        assert isinstance(units.start, int)
+        turn = Var(f"{units.var}_block")
+        begin = plus(times(turn, block.size), units.start + block.first)
+        put = replace(
+            over, start=0, stop=block.size,
+            body=(copy(Ref(name, (turn, *at)), block.moved(r, begin)),),
+        )  # fmt: skip
+        inner = Loop(loop.var, loop.start, loop.stop, (put,), "copy")
+        self.copies.append(Loop(turn.name, 0, block.count, (inner,), "copy"))
+        return Array(name, (block.count, *shape), "work", False, meaning)
