@@ -24,6 +24,7 @@ from derive.program.interpret import EXACT, numpy_arithmetic, run
 from derive.program.ir import (
     Array,
     Assign,
+    Least,
     Lookup,
     Loop,
     Modulo,
@@ -509,6 +510,52 @@ def test_rows_are_folded_where_all_are_found_so(row: Any, column: Any, folds: bo
     given = {"x": np.arange(20.0).reshape(5, 4)}
     results = [run(p, numpy_arithmetic(), given, {})["out"] for p in (program, found)]
     assert results[0] == results[1] and results[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("row", "stop", "folds"),
+    [
+        (Modulo(plus(Var("u"), 3), 5), 6, True),
+        (Modulo(plus(Var("u"), 3), 5), Least(Var("T"), 6), True),
+        (Modulo(plus(Var("u"), 3), 5), 7, True),  # one more than rows, the last of them twice
+        (Modulo(plus(Var("u"), 3), 5), 8, False),
+        (Modulo(plus(Var("u"), 3), 5), Var("T"), False),  # who knows how many
+        (Modulo(plus(times(Var("u"), -1), 9), 5), Least(Var("T"), 6), True),
+        (Modulo(plus(times(Var("u"), 2), 9), 5), 3, False),
+        (Modulo(plus(Var("u"), Lookup("near", Var("c"))), 5), 4, True),
+        (Modulo(plus(Var("u"), Lookup("far", Var("c"))), 5), 6, True),  # divided for each
+        (Var("u"), 5, False),  # no ring
+    ],
+)
+@pytest.mark.parametrize("T", [1, 3, 7])
+def test_steps_of_an_innermost_loop_divide_once(row: Any, stop: Any, folds: bool, T: int) -> None:
+    fill = Assign(Ref("ring", (Modulo(Var("t"), 5), Var("c"))), X,
+                  ((X, Ref("x", (Modulo(Var("t"), 5), Var("c")))),))  # fmt: skip
+    add = Assign(Ref("out", (Var("c"),)), X, ((X, Ref("ring", (row, Var("c")))),), accumulate=True)
+    body = (
+        Loop("t", 0, 5, (Loop("c", 0, 4, (fill,), "units"),), "time"),
+        Loop("c", 0, 4, (Loop("u", 1, stop, (add,), "time", backward=True),), "units"),
+    )
+    arrays = {
+        "x": Array("x", (5, 4), "in"), "out": Array("out", (4,), "out"),
+        "ring": Array("ring", (5, 4), "work"),
+    }  # fmt: skip
+    entries = {"near": np.array([0, 2, 1, 0]), "far": np.array([3, 0, 1, 2])}
+    program = Program("small", ("T",), arrays, entries, body)
+    found = fold_rows(program)
+    assert (len(found.arrays["ring"].shape) == 1) == folds
+    given = {"x": np.arange(20.0).reshape(5, 4)}
+    results = [run(p, numpy_arithmetic(), given, {"T": T})["out"] for p in (program, found)]
+    np.testing.assert_array_equal(*results)
+
+
+def test_what_is_written_where_a_table_says_is_not_kept_twice() -> None:
+    row = Modulo(plus(Var("t"), Lookup("near", Var("c"))), 3)
+    add = Assign(Ref("ring", (row, Var("c"))), X, ((X, Ref("x", (Var("c"),))),))
+    loop = Loop("t", 0, 3, (Loop("c", 0, 4, (add,), "units"),), "time")
+    arrays = {"x": Array("x", (4,), "in"), "ring": Array("ring", (3, 4), "work")}
+    program = Program("small", (), arrays, {"near": np.array([0, 2, 1, 0])}, (loop,))
+    assert fold_rows(program) is program
 
 
 def small(index: Any, loops: tuple[tuple[str, int, int], ...], table: list[int]) -> Program:
