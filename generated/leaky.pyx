@@ -391,6 +391,7 @@ cdef void gradient_core(
     real_out kept_22_bar_tau,
     real_out kept_23_bar_b,
     real_out kept_24_bar_s,
+    real_out kept_25_z,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
@@ -453,6 +454,9 @@ cdef void gradient_core(
                     sum += theta[l + c*5]*delta[c]
                 eps[l] = sum
         # the gradient's terms of these steps
+        for r in range(k_least(t_stretch*64 + 65, T + 1) - (t_stretch*64 + 1)):
+            for l in range(5):
+                kept_25_z[l*65 + r] = z[(t_stretch*64 + r)*5 + l]
         for ks in range(1):
             total_0 = grad_theta[ks*4*2 + 20]
             total_1 = grad_theta[(ks*4 + 1)*2 + 20]
@@ -496,13 +500,13 @@ cdef void gradient_core(
                 total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
                 total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = z[(t - 1)*5 + cs*3]
+                    here_lane_0 = kept_25_z[cs*3*65 + t - (t_stretch*64 + 1)]
                     here_lane_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
                     here_lane_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     here_lane_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     here_lane_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = z[(t - 1)*5 + cs*3 + 1]
-                    here_lane_6 = z[(t - 1)*5 + cs*3 + 2]
+                    here_lane_5 = kept_25_z[(cs*3 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_6 = kept_25_z[(cs*3 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_0_0 += here_lane_0*here_lane_1
                     total_0_1 += here_lane_0*here_lane_2
                     total_0_2 += here_lane_0*here_lane_3
@@ -537,12 +541,12 @@ cdef void gradient_core(
                 total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
                 total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = z[(t - 1)*5 + 3]
+                    here_lane_0 = kept_25_z[t - (t_stretch*64 + 1) + 195]
                     here_lane_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
                     here_lane_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     here_lane_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     here_lane_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = z[(t - 1)*5 + 4]
+                    here_lane_5 = kept_25_z[t - (t_stretch*64 + 1) + 260]
                     total_0_0 += here_lane_0*here_lane_1
                     total_0_1 += here_lane_0*here_lane_2
                     total_0_2 += here_lane_0*here_lane_3
@@ -579,6 +583,7 @@ cdef void gradient_all_core(
     real_out kept_24_bar_tau,
     real_out kept_25_bar_b,
     real_out kept_26_bar_s,
+    real_out kept_27_z,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
@@ -649,6 +654,9 @@ cdef void gradient_all_core(
                     sum += theta[c*5 + 4]*delta[c]
                 grad_x[t + l - 1] = sum
         # the gradient's terms of these steps
+        for r in range(k_least(t_stretch*64 + 65, T + 1) - (t_stretch*64 + 1)):
+            for l in range(5):
+                kept_27_z[l*65 + r] = z[(t_stretch*64 + r)*5 + l]
         for ks in range(1):
             total_0 = grad_theta[ks*4*2 + 20]
             total_1 = grad_theta[(ks*4 + 1)*2 + 20]
@@ -692,13 +700,13 @@ cdef void gradient_all_core(
                 total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
                 total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = z[(t - 1)*5 + cs*3]
+                    here_lane_0 = kept_27_z[cs*3*65 + t - (t_stretch*64 + 1)]
                     here_lane_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
                     here_lane_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     here_lane_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     here_lane_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = z[(t - 1)*5 + cs*3 + 1]
-                    here_lane_6 = z[(t - 1)*5 + cs*3 + 2]
+                    here_lane_5 = kept_27_z[(cs*3 + 1)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_6 = kept_27_z[(cs*3 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_0_0 += here_lane_0*here_lane_1
                     total_0_1 += here_lane_0*here_lane_2
                     total_0_2 += here_lane_0*here_lane_3
@@ -733,12 +741,12 @@ cdef void gradient_all_core(
                 total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
                 total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = z[(t - 1)*5 + 3]
+                    here_lane_0 = kept_27_z[t - (t_stretch*64 + 1) + 195]
                     here_lane_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
                     here_lane_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     here_lane_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     here_lane_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = z[(t - 1)*5 + 4]
+                    here_lane_5 = kept_27_z[t - (t_stretch*64 + 1) + 260]
                     total_0_0 += here_lane_0*here_lane_1
                     total_0_1 += here_lane_0*here_lane_2
                     total_0_2 += here_lane_0*here_lane_3
@@ -815,7 +823,9 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     cdef real *w_kept_24_bar_s
     cdef real *w_kept_24_bar_tau
     cdef real *w_kept_25_bar_b
+    cdef real *w_kept_25_z
     cdef real *w_kept_26_bar_s
+    cdef real *w_kept_27_z
     cdef real *w_tape
     cdef real *w_z
     cdef real *work
@@ -847,7 +857,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         p_mask = k_data(mask)
         p_y0 = k_data(y0)
         p_grad_theta = k_data(grad_theta)
-        work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16))
+        work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((325 + 15)//16*16))
         free_here = work
         w_z = free_here
         free_here += (((T + 1)*5 + 15)//16*16)
@@ -864,8 +874,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         w_kept_23_bar_b = free_here
         free_here += ((260 + 15)//16*16)
         w_kept_24_bar_s = free_here
+        free_here += ((260 + 15)//16*16)
+        w_kept_25_z = free_here
         with nogil:
-            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_22_bar_tau, w_kept_23_bar_b, w_kept_24_bar_s, T, mask_step)
+            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_22_bar_tau, w_kept_23_bar_b, w_kept_24_bar_s, w_kept_25_z, T, mask_step)
             k_release(work)
         if wrt is None:
             return J, grad_theta
@@ -882,7 +894,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_grad_theta = k_data(grad_theta)
     p_grad_x = k_data(grad_x)
     p_grad_y0 = k_data(grad_y0)
-    work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16))
+    work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((325 + 15)//16*16))
     free_here = work
     w_z = free_here
     free_here += (((T + 1)*5 + 15)//16*16)
@@ -899,8 +911,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     w_kept_25_bar_b = free_here
     free_here += ((260 + 15)//16*16)
     w_kept_26_bar_s = free_here
+    free_here += ((260 + 15)//16*16)
+    w_kept_27_z = free_here
     with nogil:
-        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_24_bar_tau, w_kept_25_bar_b, w_kept_26_bar_s, T, mask_step)
+        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_24_bar_tau, w_kept_25_bar_b, w_kept_26_bar_s, w_kept_27_z, T, mask_step)
         k_release(work)
     return Gradient(J, grad_theta if wanted & 1 else None, grad_x if wanted & 2 else None,
                     grad_y0 if wanted & 4 else None)

@@ -7,7 +7,8 @@ from typing import Any
 
 HEAD = (
     "case", "threads", "T", "derive", "best peer", "peer / derive", "of least times",
-    "of processor time", "GFLOP/s", "of the FMA peak", "of gemm", "of cached bandwidth",
+    "of processor time", "GFLOP/s", "of the FMA peak", "of gemm", "of sums by table",
+    "of cached bandwidth",
 )  # fmt: skip
 
 
@@ -74,6 +75,8 @@ def row(c: Mapping[str, Any], ceilings: Mapping[str, float]) -> tuple[str, ...]:
     own = c["seconds"][c["derive"]]
     rate = c["operations"] / own["least"]
     dtype = c["case"]["dtype"]
+    sums = "sparse" if c["case"]["batch"] > 1 else "sparse, one"
+    by_table = ceilings.get(f"{sums} {dtype}") if c["case"]["density"] < 1 else None
     peer, ratio, least, processor = "none", "", "", ""
     if c["best_peer"]:
         r = c["ratio"]
@@ -83,7 +86,7 @@ def row(c: Mapping[str, Any], ceilings: Mapping[str, float]) -> tuple[str, ...]:
     return (
         c["key"], str(c["threads"]), str(c["steps"]), micro(own), peer, ratio, least, processor,
         f"{rate / 1e9:.1f}", share(rate, ceilings.get(f"fma {dtype}")),
-        share(rate, ceilings.get(f"gemm {dtype}")),
+        share(rate, ceilings.get(f"gemm {dtype}")), share(rate, by_table),
         share((c["bytes"] or 0) / own["least"], ceilings.get("cached")) if c["bytes"] else "",
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from derive.bench import comparing, measuring, running
+from derive.bench import ceilings, comparing, measuring, running
 from derive.bench.case import LENGTHS, SLOWEST, WINDOWED, Case
 from derive.bench.comparing import judged
 from derive.bench.grid import LONGEST_CALL, QUICK, chosen, grid
@@ -335,13 +335,38 @@ def found(tmp_path: Path) -> dict[str, Any]:
     return results.found
 
 
+@pytest.mark.parametrize(("batch", "share"), [(1, "80 %"), (8, "40 %")])
+def test_sparse_nets_are_held_against_sums_by_table(tmp_path: Path, batch: int, share: str) -> None:
+    results = Results(tmp_path, "grid")
+    results.keep_ceilings(1, {"sparse float64": 25e9, "sparse, one float64": 12.5e9})
+    for case in chosen([f"plain-n8-*-B{batch}-float64-forward"]):
+        results.keep(result(case, 2.0))
+    full, sparse = (line for line in page(results.found).splitlines() if "| plain-n8-" in line)
+    assert f"| {share} |" in sparse and share not in full
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("lanes", [False, True])
+def test_the_loop_of_sums_by_table_makes_all_of_them(dtype: str, lanes: bool) -> None:
+    loops = ceilings._compiled()
+    wide = loops.BYTES // np.dtype(dtype).itemsize if lanes else 1
+    weights = np.ones(ceilings.UNITS * ceilings.TERMS, dtype)
+    room = np.ones(ceilings.UNITS * wide + loops.BYTES, dtype)
+    signals = room.ctypes.data + -room.ctypes.data % loops.BYTES
+    place = np.arange(weights.size, dtype=np.int32) % ceilings.UNITS
+    given = (weights.ctypes.data, signals, place.ctypes.data)
+    total = loops.by_table(dtype == "float64", lanes, 3, *given)
+    assert total == 3 * weights.size
+    assert ceilings._by_table(loops, dtype, wide)() is None
+
+
 def test_the_table_has_a_line_for_each_case_with_its_fractions(found: dict[str, Any]) -> None:
     text = page(found)
     for case in found["cases"].values():
         assert f"| {case['key']} | 1 |" in text
     # 8 million operations in 0.8 ms are 10 GFLOP/s, a quarter of one ceiling, half of the other;
     # 4 million bytes are 5 GB/s.
-    assert "| 10.0 | 25 % | 50 % | 50 % |" in text
+    assert "| 10.0 | 25 % | 50 % |  | 50 % |" in text
     assert "ahead of the best peer in 2 of 4 cases: from 0.50" in text
     assert "not numba: not installed" in text and "memory 5 GB/s" in text
     assert share(1.0, None) == ""

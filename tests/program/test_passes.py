@@ -120,10 +120,16 @@ def deferred_one_by_one(program: Program) -> Program:
     return tile_sums(defer_sums(program, stretch=2, fewest=1000), TILES[1])
 
 
+def deferred_by_column(program: Program) -> Program:
+    """The same, on copies of signals by column."""
+    return tile_sums(defer_sums(program, stretch=3, fewest=1000, several=0), TILES[1])
+
+
 PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
     folded(ragged), folded(rows), folded(by_columns), folded(in_blocks), folded(side_by_side),
-    folded(deferred), folded(deferred_one_by_one), folded(grouped), folded(grouped_of_lanes),
+    folded(deferred), folded(deferred_one_by_one), folded(deferred_by_column),
+    folded(grouped), folded(grouped_of_lanes),
     folded(split_runs), folded(read_in_order), folded(fold_rows),
 )  # fmt: skip
 X = sympy.Symbol("x", real=True)
@@ -429,6 +435,17 @@ def test_loops_are_split_where_delays_begin_to_differ(
     for laid_out in (found, tables(epochwise.gradient(net))):
         for name, array in outputs(laid_out, net, 7).items():
             np.testing.assert_array_equal(array, expected[name])
+
+
+@pytest.mark.parametrize(("fan_in", "copied"), [(3, False), (12, True)])
+def test_signals_of_one_sequence_are_copied_where_many_sums_read_them(
+    fan_in: int, copied: bool
+) -> None:
+    pattern = connect.random(fan_in / 62, 1)
+    net = Network(semilinear("tanh"), 60, 2, pattern, SquaredError([59]), name="sparse")
+    program = fold_tables(split_units(epochwise.gradient(net)))
+    found = defer_sums(program, fewest=1000)
+    assert any(name.startswith("kept") and name.endswith("_z") for name in found.arrays) == copied
 
 
 def test_large_weights_are_read_in_blocks_there_and_back() -> None:

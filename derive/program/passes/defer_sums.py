@@ -47,6 +47,9 @@ from derive.program.storage import ZERO, copy
 LONGEST, SHORTEST = 64, 32
 """Steps of a stretch: long enough that loads and stores of the gradient vanish beside its sums."""
 
+SEVERAL = 4
+"""Elements to a signal from which on it pays, for one sequence, to copy signals for them."""
+
 CACHE = 2**19
 """Bytes of signals in a stretch: what a second-level cache holds beside other things."""
 
@@ -71,6 +74,7 @@ def defer_sums(
     stretch: int | None = None,
     fewest: int = FEWEST,
     cache: int = CACHE,
+    several: int = SEVERAL,
 ) -> Program:
     """The program with sums over time taken out of its sweeps back.
 
@@ -85,8 +89,10 @@ def defer_sums(
         Elements of a unit from which on they are summed side by side, for one sequence.
     cache : int
         Bytes that a stretch of signals may take.
+    several : int
+        Elements to a signal from which on signals are copied for them, for one sequence.
     """
-    deferring = _Deferring(program, dict(program.arrays), lanes, stretch, fewest, cache)
+    deferring = _Deferring(program, dict(program.arrays), lanes, stretch, fewest, cache, several)
     body = tuple(t for s in program.body for t in deferring.statement(s))
     return replace(program, arrays=deferring.arrays).with_body(body)
 
@@ -102,6 +108,7 @@ class _Deferring:
         stretch: int | None,
         fewest: int,
         cache: int,
+        several: int,
     ) -> None:
         self.program = program
         self.arrays = arrays
@@ -109,6 +116,7 @@ class _Deferring:
         self.stretch = stretch
         self.fewest = fewest
         self.cache = cache
+        self.several = several
 
     def statement(self, s: Statement) -> list[Statement]:
         """A statement, as it is or as a sweep in stretches."""
@@ -130,7 +138,7 @@ class _Deferring:
         end = least(plus(begin, stretch), s.stop)
         row = plus(Var(s.var), times(begin, -1))
         kept = self._keep(terms, stretch)
-        gathered = self._gather(terms, s, stretch) if self.lanes else {}
+        gathered = self._gather([t for t in terms if self._by_element(t)], s, stretch)
         inside = _without(s.body, {id(t.statement) for t in terms}, terms, kept, row)
         sweep = replace(s, start=begin, stop=end, body=inside)
         self.arrays[TOTAL] = Array(TOTAL, (), "scalar", True)
@@ -220,6 +228,23 @@ class _Deferring:
         for loop in reversed(term.loops):
             body = (replace(loop, body=body),)
         return body[0]
+
+    def _by_element(self, term: Term) -> bool:
+        """Whether each element is summed for itself, and signals are read several times for that.
+
+        The steps of a signal then stand together. In a batch each of them is a vector, and they
+        always do.
+        """
+        if self.lanes:
+            return True
+        signals = [self.program.arrays[r.array].shape for _, r in term.statement.reads
+                   if isinstance(r, Ref) and len(r.index) == 2]  # fmt: skip
+        widths = [s[1] for s in signals if len(s) == 2 and isinstance(s[1], int)]
+        (elements,) = self.program.arrays[term.statement.target.array].shape or (0,)
+        assert isinstance(elements, int)
+        return not self._in_columns(term) and elements >= self.several * max(
+            widths, default=elements
+        )
 
     def _in_columns(self, term: Term) -> bool:
         """Whether the elements of a unit, and what they are made of, stand side by side."""
