@@ -438,14 +438,20 @@ def test_loops_are_split_where_delays_begin_to_differ(
 
 
 @pytest.mark.parametrize(("fan_in", "copied"), [(3, False), (12, True)])
+@pytest.mark.parametrize(
+    ("algorithm", "options"), [("epochwise", {}), ("truncated", {"h": 80, "h_prime": 40})]
+)
 def test_signals_of_one_sequence_are_copied_where_many_sums_read_them(
-    fan_in: int, copied: bool
+    fan_in: int, copied: bool, algorithm: str, options: dict[str, int]
 ) -> None:
     pattern = connect.random(fan_in / 62, 1)
     net = Network(semilinear("tanh"), 60, 2, pattern, SquaredError([59]), name="sparse")
-    program = fold_tables(split_units(epochwise.gradient(net)))
-    found = defer_sums(program, fewest=1000)
+    stated = programs(net, settle(net, algorithm, options))["gradient"]
+    found = defer_sums(fold_tables(split_units(stated)), fewest=1000)
     assert any(name.startswith("kept") and name.endswith("_z") for name in found.arrays) == copied
+    expected = outputs(stated, net, 130)
+    for name, array in outputs(found, net, 130).items():
+        np.testing.assert_array_equal(array, expected[name])
 
 
 def test_large_weights_are_read_in_blocks_there_and_back() -> None:

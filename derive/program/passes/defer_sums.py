@@ -21,6 +21,7 @@ from derive.program.ir import (
     Index,
     Lookup,
     Loop,
+    Modulo,
     Note,
     Operand,
     Plus,
@@ -31,6 +32,7 @@ from derive.program.ir import (
     Var,
     assigned,
     least,
+    modulo,
     placed,
     plus,
     quotient,
@@ -179,16 +181,16 @@ class _Deferring:
 
     def _gather(
         self, terms: list[Term], sweep: Loop, stretch: int
-    ) -> dict[tuple[str, Index], Gathered]:
+    ) -> dict[tuple[str, Index, int], Gathered]:
         """Arrays for the signals of a stretch, the steps of each signal standing together."""
-        rows: dict[tuple[str, Index], list[Rows]] = {}
+        rows: dict[tuple[str, Index, int], list[Rows]] = {}
         for term in terms:
             for _, r in term.statement.reads:
                 if (found := _rows_of(self.program, r, sweep)) is not None:
                     assert isinstance(r, Ref)
-                    rows.setdefault((r.array, found.origin), []).append(found)
-        gathered: dict[tuple[str, Index], Gathered] = {}
-        for (array, origin), found_here in rows.items():
+                    rows.setdefault((r.array, found.origin, found.ring), []).append(found)
+        gathered: dict[tuple[str, Index, int], Gathered] = {}
+        for (array, origin, ring), found_here in rows.items():
             low, high = min(e.low for e in found_here), max(e.high for e in found_here)
             a, name = self.program.arrays[array], f"kept_{len(self.arrays)}_{array}"
             width = a.shape[1]
@@ -196,7 +198,8 @@ class _Deferring:
             meaning = f"{array} of a stretch, by column"
             shape = (width, (stretch + high - low) | 1)
             self.arrays[name] = Array(name, shape, "work", a.batched, meaning)
-            gathered[array, origin] = Gathered(array, name, Rows(origin, low, high), width)
+            here = Rows(origin, low, high, ring)
+            gathered[array, origin, ring] = Gathered(array, name, here, width)
         return gathered
 
     def _sum(
@@ -204,7 +207,7 @@ class _Deferring:
         term: Term,
         sweep: Loop,
         kept: Kept,
-        gathered: Mapping[tuple[str, Index], Gathered],
+        gathered: Mapping[tuple[str, Index, int], Gathered],
         row: Index,
     ) -> Statement:
         """One term of the gradient, for all of its elements, summed over a stretch."""
@@ -215,7 +218,7 @@ class _Deferring:
         def place(r: Ref) -> Ref:
             if (found := _rows_of(self.program, r, sweep)) is None:
                 return _where_kept(r, term, kept, row)
-            if (g := gathered.get((r.array, found.origin))) is None:
+            if (g := gathered.get((r.array, found.origin, found.ring))) is None:
                 return r
             at = plus(found.further(r.index[0]), times(sweep.start, -1), -g.rows.low)
             return Ref(g.name, (r.index[1], at))
@@ -290,11 +293,13 @@ class Rows:
     origin: Index
     low: int
     high: int
+    ring: int = 0
+    """Rows of a ring, if the array is one."""
 
     def further(self, index: Index) -> Index:
         """An index of such a row without its origin."""
         origin = _flat(self.origin)
-        return plus(*(term for term in _flat(index) if term not in origin))
+        return plus(*(term for term in _flat(_unturned(index)) if term not in origin))
 
 
 @dataclass(frozen=True)
@@ -311,10 +316,17 @@ def _rows_of(program: Program, r: Operand, sweep: Loop) -> Rows | None:
     """Which rows are read at time t, if a column of such a row is read."""
     if not isinstance(r, Ref) or len(r.index) != 2:
         return None
-    a = program.arrays[r.array]
+    a, row = program.arrays[r.array], r.index[0]
     if a.role != "work" or not isinstance(a.shape[1], int):
         return None
-    return _ends(program, r.index[0], sweep)
+    found = _ends(program, _unturned(row), sweep)
+    if found is None or not isinstance(row, Modulo):
+        return found
+    return replace(found, ring=row.size)
+
+
+def _unturned(row: Index) -> Index:
+    return row.left if isinstance(row, Modulo) else row
 
 
 def _ends(program: Program, index: Index, sweep: Loop) -> Rows | None:
@@ -351,6 +363,8 @@ def _copied(g: Gathered, begin: Index, end: Index) -> Statement:
     """The copy of a stretch of rows by column."""
     row, column = Var("r"), Var("l")
     at = plus(begin, g.rows.origin, g.rows.low, row)
+    if g.rows.ring:
+        at = modulo(at, g.rows.ring)
     body = copy(Ref(g.name, (column, row)), Ref(g.array, (at, column)))
     count = plus(end, times(begin, -1), g.rows.high - g.rows.low)
     over = Loop(column.name, 0, g.width, (body,), "copy")
