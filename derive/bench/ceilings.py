@@ -27,7 +27,7 @@ SUMS = 12
 TRIES = 60
 TURNS = 300_000
 GEMM = 384
-UNITS, TERMS, AGAIN = 64, 16, 500
+UNITS, TERMS, AGAIN = 64, 16, 4000
 """Of sums by table, within the nearest cache; and how often they are made in one try."""
 CACHED, LARGE = 512 * 1024, 192 * 1024 * 1024
 """Bytes of a triad's three arrays: within the second-level cache, and well outside all caches."""
