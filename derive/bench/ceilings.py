@@ -84,8 +84,10 @@ cdef extern from *:
     }
     #if defined(__x86_64__)
     #define HOLD(sum) __asm__("" : "+v"(sum))
-    #else
+    #elif defined(__aarch64__)
     #define HOLD(sum) __asm__("" : "+w"(sum))
+    #else
+    #define HOLD(sum)
     #endif
     typedef double one_of_double;
     typedef float one_of_float;
@@ -180,14 +182,11 @@ def _by_table(loops: Any, dtype: str, lanes: int) -> Callable[[], None]:
     weights = rng.normal(size=UNITS * TERMS).astype(dtype)
     place = rng.integers(UNITS, size=UNITS * TERMS).astype(np.int32)
     room = np.zeros(UNITS * lanes + loops.BYTES, dtype)
-    signals = room.ctypes.data + -room.ctypes.data % loops.BYTES
+    signals = room[-room.ctypes.data % loops.BYTES // room.itemsize :]
 
     def run() -> None:
-        # The arrays are named so that they live as long as this does.
-        _ = room
-        loops.by_table(
-            dtype == "float64", lanes > 1, AGAIN, weights.ctypes.data, signals, place.ctypes.data
-        )
+        given = (a.ctypes.data for a in (weights, signals, place))
+        loops.by_table(dtype == "float64", lanes > 1, AGAIN, *given)
 
     return run
 

@@ -215,6 +215,16 @@ def parts(index: Index) -> Iterator[Index]:
             yield from parts(left)
 
 
+def summands(index: Index) -> list[Index]:
+    """What an index is the sum of."""
+    return [*summands(index.left), *summands(index.right)] if isinstance(index, Plus) else [index]
+
+
+def unturned(index: Index) -> Index:
+    """What a place in a ring is the remainder of; any other index itself."""
+    return index.left if isinstance(index, Modulo) else index
+
+
 # --- storage and statements -------------------------------------------------------------------
 
 Role = Literal["in", "out", "state", "work", "scalar", "const"]

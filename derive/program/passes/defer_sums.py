@@ -24,7 +24,6 @@ from derive.program.ir import (
     Modulo,
     Note,
     Operand,
-    Plus,
     Program,
     Ref,
     Statement,
@@ -38,7 +37,9 @@ from derive.program.ir import (
     quotient,
     references,
     substituted,
+    summands,
     times,
+    unturned,
     walk,
 )
 from derive.program.passes.jam import mentions
@@ -298,8 +299,8 @@ class Rows:
 
     def further(self, index: Index) -> Index:
         """An index of such a row without its origin."""
-        origin = _flat(self.origin)
-        return plus(*(term for term in _flat(_unturned(index)) if term not in origin))
+        origin = summands(self.origin)
+        return plus(*(term for term in summands(unturned(index)) if term not in origin))
 
 
 @dataclass(frozen=True)
@@ -319,26 +320,22 @@ def _rows_of(program: Program, r: Operand, sweep: Loop) -> Rows | None:
     a, row = program.arrays[r.array], r.index[0]
     if a.role != "work" or not isinstance(a.shape[1], int):
         return None
-    found = _ends(program, _unturned(row), sweep)
+    found = _ends(program, unturned(row), sweep)
     if found is None or not isinstance(row, Modulo):
         return found
     return replace(found, ring=row.size)
 
 
-def _unturned(row: Index) -> Index:
-    return row.left if isinstance(row, Modulo) else row
-
-
 def _ends(program: Program, index: Index, sweep: Loop) -> Rows | None:
     """Between which numbers index − t lies, whatever the tables in it are asked for."""
-    terms = _flat(index)
-    if terms.count(Var(sweep.var)) != 1:
+    rest = summands(index)
+    if rest.count(Var(sweep.var)) != 1:
         return None
-    terms.remove(Var(sweep.var))
+    rest.remove(Var(sweep.var))
     inside = [sweep.var, *(s.var for s in walk(sweep.body) if isinstance(s, Loop))]
     low = high = 0
     origin: list[Index] = []
-    for term in terms:
+    for term in rest:
         match term:
             case int():
                 low, high = low + term, high + term
@@ -353,10 +350,6 @@ def _ends(program: Program, index: Index, sweep: Loop) -> Rows | None:
             case _:
                 return None
     return Rows(plus(*origin), low, high)
-
-
-def _flat(index: Index) -> list[Index]:
-    return [*_flat(index.left), *_flat(index.right)] if isinstance(index, Plus) else [index]
 
 
 def _copied(g: Gathered, begin: Index, end: Index) -> Statement:

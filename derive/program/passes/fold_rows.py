@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +27,6 @@ from derive.program.ir import (
     Lookup,
     Loop,
     Modulo,
-    Plus,
     Program,
     Ref,
     Statement,
@@ -41,7 +39,9 @@ from derive.program.ir import (
     placed,
     plus,
     references,
+    summands,
     times,
+    unturned,
 )
 from derive.program.storage import copy
 
@@ -94,7 +94,7 @@ class _Folding:
         turning = [row for row, loop in found if self._ahead(row, loop) is not None]
         if not looked_up and not turning:
             return
-        if any(isinstance(t, Modulo) and _lookups(t) for i in looked_up for t in _terms(_left(i))):
+        if any(_is_turned(t) for i in looked_up for t in summands(unturned(i))):
             return
         rings = [row for row in (*looked_up, *turning) if isinstance(row, Modulo)]
         if any(r.size != rows or not self._in_one_turn(r) for r in rings):
@@ -123,7 +123,7 @@ class _Folding:
             return None
         counter = Var(loop.var)
         ends = {counter: loop.start, Times(counter, -1): plus(times(loop.stop, -1), 1)}
-        plain = [t for t in _terms(row.left) if _lookup(t) is None]
+        plain = [t for t in summands(row.left) if _lookup(t) is None]
         mine = [t for t in plain if counter in parts(t)]
         if len(mine) != 1 or mine[0] not in ends:
             return None
@@ -165,7 +165,7 @@ class _Folding:
         ahead = self._ahead(row, loop)
         if isinstance(row, Modulo) and (ahead is not None or _lookups(row)):
             least, _ = self._range(row.left)
-            first = plus(*(t for t in _terms(row.left) if _lookup(t) is None))
+            first = plus(*(t for t in summands(row.left) if _lookup(t) is None))
             first, further = ahead or (first, 0)
             # Never negative: one turn more is added than the least entry may be short of those
             # that are there.
@@ -179,7 +179,7 @@ class _Folding:
         by_place: dict[Index, list[tuple[int, str]]] = {}
         for factor, entry in _lookups(index):
             by_place.setdefault(entry.at, []).append((factor, entry.table))
-        rest = [t for t in _terms(index) if _lookup(t) is None]
+        rest = [t for t in summands(index) if _lookup(t) is None]
         return plus(*rest, *(self._entry(at, found) for at, found in by_place.items()))
 
     def _entry(self, at: Index, found: list[tuple[int, str]]) -> Index:
@@ -195,14 +195,6 @@ class _Folding:
         return Lookup(name, at)
 
 
-def _terms(index: Index) -> Iterator[Index]:
-    if isinstance(index, Plus):
-        yield from _terms(index.left)
-        yield from _terms(index.right)
-    else:
-        yield index
-
-
 def _lookup(term: Index) -> tuple[int, Lookup] | None:
     match term:
         case Lookup():
@@ -213,16 +205,12 @@ def _lookup(term: Index) -> tuple[int, Lookup] | None:
 
 
 def _lookups(index: Index) -> list[tuple[int, Lookup]]:
-    return [found for t in _terms(_left(index)) if (found := _lookup(t)) is not None]
+    return [found for t in summands(unturned(index)) if (found := _lookup(t)) is not None]
 
 
 def _is_turned(row: Index) -> bool:
     """Whether it is looked up where in a ring a row is: what is written so is not kept twice."""
     return isinstance(row, Modulo) and bool(_lookups(row))
-
-
-def _left(index: Index) -> Index:
-    return index.left if isinstance(index, Modulo) else index
 
 
 def _longest(loop: Loop) -> int | None:
@@ -233,10 +221,10 @@ def _longest(loop: Loop) -> int | None:
                 for side in ((e.left, e.right) if isinstance(e, Least) else (e,))]  # fmt: skip
     found = []
     for end in ends:
-        left = Counter(t for t in _terms(end) if not isinstance(t, int))
-        left.subtract(t for t in _terms(loop.start) if not isinstance(t, int))
+        left = Counter(t for t in summands(end) if not isinstance(t, int))
+        left.subtract(t for t in summands(loop.start) if not isinstance(t, int))
         if not any(left.values()):
-            known = [sum(t for t in _terms(i) if isinstance(t, int)) for i in (end, loop.start)]
+            known = [sum(t for t in summands(i) if isinstance(t, int)) for i in (end, loop.start)]
             found.append(known[0] - known[1])
     return min(found, default=None)
 
@@ -248,4 +236,4 @@ def _scaled(index: Index, factor: int) -> Index:
                 return times(left, by * factor)
         return times(term, factor)
 
-    return plus(*(scaled(t) for t in _terms(index)))
+    return plus(*(scaled(t) for t in summands(index)))

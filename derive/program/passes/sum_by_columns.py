@@ -170,32 +170,32 @@ class _Block:
 
     def by_columns(self, one: Sum) -> Iterator[Statement]:
         columns = replace(self.units, role="columns", turns="")
-        begin: Index = 0
         if self.size:
             columns = replace(columns, start=0, stop=self.size)
-            assert isinstance(self.units.start, int)
-            begin = plus(times(self.at, self.size), self.units.start + self.first)
-        place = self.moved(one.place, begin)
+        place = self.moved(one.place, self.at)
         if not any(r == one.place for _, r in one.first.reads):
-            first = placed(one.first, lambda r: self.moved(r, begin))
+            first = placed(one.first, lambda r: self.moved(r, self.at))
             yield replace(columns, body=(replace(first, target=place),))
         for loop in one.loops:
             (term,) = loop.body
             assert isinstance(term, Assign)
             reads = tuple(
-                (v, self.beside.read(r, loop, self, begin) if isinstance(r, Ref) else r)
+                (v, self.beside.read(r, loop, self) if isinstance(r, Ref) else r)
                 for v, r in term.reads
             )
             add = replace(term, target=place, reads=reads)
             yield replace(loop, body=(replace(columns, body=(add,)),))
 
-    def moved(self, r: Ref, begin: Index) -> Ref:
-        """An element of the block, by the number of a unit within it."""
-        if begin == 0:
+    def moved(self, r: Ref, at: Index) -> Ref:
+        """An element of block number ``at``, by the number of a unit within it."""
+        if not self.size:
             return r
+        assert isinstance(self.units.start, int)
         unit = Var(self.units.var)
-        at = plus(unit, begin)
-        return Ref(r.array, tuple(rebuilt(i, lambda p: at if p == unit else None) for i in r.index))
+        here = plus(unit, times(at, self.size), self.units.start + self.first)
+        return Ref(
+            r.array, tuple(rebuilt(i, lambda p: here if p == unit else None) for i in r.index)
+        )
 
 
 @dataclass
@@ -234,14 +234,14 @@ class _Beside:
                     terms += loop.stop - loop.start
         return terms * (units.stop - units.start) * self.program.itemsize
 
-    def read(self, r: Ref, loop: Loop, block: _Block, begin: Index) -> Ref:
+    def read(self, r: Ref, loop: Loop, block: _Block) -> Ref:
         """Where it is read for a block of units."""
         units = block.units
         if not any(mentions(i, units.var) for i in r.index):
             return r
         copied = self.can_be_copied(r, units, loop)
         if not copied or (stride_one(r, units.var) and not block.size):
-            return block.moved(r, begin)
+            return block.moved(r, block.at)
         key = (r, replace(units, body=()), replace(loop, body=()), block.size, block.first)
         if key not in self.made:
             self.made[key] = self.copy(r, loop, block)
@@ -260,12 +260,10 @@ class _Beside:
             put = replace(over, body=(copy(Ref(name, at), r),))
             self.copies.append(Loop(loop.var, loop.start, loop.stop, (put,), "copy"))
             return Array(name, shape, "work", False, meaning)
-        assert isinstance(units.start, int)
         turn = Var(f"{units.var}_block")
-        begin = plus(times(turn, block.size), units.start + block.first)
         put = replace(
             over, start=0, stop=block.size,
-            body=(copy(Ref(name, (turn, *at)), block.moved(r, begin)),),
+            body=(copy(Ref(name, (turn, *at)), block.moved(r, turn)),),
         )  # fmt: skip
         inner = Loop(loop.var, loop.start, loop.stop, (put,), "copy")
         self.copies.append(Loop(turn.name, 0, block.count, (inner,), "copy"))
