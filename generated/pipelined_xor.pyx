@@ -41,6 +41,9 @@ cdef extern from *:
     #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
     #include <numpy/arrayobject.h>
     #include <stdio.h>
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #endif
     #include <float.h>
     #include <math.h>
     #include <stdint.h>
@@ -167,15 +170,28 @@ cdef extern from *:
     }
     /* Where an array's numbers are; the array must outlive the use. */
     static real *k_data(PyObject *array) { return (real *)PyArray_DATA((PyArrayObject *)array); }
-    /* Scratch for one call, aligned to 64 bytes; the pointer to free stands before it. */
+    enum { K_LARGE_PAGE = 1 << 21, K_LARGE = 2*K_LARGE_PAGE };
+    /* Ask for large pages, where the system has them; it may do without. */
+    static void k_large_pages(char *from, size_t bytes)
+    {
+    #if defined(__linux__) && defined(MADV_HUGEPAGE)
+        (void)madvise(from, bytes, MADV_HUGEPAGE);
+    #else
+        (void)from, (void)bytes;
+    #endif
+    }
+    /* Scratch for one call, aligned to 64 bytes; the pointer to free stands before it. Where it is
+       large, whole large pages: few page faults, and addresses that the processor finds at once. */
     static real *k_workspace(size_t count)
     {
-        char *raw = (char *)malloc(count*sizeof(real) + 128), *aligned;
+        const size_t bytes = count*sizeof(real), page = bytes < K_LARGE ? 64 : K_LARGE_PAGE;
+        char *raw = (char *)malloc(bytes + 2*page), *aligned;
         if (!raw) {
             PyErr_Format(PyExc_MemoryError, "no memory for %zu numbers of scratch", count);
             return NULL;
         }
-        aligned = raw + (128 - (size_t)raw % 64);
+        aligned = raw + (2*page - (size_t)raw % page);
+        if (page > 64) k_large_pages(aligned, bytes);
         memcpy(aligned - sizeof raw, &raw, sizeof raw);
         return (real *)aligned;
     }
@@ -404,13 +420,17 @@ cdef void gradient_core(
     real_out z,
     real_out error,
     real_out p,
-    real_out p_0_s,
     real_out all_0_u_s,
+    real_out p_0_s_0,
+    real_out p_0_s_1,
+    real_out p_0_s_2,
+    real_out p_0_s_3,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
-    cdef Py_ssize_t c, i, i0, i1, j, k, l, q, qs, r, t
-    cdef real v_J, d2_y_new__s, d2_y_new__b, error_j, u_s, new_y, part
+    cdef Py_ssize_t c, i, i0, i1, j, k, ks, l, q, qs, r, t
+    cdef real v_J, error_j, u_s, new_y, d2_y_new__b_0, d2_y_new__s_0, part_0, d2_y_new__b_1
+    cdef real d2_y_new__s_1, part_1, d2_y_new__b_2, d2_y_new__s_2, part_2, d2_y_new__b_3, d2_y_new__s_3, part_3
     for r in range(1):
         for l in range(6):
             z[((r) % 2)*6 + l] = 0
@@ -439,25 +459,62 @@ cdef void gradient_core(
             v_J += k_where(mask[(t - 1)*mask_step + j] != 0, -<real>0.5*mask[(t - 1)*mask_step + j]*((target[t + j - 1] - z[((t) % 2)*6])*(target[t + j - 1] - z[((t) % 2)*6])), 0)
             error[j] = k_where(mask[(t - 1)*mask_step + j] != 0, mask[(t - 1)*mask_step + j]*(target[t + j - 1] - z[((t) % 2)*6]), 0)
         # p(t): sensitivities carried one step further
-        for k in range(4):
-            d2_y_new__s = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
-            d2_y_new__b = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
+        for ks in range(1):
+            d2_y_new__s_0 = z[((t) % 2)*6 + ks*4]*(1 - z[((t) % 2)*6 + ks*4])
+            d2_y_new__s_1 = z[((t) % 2)*6 + ks*4 + 1]*(1 - z[((t) % 2)*6 + ks*4 + 1])
+            d2_y_new__s_2 = z[((t) % 2)*6 + ks*4 + 2]*(1 - z[((t) % 2)*6 + ks*4 + 2])
+            d2_y_new__s_3 = z[((t) % 2)*6 + ks*4 + 3]*(1 - z[((t) % 2)*6 + ks*4 + 3])
+            d2_y_new__b_0 = z[((t) % 2)*6 + ks*4]*(1 - z[((t) % 2)*6 + ks*4])
+            d2_y_new__b_1 = z[((t) % 2)*6 + ks*4 + 1]*(1 - z[((t) % 2)*6 + ks*4 + 1])
+            d2_y_new__b_2 = z[((t) % 2)*6 + ks*4 + 2]*(1 - z[((t) % 2)*6 + ks*4 + 2])
+            d2_y_new__b_3 = z[((t) % 2)*6 + ks*4 + 3]*(1 - z[((t) % 2)*6 + ks*4 + 3])
             for r in range(1):
                 for i in range(28):
-                    p_0_s[i] = 0
+                    p_0_s_0[i] = 0
+                    p_0_s_1[i] = 0
+                    p_0_s_2[i] = 0
+                    p_0_s_3[i] = 0
                 for qs in range(1):
                     for i in range(28):
-                        part = ((p_0_s[i]) + p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[k*6 + qs*4]
-                            + p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[k*6 + qs*4 + 1]
-                            + p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[k*6 + qs*4 + 2]
-                            + p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[k*6 + qs*4 + 3])
-                        p_0_s[i] = part
+                        part_0 = p_0_s_0[i]
+                        part_1 = p_0_s_1[i]
+                        part_2 = p_0_s_2[i]
+                        part_3 = p_0_s_3[i]
+                        part_0 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[ks*4*6 + qs*4]
+                        part_1 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[(ks*4 + 1)*6 + qs*4]
+                        part_2 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[(ks*4 + 2)*6 + qs*4]
+                        part_3 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[(ks*4 + 3)*6 + qs*4]
+                        part_0 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[ks*4*6 + qs*4 + 1]
+                        part_1 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[(ks*4 + 1)*6 + qs*4 + 1]
+                        part_2 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[(ks*4 + 2)*6 + qs*4 + 1]
+                        part_3 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[(ks*4 + 3)*6 + qs*4 + 1]
+                        part_0 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[ks*4*6 + qs*4 + 2]
+                        part_1 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[(ks*4 + 1)*6 + qs*4 + 2]
+                        part_2 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[(ks*4 + 2)*6 + qs*4 + 2]
+                        part_3 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[(ks*4 + 3)*6 + qs*4 + 2]
+                        part_0 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[ks*4*6 + qs*4 + 3]
+                        part_1 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[(ks*4 + 1)*6 + qs*4 + 3]
+                        part_2 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[(ks*4 + 2)*6 + qs*4 + 3]
+                        part_3 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[(ks*4 + 3)*6 + qs*4 + 3]
+                        p_0_s_0[i] = part_0
+                        p_0_s_1[i] = part_1
+                        p_0_s_2[i] = part_2
+                        p_0_s_3[i] = part_3
                 for q in range(6):
-                    p_0_s[k*6 + q] += z[((t - 1) % 2)*6 + q]
+                    p_0_s_0[ks*4*6 + q] += z[((t - 1) % 2)*6 + q]
+                    p_0_s_1[(ks*4 + 1)*6 + q] += z[((t - 1) % 2)*6 + q]
+                    p_0_s_2[(ks*4 + 2)*6 + q] += z[((t - 1) % 2)*6 + q]
+                    p_0_s_3[(ks*4 + 3)*6 + q] += z[((t - 1) % 2)*6 + q]
                 for i in range(28):
-                    p[((t) % 2)*112 + k*28 + i] = d2_y_new__s*p_0_s[i]
+                    p[((t) % 2)*112 + ks*4*28 + i] = d2_y_new__s_0*p_0_s_0[i]
+                    p[((t) % 2)*112 + (ks*4 + 1)*28 + i] = d2_y_new__s_1*p_0_s_1[i]
+                    p[((t) % 2)*112 + (ks*4 + 2)*28 + i] = d2_y_new__s_2*p_0_s_2[i]
+                    p[((t) % 2)*112 + (ks*4 + 3)*28 + i] = d2_y_new__s_3*p_0_s_3[i]
                 for q in range(1):
-                    p[((t) % 2)*112 + k*28 + k + 24] += d2_y_new__b
+                    p[((t) % 2)*112 + ks*4*28 + ks*4 + 24] += d2_y_new__b_0
+                    p[((t) % 2)*112 + (ks*4 + 1)*28 + ks*4 + 25] += d2_y_new__b_1
+                    p[((t) % 2)*112 + (ks*4 + 2)*28 + ks*4 + 26] += d2_y_new__b_2
+                    p[((t) % 2)*112 + (ks*4 + 3)*28 + ks*4 + 27] += d2_y_new__b_3
         # ∂J(t)/∂θ += Σ e·p
         for j in range(1):
             error_j = error[j]
@@ -493,12 +550,16 @@ cdef void step_core(
     real_out z,
     real_out error,
     real_out p,
-    real_out p_0_s,
     real_out all_0_u_s,
+    real_out p_0_s_0,
+    real_out p_0_s_1,
+    real_out p_0_s_2,
+    real_out p_0_s_3,
     Py_ssize_t t
 ) noexcept nogil:
-    cdef Py_ssize_t c, i, i0, j, k, l, q, qs, r
-    cdef real d2_y_new__s, d2_y_new__b, error_j, u_s, new_y, part
+    cdef Py_ssize_t c, i, i0, j, k, ks, l, q, qs, r
+    cdef real error_j, u_s, new_y, d2_y_new__b_0, d2_y_new__s_0, part_0, d2_y_new__b_1, d2_y_new__s_1
+    cdef real part_1, d2_y_new__b_2, d2_y_new__s_2, part_2, d2_y_new__b_3, d2_y_new__s_3, part_3
     J[0] = 0
     for l in range(2):
         z[((t - 1) % 2)*6 + l + 4] = x[l]
@@ -516,25 +577,62 @@ cdef void step_core(
         J[0] += k_where(mask[j] != 0, -<real>0.5*mask[j]*((target[j] - z[((t) % 2)*6])*(target[j] - z[((t) % 2)*6])), 0)
         error[j] = k_where(mask[j] != 0, mask[j]*(target[j] - z[((t) % 2)*6]), 0)
     # p(t): sensitivities carried one step further
-    for k in range(4):
-        d2_y_new__s = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
-        d2_y_new__b = z[((t) % 2)*6 + k]*(1 - z[((t) % 2)*6 + k])
+    for ks in range(1):
+        d2_y_new__s_0 = z[((t) % 2)*6 + ks*4]*(1 - z[((t) % 2)*6 + ks*4])
+        d2_y_new__s_1 = z[((t) % 2)*6 + ks*4 + 1]*(1 - z[((t) % 2)*6 + ks*4 + 1])
+        d2_y_new__s_2 = z[((t) % 2)*6 + ks*4 + 2]*(1 - z[((t) % 2)*6 + ks*4 + 2])
+        d2_y_new__s_3 = z[((t) % 2)*6 + ks*4 + 3]*(1 - z[((t) % 2)*6 + ks*4 + 3])
+        d2_y_new__b_0 = z[((t) % 2)*6 + ks*4]*(1 - z[((t) % 2)*6 + ks*4])
+        d2_y_new__b_1 = z[((t) % 2)*6 + ks*4 + 1]*(1 - z[((t) % 2)*6 + ks*4 + 1])
+        d2_y_new__b_2 = z[((t) % 2)*6 + ks*4 + 2]*(1 - z[((t) % 2)*6 + ks*4 + 2])
+        d2_y_new__b_3 = z[((t) % 2)*6 + ks*4 + 3]*(1 - z[((t) % 2)*6 + ks*4 + 3])
         for r in range(1):
             for i in range(28):
-                p_0_s[i] = 0
+                p_0_s_0[i] = 0
+                p_0_s_1[i] = 0
+                p_0_s_2[i] = 0
+                p_0_s_3[i] = 0
             for qs in range(1):
                 for i in range(28):
-                    part = ((p_0_s[i]) + p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[k*6 + qs*4]
-                        + p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[k*6 + qs*4 + 1]
-                        + p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[k*6 + qs*4 + 2]
-                        + p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[k*6 + qs*4 + 3])
-                    p_0_s[i] = part
+                    part_0 = p_0_s_0[i]
+                    part_1 = p_0_s_1[i]
+                    part_2 = p_0_s_2[i]
+                    part_3 = p_0_s_3[i]
+                    part_0 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[ks*4*6 + qs*4]
+                    part_1 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[(ks*4 + 1)*6 + qs*4]
+                    part_2 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[(ks*4 + 2)*6 + qs*4]
+                    part_3 += p[((t + 1) % 2)*112 + qs*4*28 + i]*theta[(ks*4 + 3)*6 + qs*4]
+                    part_0 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[ks*4*6 + qs*4 + 1]
+                    part_1 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[(ks*4 + 1)*6 + qs*4 + 1]
+                    part_2 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[(ks*4 + 2)*6 + qs*4 + 1]
+                    part_3 += p[((t + 1) % 2)*112 + (qs*4 + 1)*28 + i]*theta[(ks*4 + 3)*6 + qs*4 + 1]
+                    part_0 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[ks*4*6 + qs*4 + 2]
+                    part_1 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[(ks*4 + 1)*6 + qs*4 + 2]
+                    part_2 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[(ks*4 + 2)*6 + qs*4 + 2]
+                    part_3 += p[((t + 1) % 2)*112 + (qs*4 + 2)*28 + i]*theta[(ks*4 + 3)*6 + qs*4 + 2]
+                    part_0 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[ks*4*6 + qs*4 + 3]
+                    part_1 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[(ks*4 + 1)*6 + qs*4 + 3]
+                    part_2 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[(ks*4 + 2)*6 + qs*4 + 3]
+                    part_3 += p[((t + 1) % 2)*112 + (qs*4 + 3)*28 + i]*theta[(ks*4 + 3)*6 + qs*4 + 3]
+                    p_0_s_0[i] = part_0
+                    p_0_s_1[i] = part_1
+                    p_0_s_2[i] = part_2
+                    p_0_s_3[i] = part_3
             for q in range(6):
-                p_0_s[k*6 + q] += z[((t - 1) % 2)*6 + q]
+                p_0_s_0[ks*4*6 + q] += z[((t - 1) % 2)*6 + q]
+                p_0_s_1[(ks*4 + 1)*6 + q] += z[((t - 1) % 2)*6 + q]
+                p_0_s_2[(ks*4 + 2)*6 + q] += z[((t - 1) % 2)*6 + q]
+                p_0_s_3[(ks*4 + 3)*6 + q] += z[((t - 1) % 2)*6 + q]
             for i in range(28):
-                p[((t) % 2)*112 + k*28 + i] = d2_y_new__s*p_0_s[i]
+                p[((t) % 2)*112 + ks*4*28 + i] = d2_y_new__s_0*p_0_s_0[i]
+                p[((t) % 2)*112 + (ks*4 + 1)*28 + i] = d2_y_new__s_1*p_0_s_1[i]
+                p[((t) % 2)*112 + (ks*4 + 2)*28 + i] = d2_y_new__s_2*p_0_s_2[i]
+                p[((t) % 2)*112 + (ks*4 + 3)*28 + i] = d2_y_new__s_3*p_0_s_3[i]
             for q in range(1):
-                p[((t) % 2)*112 + k*28 + k + 24] += d2_y_new__b
+                p[((t) % 2)*112 + ks*4*28 + ks*4 + 24] += d2_y_new__b_0
+                p[((t) % 2)*112 + (ks*4 + 1)*28 + ks*4 + 25] += d2_y_new__b_1
+                p[((t) % 2)*112 + (ks*4 + 2)*28 + ks*4 + 26] += d2_y_new__b_2
+                p[((t) % 2)*112 + (ks*4 + 3)*28 + ks*4 + 27] += d2_y_new__b_3
     for l in range(4):
         y[l] = z[((t) % 2)*6 + l]
     for i0 in range(28):
@@ -592,7 +690,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     cdef real *w_all_0_u_s
     cdef real *w_error
     cdef real *w_p
-    cdef real *w_p_0_s
+    cdef real *w_p_0_s_0
+    cdef real *w_p_0_s_1
+    cdef real *w_p_0_s_2
+    cdef real *w_p_0_s_3
     cdef real *w_z
     cdef real *work
     theta = k_array("theta", theta, "P", 1, 28, 0, 0)
@@ -622,7 +723,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_mask = k_data(mask)
     p_y0 = k_data(y0)
     p_grad_theta = k_data(grad_theta)
-    work = k_workspace(((12 + 15)//16*16) + ((1 + 15)//16*16) + ((224 + 15)//16*16) + ((28 + 15)//16*16) + ((4 + 15)//16*16))
+    work = k_workspace(((12 + 15)//16*16) + ((1 + 15)//16*16) + ((224 + 15)//16*16) + ((4 + 15)//16*16) + ((28 + 15)//16*16) + ((28 + 15)//16*16) + ((28 + 15)//16*16) + ((28 + 15)//16*16))
     free_here = work
     w_z = free_here
     free_here += ((12 + 15)//16*16)
@@ -630,11 +731,17 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     free_here += ((1 + 15)//16*16)
     w_p = free_here
     free_here += ((224 + 15)//16*16)
-    w_p_0_s = free_here
-    free_here += ((28 + 15)//16*16)
     w_all_0_u_s = free_here
+    free_here += ((4 + 15)//16*16)
+    w_p_0_s_0 = free_here
+    free_here += ((28 + 15)//16*16)
+    w_p_0_s_1 = free_here
+    free_here += ((28 + 15)//16*16)
+    w_p_0_s_2 = free_here
+    free_here += ((28 + 15)//16*16)
+    w_p_0_s_3 = free_here
     with nogil:
-        gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_error, w_p, w_p_0_s, w_all_0_u_s, T, mask_step)
+        gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_error, w_p, w_all_0_u_s, w_p_0_s_0, w_p_0_s_1, w_p_0_s_2, w_p_0_s_3, T, mask_step)
         k_release(work)
     if wrt is None:
         return J, grad_theta
@@ -667,7 +774,10 @@ def step(state, Py_ssize_t t, theta, x, target, mask):
     cdef real *p_x
     cdef real *p_y
     cdef real *w_all_0_u_s
-    cdef real *w_p_0_s
+    cdef real *w_p_0_s_0
+    cdef real *w_p_0_s_1
+    cdef real *w_p_0_s_2
+    cdef real *w_p_0_s_3
     cdef real *work
     theta = k_array("theta", theta, "P", 1, 28, 0, 0)
     x = k_array("x_t", x, "m", 1, 2, 0, 0)
@@ -687,12 +797,18 @@ def step(state, Py_ssize_t t, theta, x, target, mask):
     p_y = k_data(y)
     p_grad_theta = k_data(grad_theta)
     p_state = k_data(state)
-    work = k_workspace(((28 + 15)//16*16) + ((4 + 15)//16*16))
+    work = k_workspace(((4 + 15)//16*16) + ((28 + 15)//16*16) + ((28 + 15)//16*16) + ((28 + 15)//16*16) + ((28 + 15)//16*16))
     free_here = work
-    w_p_0_s = free_here
-    free_here += ((28 + 15)//16*16)
     w_all_0_u_s = free_here
+    free_here += ((4 + 15)//16*16)
+    w_p_0_s_0 = free_here
+    free_here += ((28 + 15)//16*16)
+    w_p_0_s_1 = free_here
+    free_here += ((28 + 15)//16*16)
+    w_p_0_s_2 = free_here
+    free_here += ((28 + 15)//16*16)
+    w_p_0_s_3 = free_here
     with nogil:
-        step_core(p_theta, p_x, p_target, p_mask, p_y, &J, p_grad_theta, p_state + 0, p_state + 16, p_state + 24, w_p_0_s, w_all_0_u_s, t)
+        step_core(p_theta, p_x, p_target, p_mask, p_y, &J, p_grad_theta, p_state + 0, p_state + 16, p_state + 24, w_all_0_u_s, w_p_0_s_0, w_p_0_s_1, w_p_0_s_2, w_p_0_s_3, t)
         k_release(work)
     return y, J, grad_theta

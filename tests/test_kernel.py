@@ -463,3 +463,14 @@ def test_without_a_compiler_one_warning_and_the_same_numbers(
     np.testing.assert_allclose(
         y, compiled.forward(values.theta, values.x, values.y0), rtol=1e-12, atol=1e-14
     )
+
+
+def test_scratch_of_many_megabytes_holds_what_little_scratch_does() -> None:
+    T = 60_000
+    net = derive.Network(derive.cells.semilinear("tanh"), 8, 1, derive.connect.full(),
+                         derive.SquaredError([7]), name="lasting")  # fmt: skip
+    given = data(net, T)[:4]
+    whole = derive.compile(net, profile="reproducible").gradient(*given)
+    by_segments = derive.compile(net, memory="sqrt", profile="reproducible").gradient(*given)
+    assert whole[0] == pytest.approx(by_segments[0], rel=1e-12)
+    np.testing.assert_allclose(whole[1], by_segments[1], rtol=1e-9)

@@ -14,6 +14,9 @@ INCLUDES = """\
 #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
 #include <numpy/arrayobject.h>
 #include <stdio.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 """
 
 ARRAYS = Template("""\
@@ -122,15 +125,28 @@ static Py_ssize_t k_size(PyObject *array, int axis)
 }
 /* Where an array's numbers are; the array must outlive the use. */
 static real *k_data(PyObject *array) { return (real *)PyArray_DATA((PyArrayObject *)array); }
-/* Scratch for one call, aligned to 64 bytes; the pointer to free stands before it. */
+enum { K_LARGE_PAGE = 1 << 21, K_LARGE = 2*K_LARGE_PAGE };
+/* Ask for large pages, where the system has them; it may do without. */
+static void k_large_pages(char *from, size_t bytes)
+{
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    (void)madvise(from, bytes, MADV_HUGEPAGE);
+#else
+    (void)from, (void)bytes;
+#endif
+}
+/* Scratch for one call, aligned to 64 bytes; the pointer to free stands before it. Where it is
+   large, whole large pages: few page faults, and addresses that the processor finds at once. */
 static real *k_workspace(size_t count)
 {
-    char *raw = (char *)malloc(count*sizeof(real) + 128), *aligned;
+    const size_t bytes = count*sizeof(real), page = bytes < K_LARGE ? 64 : K_LARGE_PAGE;
+    char *raw = (char *)malloc(bytes + 2*page), *aligned;
     if (!raw) {
         PyErr_Format(PyExc_MemoryError, "no memory for %zu numbers of scratch", count);
         return NULL;
     }
-    aligned = raw + (128 - (size_t)raw % 64);
+    aligned = raw + (2*page - (size_t)raw % page);
+    if (page > 64) k_large_pages(aligned, bytes);
     memcpy(aligned - sizeof raw, &raw, sizeof raw);
     return (real *)aligned;
 }

@@ -216,6 +216,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     wide = bool(kinds & {"wide", "wide_lane"})
     block += frame.C_WIDE if wide else ""
     block += frame.C_WIDE_LANES if wide and lanes else ""
+    columns = "columns" in kinds
+    block += frame.c_columns(one.itemsize) if columns else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
     windows, roots = bool(found & {Least, Most}), Root in found
@@ -272,6 +274,16 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "ctypedef wide_lane *wide_lane_out",
             "wide_lane k_widen(lane) noexcept nogil",
             "lane k_narrow(wide_lane) noexcept nogil",
+        ]
+    if columns:
+        declared += [
+            "ctypedef real columns",
+            "ctypedef const columns *columns_in",
+            "ctypedef columns *columns_out",
+            "int COLUMNS",
+            "void k_columns_begin() noexcept nogil",
+            "columns k_columns(real) noexcept nogil",
+            "columns k_columns_held(columns) noexcept nogil",
         ]
     if windows:
         declared += [

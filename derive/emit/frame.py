@@ -280,6 +280,47 @@ C_SINGLE = """\
 #endif
 """
 
+C_COLUMNS = Template("""\
+/* A vector of neighbouring columns, wherever the first stands. */
+#if defined(__GNUC__)
+$widths
+typedef real columns __attribute__((vector_size(COLUMNS*sizeof(real)), aligned(sizeof(real))));
+#else
+#define COLUMNS 1
+typedef real columns;
+#endif
+typedef const columns *columns_in;
+typedef columns *columns_out;
+#define k_columns(a) ((a) + (columns){0})
+/* Sums of columns need the registers: what is in them for later has no claim beyond this. */
+$clear
+/* The same numbers, whose origin the compiler does not know: they stay in a register. */
+static inline columns k_columns_held(columns x)
+{
+#if defined(__AVX512F__) && defined(__GNUC__)
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+""")
+
+
+def c_columns(itemsize: int) -> str:
+    """Definitions for vectors of as many columns of a row as a register holds."""
+    widths = {c: f"#define COLUMNS {size // itemsize}" for c, size in REGISTERS.items()}
+    gnu = "defined(__x86_64__) && defined(__GNUC__)"
+    clear = {f"{gnu} && defined(__AVX512F__)": _cleared(32), gnu: _cleared(16), "": _cleared(0)}
+    return C_COLUMNS.substitute(widths=_by_condition(widths), clear=_by_condition(clear))
+
+
+def _cleared(registers: int) -> str:
+    """The macro that has compilers take so many vector registers for changed."""
+    names = [f'"xmm{i}"' for i in range(registers)]
+    rows = [", ".join(names[i : i + 8]) for i in range(0, registers, 8)]
+    asm = '__asm__ volatile("" ::: ' + ", \\\n    ".join(rows) + ")"
+    return "#define k_columns_begin()" + (f" \\\n    {asm}" if rows else "")
+
+
 C_LARGEST = """\
 /* The largest over the sequences of a block, and of what was there; NaN stays. */
 static void k_largest(real *to, const real *from, size_t rows, size_t B, size_t b0)

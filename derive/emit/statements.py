@@ -29,7 +29,7 @@ from derive.program.ir import (
     times,
     walk,
 )
-from derive.program.passes.jam import HELD
+from derive.program.passes.jam import HELD, mentions
 from derive.program.schedules.lanes import COUNT
 
 
@@ -44,7 +44,7 @@ def core(program: Program, name: str) -> list[str]:
     for derived, index in program.derived.items():
         lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
     counters = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
-    counters += [VECTOR] * bool(_private(program)[0])
+    counters += [VECTOR] * bool(_private(program)[0] or _in_columns(program)[0])
     if counters:
         lines.append(f"    cdef Py_ssize_t {', '.join(counters)}")
     for kind, names in _locals(program).items():
@@ -67,6 +67,8 @@ def pointer_type(program: Program, a: Array) -> str:
 def element_type(program: Program, a: Array) -> str:
     """``lane`` for a vector over sequences, ``real`` for one number; ``wide`` where float64 is."""
     wide = a.wide and program.itemsize < WIDE
+    if a.name in _in_columns(program)[1]:
+        return "columns"
     if program.lane_width > 1 and a.batched:
         return "wide_lane" if wide else "lane"
     return "wide" if wide else "real"
@@ -165,13 +167,10 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
                 lines.append(f"{indent}# {text}")
             case Assign():
                 lines += [indent + line for line in _assignments(program, s, vector)]
+            case Loop() if id(s) in _in_columns(program)[0]:
+                lines += _columns(program, s, indent)
             case Loop():
-                start, stop = index_text(s.start), index_text(s.stop)
-                over = f"range({start}, {stop})" if start != "0" else f"range({stop})"
-                if s.backward:
-                    first, end = plus(s.stop, -1), plus(s.start, -1)
-                    over = f"range({index_text(first)}, {index_text(end)}, -1)"
-                lines.append(f"{indent}for {s.var} in {over}:")
+                lines.append(f"{indent}for {s.var} in {_range(s)}:")
                 if id(s) in _private(program)[0]:
                     lines.append(f"{indent}    for {VECTOR} in range({program.vectors}):")
                     lines += _body(program, s.body, depth + 2, VECTOR)
@@ -180,6 +179,72 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
                     sums = _one_by_one(program, s)
                     lines += [f"{indent}    k_one_by_one({name})" for name in sums]
     return lines or [f"{indent}pass"]
+
+
+@lru_cache(maxsize=16)
+def _in_columns(program: Program) -> tuple[frozenset[int], frozenset[str]]:
+    """Loops over columns with a loop inside, by identity, and the local variables they set.
+
+    A vector of columns at a time, what they sum stays in registers. Compilers vectorise a loop
+    that has none inside by themselves.
+    """
+    if program.lane_width > 1:
+        return frozenset(), frozenset()
+    loops = [
+        s for s in walk(program.body)
+        if isinstance(s, Loop) and s.role == "columns" and any(isinstance(t, Loop) for t in s.body)
+    ]  # fmt: skip
+    inside = [s for loop in loops for s in walk(loop.body) if isinstance(s, Assign)]
+    names = frozenset(s.target.array for s in inside if not s.target.index)
+    return frozenset(map(id, loops)), names
+
+
+def _columns(program: Program, loop: Loop, indent: str) -> list[str]:
+    """A loop over columns by vectors of them, of which there is a whole number."""
+
+    def one(r: Ref) -> tuple[str, bool]:
+        across = any(mentions(i, loop.var) for i in r.index)
+        text = element(program, r)
+        return text, across or r.array in _in_columns(program)[1]
+
+    def lines(body: tuple[Statement, ...], indent: str) -> list[str]:
+        out: list[str] = []
+        for s in body:
+            if isinstance(s, Loop):
+                out.append(f"{indent}for {s.var} in {_range(s)}:")
+                out += lines(s.body, indent + "    ")
+            elif isinstance(s, Assign):
+                names, vectors = {}, False
+                for symbol, r in s.reads:
+                    names[symbol], is_one = one(r) if isinstance(r, Ref) else (repr(r), False)
+                    if isinstance(r, Ref) and r.index and is_one:
+                        names[symbol] = f"(<columns_in>&{names[symbol]})[0]"
+                    vectors |= is_one
+                value = expression(s.expr, names, False, program.itemsize)
+                if not vectors:
+                    value = f"k_columns({value})"
+                target = one(s.target)[0]
+                if s.target.index:
+                    target = f"(<columns_out>&{target})[0]"
+                elif program.arrays[s.target.array].meaning == HELD:
+                    value = f"k_columns_held({value})"
+                out.append(f"{indent}{target} {'+=' if s.accumulate else '='} {value}")
+        return out
+
+    first = [
+        f"{indent}for {VECTOR} in range({index_text(loop.stop)}//COLUMNS):",
+        f"{indent}    {loop.var} = {VECTOR}*COLUMNS",
+        f"{indent}    k_columns_begin()",
+    ]
+    return first + lines(loop.body, indent + "    ")
+
+
+def _range(loop: Loop) -> str:
+    start, stop = index_text(loop.start), index_text(loop.stop)
+    if loop.backward:
+        first, end = plus(loop.stop, -1), plus(loop.start, -1)
+        return f"range({index_text(first)}, {index_text(end)}, -1)"
+    return f"range({start}, {stop})" if start != "0" else f"range({stop})"
 
 
 def _one_by_one(program: Program, loop: Loop) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import derive
 from derive.errors import ProgramError
 from derive.network import connect
-from derive.network.library import semilinear
+from derive.network.library import LIBRARY, semilinear
 from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.program.algorithms import epochwise, programs, settle
@@ -31,12 +31,14 @@ from derive.program.ir import (
     Plus,
     Program,
     Ref,
+    Statement,
     Times,
     Var,
     affine,
     all_placed,
     evaluate,
     parts,
+    placed,
     plus,
     references,
     times,
@@ -47,13 +49,14 @@ from derive.program.passes.fold_rows import fold_rows
 from derive.program.passes.fold_tables import fold_tables
 from derive.program.passes.fuse_columns import fuse_columns
 from derive.program.passes.group_rows import GROUPS, LONGEST, VECTOR, group_rows
-from derive.program.passes.jam import jam_rows, jam_sums
+from derive.program.passes.jam import independent, jam_rows, jam_sums
 from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import MOST, split_runs
 from derive.program.passes.split_units import split_units
+from derive.program.passes.strip_columns import strip_columns, strip_of
 from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import Tile, tile_sums
 from derive.program.passes.unroll import unroll
@@ -105,6 +108,11 @@ def in_blocks(program: Program) -> Program:
     return rows(sum_by_columns(program, 2, block=2, far=1))
 
 
+def in_strips(program: Program) -> Program:
+    """Rows of sensitivities in strips of one vector, from one source on."""
+    return rows(strip_columns(program, 8, 1))
+
+
 def side_by_side(program: Program) -> Program:
     """Two units side by side."""
     return jam_sums(program, 2)
@@ -127,7 +135,8 @@ def deferred_by_column(program: Program) -> Program:
 
 PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
-    folded(ragged), folded(rows), folded(by_columns), folded(in_blocks), folded(side_by_side),
+    folded(ragged), folded(rows), folded(by_columns), folded(in_blocks),
+    folded(in_strips), folded(side_by_side),
     folded(deferred), folded(deferred_one_by_one), folded(deferred_by_column),
     folded(grouped), folded(grouped_of_lanes),
     folded(split_runs), folded(read_in_order), folded(fold_rows),
@@ -474,6 +483,87 @@ def test_large_weights_are_read_in_blocks_there_and_back() -> None:
             np.testing.assert_array_equal(array, expected[name])
     small = sum_by_columns(program, far=150 * 152 * 8 + 1)
     assert not [s for s in walk(small.body) if isinstance(s, Loop) and s.role == "blocks"]
+
+
+@pytest.mark.parametrize("cell", ["semilinear", "elman", "leaky", "lstm", "gru", "adaptive"])
+@pytest.mark.parametrize("itemsize", [8, 4])
+def test_rows_of_full_nets_are_taken_in_strips(cell: str, itemsize: int) -> None:
+    net = Network(LIBRARY[cell](), 5, 2, connect.full(), SquaredError([4, 1]), name="full")
+    for options in ({}, {"teacher_forcing": True}):
+        stated = programs(net, settle(net, "rtrl", options))["gradient"]
+        stated = fold_tables(split_units(replace(stated, itemsize=itemsize)))
+        found = strip_columns(stated, 16, 1)
+        (strips,) = (s for s in walk(found.body) if isinstance(s, Loop) and s.role == "blocks")
+        columns = [s for s in walk(strips.body) if isinstance(s, Loop) and s.role == "columns"]
+        assert {s.stop for s in columns} == {16}
+        for T in (1, 4):
+            expected = outputs(stated, net, T)
+            for name, array in outputs(found, net, T).items():
+                np.testing.assert_array_equal(array, expected[name], f"{cell} {name}")
+
+
+@given(st.integers(16, 700), st.sampled_from([16, 48, 64]), st.sampled_from([4, 8]))
+def test_strips_are_of_one_width_and_leave_no_column_out(
+    columns: int, most: int, itemsize: int
+) -> None:
+    strip = strip_of(max(columns, most), most, itemsize)
+    covered = {c for s in strip.starts.tolist() for c in range(s, s + strip.width)}
+    assert covered == set(range(max(columns, most)))
+    assert strip.width <= most and strip.width % (64 // itemsize) == 0
+    begins = [evaluate(strip.begins, {strip.number.name: b}, {}) for b in range(len(strip.starts))]
+    assert begins == strip.starts.tolist()
+
+
+def test_rows_that_are_changed_where_they_stand_are_not_taken_in_strips() -> None:
+    net = Network(LIBRARY["leaky"](), 5, 2, connect.full(), SquaredError([4]), name="leaky")
+    stated = fold_tables(split_units(programs(net, settle(net, "rtrl", {}))["gradient"]))
+
+    def in_place(body: tuple[Statement, ...]) -> Iterator[Statement]:
+        """Each row a function of itself instead of what it was before: twice is not once."""
+        for s in body:
+            if isinstance(s, Loop):
+                yield replace(s, body=tuple(in_place(s.body)))
+            elif isinstance(s, Assign) and s.target.array == "p" and s.reads:
+                yield placed(s, lambda r, s=s: s.target if r.array == "p" else r)
+            else:
+                yield s
+
+    for body, strips in ((stated.body, 1), (tuple(in_place(stated.body)), 0)):
+        found = strip_columns(stated.with_body(body), 8, 1)
+        assert len([s for s in walk(found.body) if isinstance(s, Loop) and s.role == "blocks"]
+                   ) == strips  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.integers(-2, 6), st.integers(0, 2), st.integers(0, 4)), min_size=1,
+             max_size=3),
+    st.integers(0, 4), st.integers(1, 4), st.integers(1, 3),
+)  # fmt: skip
+def test_turns_are_apart_only_where_no_two_meet(
+    forms: list[tuple[int, int, int]], start: int, turns: int, inside: int
+) -> None:
+    arrays = {"a": Array("a", (100,), "work")}
+    body = tuple(
+        Assign(Ref("a", (plus(times(Var("k"), c), times(Var("i"), d), e),)), X, ((X, 1.0),))
+        for c, d, e in forms
+    )
+    loop = Loop("k", start, start + turns, (Loop("i", 0, inside, body, "copy"),), "units")
+    met = [{c * k + d * i + e for c, d, e in forms for i in range(inside)}
+           for k in range(start, start + turns)]  # fmt: skip
+    if independent(loop, arrays):
+        assert len(set.union(*met)) == sum(map(len, met))
+
+
+def test_a_units_own_parameter_is_apart_from_the_rows_of_others() -> None:
+    arrays = {"a": Array("a", (100,), "work")}
+
+    def loop(units: int) -> Loop:
+        at = (plus(times(Var("k"), 15), Var("i")), plus(times(Var("k"), 16), 12))
+        body = (Loop("i", 0, 15, (Assign(Ref("a", (at[0],)), X, ((X, 1.0),)),), "columns"),
+                Assign(Ref("a", (at[1],)), X, ((X, 1.0),), True))  # fmt: skip
+        return Loop("k", 0, units, body, "units")
+
+    assert independent(loop(3), arrays) and not independent(loop(4), arrays)
 
 
 @pytest.mark.parametrize("laid_out", [False, True])

@@ -147,7 +147,7 @@ def may_jam(loop: Loop, arrays: Mapping[str, Array], own: frozenset[str] = froze
 def independent(loop: Loop, arrays: Mapping[str, Array], own: frozenset[str] = frozenset()) -> bool:
     """Whether no turn of a loop needs or changes what another writes."""
     inner = [s for s in walk(loop.body) if isinstance(s, Loop)]
-    spans = {s.var: s.bounds for s in inner}
+    spans = {s.var: s.bounds for s in (*inner, loop)}
     assigns = [s for s in walk(loop.body) if isinstance(s, Assign)]
     written = {s.target.array for s in assigns}
     shared = {name for name in written if arrays[name].role != "scalar"} - own
@@ -156,14 +156,14 @@ def independent(loop: Loop, arrays: Mapping[str, Array], own: frozenset[str] = f
     met = [
         r
         for r in places
-        if r in targets or not all(_elsewhere(r, w) for w in targets if w.array == r.array)
+        if r in targets or not all(elsewhere(r, w) for w in targets if w.array == r.array)
     ]
     return set_first(loop.body, arrays) and all(
         _apart([r.index for r in met if r.array == name], loop.var, spans) for name in shared
     )
 
 
-def _elsewhere(a: Ref, b: Ref) -> bool:
+def elsewhere(a: Ref, b: Ref) -> bool:
     """Whether two elements are never the same: other rows of a ring, or of an array."""
     return any(_never(i, j) for i, j in zip(a.index, b.index, strict=True))
 
@@ -192,16 +192,24 @@ def _apart(
 
 
 def _apart_along(axis: list[Index], var: str, spans: Mapping[str, tuple[int, int] | None]) -> bool:
-    steps, least, most = set(), [], []
-    for index in axis:
-        form = affine(index)
-        if form is None:
-            return False
-        coefficients, low = form
-        steps.add(coefficients.get(var, 0))
+    forms = [affine(index) for index in axis]
+    known = [form for form in forms if form is not None]
+    steps = {coefficients.get(var, 0) for coefficients, _ in known}
+    return len(known) == len(forms) and any(_apart_by(s, known, var, spans) for s in steps)
+
+
+def _apart_by(
+    step: int,
+    forms: list[tuple[dict[str, int], int]],
+    var: str,
+    spans: Mapping[str, tuple[int, int] | None],
+) -> bool:
+    """Whether a turn's elements, seen from one place that moves by ``step``, lie closer."""
+    least, most = [], []
+    for coefficients, low in forms:
         high = low
-        for name, c in coefficients.items():
-            if name == var:
+        for name, c in {**coefficients, var: coefficients.get(var, 0) - step}.items():
+            if c == 0:
                 continue
             span = spans.get(name)
             if span is None:
@@ -210,7 +218,7 @@ def _apart_along(axis: list[Index], var: str, spans: Mapping[str, tuple[int, int
             low, high = low + min(ends), high + max(ends)
         least.append(low)
         most.append(high)
-    return len(steps) == 1 and abs(steps.pop()) > max(most) - min(least)
+    return abs(step) > max(most) - min(least)
 
 
 def set_first(body: tuple[Statement, ...], arrays: Mapping[str, Array]) -> bool:

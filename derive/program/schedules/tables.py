@@ -16,6 +16,7 @@ from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import split_runs
 from derive.program.passes.split_units import split_units
+from derive.program.passes.strip_columns import strip_columns
 from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import Tile, tile_sums
 
@@ -38,6 +39,6 @@ def tables(program: Program, lanes: bool = False, vectors: int = 1) -> Program:
     if lanes:
         laid_out = jam_sums(laid_out, SUMS[vectors])
     else:
-        laid_out = sum_by_columns(laid_out)
+        laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
     return replace(promote(fold_rows(laid_out)), schedule="tables")
