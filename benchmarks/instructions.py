@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import derive
-from derive.blocks import vectors_for
+from derive.blocks import block_for
 from derive.build.toolchain import Profile, compile_module, find_toolchain, profile
 from derive.kernel import emit
 from derive.program.algorithms import settle
@@ -104,8 +104,8 @@ def prepare(reference: Reference, folder: Path) -> dict[str, Any]:
     net = reference.network
     folder.mkdir()
     batch = reference.batch is not None
-    vectors = vectors_for(REGISTER, 8, batch)
-    text = emit(net, settle(net, reference.algorithm, {}), batch=batch, vectors=vectors).text
+    block = block_for(REGISTER, 8, batch)
+    text = emit(net, settle(net, reference.algorithm, {}), batch=batch, block=block).text
     toolchain = find_toolchain()
     assert toolchain is not None
     built = compile_module(text, net.name, folder, reference_profile(), toolchain)

@@ -5,6 +5,8 @@ Without SymPy, since a kernel that is found in the cache needs none.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 BYTES = 64
 """One vector at most: eight float64 or sixteen float32. A processor whose registers are narrower
 takes as many as one of these holds."""
@@ -16,6 +18,28 @@ MOST = 2
 """Vectors that stand for one number: two share what is read for both, more do not fit registers."""
 
 
+@dataclass(frozen=True)
+class Block:
+    """How the numbers of a block of sequences stand in registers.
+
+    Attributes
+    ----------
+    vectors : int
+        That stand for each number.
+    registers : int
+        Vector registers that may be counted on.
+    """
+
+    vectors: int = 1
+    registers: int = 16
+
+
+SINGLE = Block()
+PAIRS = Block(2)
+MANY = Block(registers=32)
+"""On processors whose registers are the widest; these have twice as many of them."""
+
+
 def width(itemsize: int, sequences: int | None = None) -> int:
     """Sequences in one vector."""
     full, least = BYTES // itemsize, LEAST_BYTES // itemsize
@@ -24,12 +48,14 @@ def width(itemsize: int, sequences: int | None = None) -> int:
     return int(max(least, 2 ** (sequences - 1).bit_length()))
 
 
-def vectors_for(register: int, itemsize: int, batch: bool | int) -> int:
-    """How many vectors stand for one number where registers have so many bytes.
+def block_for(register: int, itemsize: int, batch: bool | int) -> Block:
+    """How a number of a batch stands where registers have so many bytes.
 
-    As many as make a block of :data:`BYTES`, if there are sequences for them.
+    In as many vectors as make :data:`BYTES`, if there are sequences for them.
     """
     if not batch:
-        return 1
+        return SINGLE
+    if register >= BYTES:
+        return MANY
     size = width(itemsize, None if isinstance(batch, bool) else batch) * itemsize
-    return max(1, min(MOST, size // register))
+    return PAIRS if size >= MOST * register else SINGLE

@@ -23,6 +23,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from derive.blocks import SINGLE, Block, block_for
 from derive.errors import DerivationError, DeriveError
 from derive.threads import checked_threads, default_threads, sharing
 from derive.version import __version__
@@ -287,8 +288,8 @@ class Kernel:
         from derive.program.schedules.choose import Choice
         from derive.program.schedules.lanes import laid_out
 
-        name, vectors = laid_out(self.schedule)
-        choice = Choice(name, self.batch, self.reason, vectors)
+        name, block = laid_out(self.schedule)
+        choice = Choice(name, self.batch, self.reason, block)
         return _scheduled(programs(self.net, self.algorithm), choice, self.dtype.itemsize)
 
     @property
@@ -409,7 +410,6 @@ def compile(
         Each names what is at fault. Without a compiler there is no error but one warning: the
         same Program then runs on NumPy arrays.
     """
-    from derive.blocks import vectors_for
     from derive.build import cache as store
     from derive.build.toolchain import find_toolchain
     from derive.build.toolchain import profile as flags_of
@@ -424,7 +424,7 @@ def compile(
     threads = default_threads() if threads is None else checked_threads(threads)
     settled = settle(net, algorithm, options)
     flags = flags_of(profile)
-    vectors = vectors_for(flags.register, 8 if dtype == "float64" else 4, batch)
+    block = block_for(flags.register, 8 if dtype == "float64" else 4, batch)
     toolchain = find_toolchain()
     made_with = {"schedule": schedule, "profile": profile, "cache": cache, "threads": threads}
     if toolchain is None:
@@ -435,7 +435,7 @@ def compile(
         "algorithm": settled,
         "dtype": dtype,
         "batch": batch,
-        "vectors": vectors,
+        "block": [block.vectors, block.registers],
         "schedule": schedule,
         "derive": {"version": __version__, "sources": sources_digest()},
         "build": toolchain.key(flags),
@@ -444,7 +444,7 @@ def compile(
     entry = store.lookup(digest) if cache else None
     timings: dict[str, float] = {}
     if entry is None:
-        made = _Making(net, settled, dtype, batch, schedule, vectors, timings)
+        made = _Making(net, settled, dtype, batch, schedule, block, timings)
         if not cache:
             return made.uncached(flags, toolchain, made_with)
         entry = store.store(fields, lambda folder: made.into(folder, flags, toolchain))
@@ -474,11 +474,11 @@ class _Making:
         dtype: str,
         batch: bool | int,
         schedule: str,
-        vectors: int,
+        block: Block,
         timings: dict[str, float],
     ) -> None:
         self.net, self.algorithm, self.dtype = net, algorithm, dtype
-        self.batch, self.schedule, self.vectors = batch, schedule, vectors
+        self.batch, self.schedule, self.block = batch, schedule, block
         self.timings = timings
 
     def into(self, folder: Path, flags: Any, toolchain: Any) -> dict[str, Any]:
@@ -487,9 +487,7 @@ class _Making:
 
         started = time.perf_counter()
         start_ahead()
-        emitted = emit(
-            self.net, self.algorithm, self.dtype, self.batch, self.schedule, self.vectors
-        )
+        emitted = emit(self.net, self.algorithm, self.dtype, self.batch, self.schedule, self.block)
         self.timings["derive and emit"] = time.perf_counter() - started
         built = compile_module(emitted.text, self.net.name, folder, flags, toolchain)
         self.timings.update(built.seconds)
@@ -575,11 +573,11 @@ def emit(
     dtype: str = "float64",
     batch: bool | int = False,
     schedule: str = "auto",
-    vectors: int = 1,
+    block: Block = SINGLE,
 ) -> Emitted:
     """The text of a network's module: the same text for the same network and version.
 
-    So many ``vectors`` stand for each number of a batch.
+    ``block`` says how a number of a batch stands in registers.
     """
     from dataclasses import replace
 
@@ -592,7 +590,7 @@ def emit(
 
     dtype = checked_dtype(dtype)
     stated = programs(net, algorithm)
-    choice = replace(choose(net, stated, batch, schedule, dtype), vectors=vectors)
+    choice = replace(choose(net, stated, batch, schedule, dtype), block=block)
     scheduled = _scheduled(stated, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
     structure = structure_of(net, algorithm)

@@ -248,6 +248,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "void k_unpack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "lane k_hold(lane) noexcept nogil",
             "real k_total(lane, size_t) noexcept nogil",
+            "void k_total_of_four(lane, lane, lane, lane, size_t, real *, real *, real *, real *"
+            ") noexcept nogil",
             "void k_add(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "void k_sum(real *, const real *, size_t, size_t, size_t) noexcept nogil",
         ]
@@ -256,7 +258,11 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
     if lanes and one.vectors > 1:
-        declared.append("real k_total_of_two(lane, lane, size_t) noexcept nogil")
+        declared += [
+            "real k_total_of_two(lane, lane, size_t) noexcept nogil",
+            "void k_total_of_four_of_two(lane, lane, lane, lane, lane, lane, lane, lane, size_t,"
+            " real *, real *, real *, real *) noexcept nogil",
+        ]
     if shared:
         declared += [
             "ctypedef struct k_crew:",

@@ -82,7 +82,7 @@ static inline real k_total(lane x, size_t count)
     }
 $halves
 }
-${of_two}static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
+$of_four${of_two}static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
 {
     (void)B; (void)b0;
     for (size_t r = 0; r < rows; r++)
@@ -117,6 +117,7 @@ def c_lanes(width: int, itemsize: int, vectors: int = 1) -> str:
         widths=f"/* {_LANES if vectors == 1 else _PAIRS} */\n{widths}",
         halves=_by_condition({f"LANES == {n}": _halves(n) for n in dict.fromkeys(by.values())}),
         block="LANES" if vectors == 1 else f"({vectors}*LANES)",
+        of_four=_total_of_four(sorted({n for n in by.values() if n >= 4}, reverse=True)),
         of_two="" if vectors == 1 else C_TOTAL_OF_TWO,
     )
 
@@ -132,7 +133,73 @@ static inline real k_total_of_two(lane x, lane y, size_t count)
     if (count <= LANES) return k_total(x, count);
     return k_total(x, LANES) + k_total(y, count - LANES);
 }
+static inline void k_total_of_four_of_two(
+    lane a, lane aa, lane b, lane bb, lane c, lane cc, lane d, lane dd, size_t count,
+    real *to_a, real *to_b, real *to_c, real *to_d)
+{
+    if (count == K_BLOCK) {
+        k_total_of_four(a + aa, b + bb, c + cc, d + dd, LANES, to_a, to_b, to_c, to_d);
+        return;
+    }
+    *to_a += k_total_of_two(a, aa, count);
+    *to_b += k_total_of_two(b, bb, count);
+    *to_c += k_total_of_two(c, cc, count);
+    *to_d += k_total_of_two(d, dd, count);
+}
 """
+
+
+C_TOTAL_OF_FOUR = Template("""\
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define K_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+/* What k_total adds of each of four vectors to a number, in the same order, side by side. */
+static inline void k_total_of_four(
+    lane a, lane b, lane c, lane d, size_t count, real *to_a, real *to_b, real *to_c, real *to_d)
+{
+#if defined(K_SHUFFLE) && LANES >= 4
+    if (count >= LANES) {
+$folds
+        return;
+    }
+#endif
+    *to_a += k_total(a, count);
+    *to_b += k_total(b, count);
+    *to_c += k_total(c, count);
+    *to_d += k_total(d, count);
+}
+""")
+
+
+def _total_of_four(widths: list[int]) -> str:
+    """The sums of four vectors, for vectors of so many numbers; of fewer, one by one."""
+    folds = _by_condition({f"LANES == {n}": _folds(n) for n in widths}) if widths else ""
+    return C_TOTAL_OF_FOUR.substitute(folds=folds)
+
+
+def _folds(width: int) -> str:
+    """Four vectors half by half: what is left of each stands behind what is left of the others."""
+    half, quarter = width // 2, width // 4
+
+    def both(x: str, y: str, firsts: list[int], size: int) -> str:
+        low = [first + i for first in firsts for i in range(size)]
+        high = [i + size for i in low]
+        return " + ".join(f"K_SHUFFLE({x}, {y}, {', '.join(map(str, i))})" for i in (low, high))
+
+    lines = [
+        f"lane ab = {both('a', 'b', [0, width], half)};",
+        f"lane cd = {both('c', 'd', [0, width], half)};",
+        f"lane all = {both('ab', 'cd', [0, half, width, width + half], quarter)};",
+    ]
+    size = quarter
+    while size > 1:
+        size //= 2
+        beside = ", ".join(str(i ^ size) for i in range(width))
+        lines.append(f"all = all + K_SHUFFLE(all, all, {beside});")
+    lines += [f"*to_{name} += all[{i * quarter}];" for i, name in enumerate("abcd")]
+    return "\n".join(f"        {line}" for line in lines)
 
 
 def _by_condition(texts: Mapping[str, str]) -> str:

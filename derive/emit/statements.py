@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import takewhile
 
 from derive.emit.expressions import expression
 from derive.program.ir import (
@@ -162,6 +163,10 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
             for v in _vectors(program, s, vector):
                 lines += _long_sum(program, s, run, indent, v)
             continue
+        if _is_total(program, s) and len(four := _totals(program, s, waiting)) == 4:
+            del waiting[:3]
+            lines += [indent + line for line in _four_totals(program, four)]
+            continue
         match s:
             case Note(text):
                 lines.append(f"{indent}# {text}")
@@ -245,6 +250,32 @@ def _range(loop: Loop) -> str:
         first, end = plus(loop.stop, -1), plus(loop.start, -1)
         return f"range({index_text(first)}, {index_text(end)}, -1)"
     return f"range({start}, {stop})" if start != "0" else f"range({stop})"
+
+
+def _is_total(program: Program, s: Statement) -> bool:
+    """Whether a statement adds to a number in memory what a vector sums to."""
+    if not isinstance(s, Assign) or not s.accumulate or not s.target.index:
+        return False
+    read = [
+        element_type(program, program.arrays[r.array]) for _, r in s.reads if isinstance(r, Ref)
+    ]
+    return _kind(program, s) == "real" and "lane" in read and "wide_lane" not in read
+
+
+def _totals(program: Program, first: Statement, rest: list[Statement]) -> list[Assign]:
+    """``first`` and the totals that directly follow it, four at most."""
+    return [s for s in takewhile(lambda s: _is_total(program, s), [first, *rest[:3]])
+            if isinstance(s, Assign)]  # fmt: skip
+
+
+def _four_totals(program: Program, four: list[Assign]) -> list[str]:
+    """Four totals at once: their halves are added side by side."""
+    places = ", ".join(f"&{element(program, s.target)}" for s in four)
+    vectors = [[_value(program, s, v) for v in range(program.vectors)] for s in four]
+    if program.vectors == 1:
+        return [f"k_total_of_four({', '.join(v for (v,) in vectors)}, {COUNT}, {places})"]
+    values = ", ".join(", ".join(of) for of in vectors)
+    return [f"k_total_of_four_of_two({values}, {COUNT}, {places})"]
 
 
 def _one_by_one(program: Program, loop: Loop) -> list[str]:

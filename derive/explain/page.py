@@ -41,8 +41,8 @@ def explanation(
         Results of ``derive bench``, whose peak is used instead of an assumed one.
     """
     on = processor(ceilings, dtype)
-    name, vectors = laid_out(schedule)
-    choice = Choice(name, batch, reason, vectors)
+    name, block = laid_out(schedule)
+    choice = Choice(name, batch, reason, block)
     stated = programs(net, algorithm)
     itemsize = np.dtype(dtype).itemsize
     steps = [
@@ -54,7 +54,7 @@ def explanation(
 
 
 def _lines(choice: Choice, dtype: str, steps: list[Step], on: Processor) -> Iterator[str]:
-    yield f"schedule {WORDS[choice.vectors] * bool(choice.batch)}{choice.name}: {choice.reason}"
+    yield f"schedule {WORDS[choice.block] * bool(choice.batch)}{choice.name}: {choice.reason}"
     for name, what in passes(choice.name):
         yield f"  {name}: {what}"
     of = "block of lanes" if choice.batch else "sequence"

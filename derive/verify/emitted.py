@@ -151,7 +151,7 @@ def compared(record: Record) -> tuple[bool, Claim]:
     from derive.kernel import emit
 
     mine = emit(
-        record.net, record.algorithm, record.dtype, record.batch, record.schedule, record.vectors
+        record.net, record.algorithm, record.dtype, record.batch, record.schedule, record.block
     ).text  # fmt: skip
     lines = mine.count("\n")
     if mine == record.text:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from derive.blocks import SINGLE, Block
 from derive.errors import RecordError
 from derive.network.network import Network
 from derive.program.algorithms import settle
@@ -58,8 +59,8 @@ class Record:
     batch : bool or int
     schedule : str
         As asked of the emitter: without a word on the lanes of a batch.
-    vectors : int
-        That stand for each number of a batch.
+    block : Block
+        How a number of a batch stands in registers.
     net : Network
         Made from the record's spec.
     """
@@ -72,7 +73,7 @@ class Record:
     dtype: str
     batch: bool | int
     schedule: str
-    vectors: int
+    block: Block
     net: Network
 
     @property
@@ -200,9 +201,9 @@ def _record(path: Path, text: str, fields: Mapping[str, Any]) -> Record:
             raise RecordError(f"RECORD.{key}: {_shown(fields[key])} is none")
     if not isinstance(fields["batch"], bool) and fields["batch"] < 1:
         raise RecordError(f"RECORD.batch: {fields['batch']} is no number of sequences")
-    schedule, vectors = fields["schedule"], 1
+    schedule, block = fields["schedule"], SINGLE
     if fields["batch"]:
-        schedule, vectors = laid_out(schedule)
+        schedule, block = laid_out(schedule)
     if schedule not in SCHEDULES:
         raise RecordError(
             f"RECORD.schedule: expected {' or '.join(SCHEDULES)}, got {_shown(fields['schedule'])}"
@@ -223,7 +224,7 @@ def _record(path: Path, text: str, fields: Mapping[str, Any]) -> Record:
         raise RecordError("RECORD.spec: nested too deeply to be a spec") from None
     return Record(
         path, text, fields["derive"], fields["digest"], algorithm, fields["dtype"],
-        fields["batch"], schedule, vectors, net,
+        fields["batch"], schedule, block, net,
     )  # fmt: skip
 
 

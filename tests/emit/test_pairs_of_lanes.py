@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import derive
-from derive.blocks import vectors_for
+from derive.blocks import MANY, PAIRS, SINGLE, Block, block_for
 from derive.build import toolchain
+from derive.emit import frame
 from derive.errors import RecordError
 from derive.network.network import Network
 from derive.program.schedules.lanes import laid_out
 from derive.verify.record import read_record
 from tests.strategies import data, networks
 
+ROOT = Path(__file__).parents[2]
 EVERYTHING = ("theta", "x", "y0")
 
 
@@ -122,16 +126,65 @@ def test_online_runs_keep_their_state_in_such_blocks(narrow: None, algorithm: st
 
 
 @pytest.mark.parametrize(
-    ("register", "itemsize", "batch", "vectors"),
+    ("register", "itemsize", "batch", "block"),
     [
-        (64, 8, True, 1), (32, 8, True, 2), (16, 8, True, 2), (32, 4, True, 2), (32, 4, 8, 1),
-        (32, 8, 8, 2), (16, 4, 3, 1), (32, 8, 1, 1), (32, 8, False, 1),
+        (64, 8, True, MANY), (64, 4, 8, MANY), (64, 8, False, SINGLE), (32, 8, True, PAIRS),
+        (16, 8, True, PAIRS), (32, 4, True, PAIRS), (32, 4, 8, SINGLE), (32, 8, 8, PAIRS),
+        (16, 4, 3, SINGLE), (32, 8, 1, SINGLE), (32, 8, False, SINGLE),
     ],
 )  # fmt: skip
 def test_two_vectors_are_taken_where_there_are_sequences_for_them(
-    register: int, itemsize: int, batch: bool | int, vectors: int
+    register: int, itemsize: int, batch: bool | int, block: Block
 ) -> None:
-    assert vectors_for(register, itemsize, batch) == vectors
+    assert block_for(register, itemsize, batch) == block
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("batch", [True, 2, 8])
+def test_many_registers_hold_more_sums_of_the_same_kernel(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, batch: bool | int
+) -> None:
+    monkeypatch.setattr(toolchain, "register_bytes", lambda: 64)
+    net = derive.Network(
+        derive.cells.lstm(), 18, 2, derive.connect.full(), derive.SquaredError([0, 17]),
+        name="many",
+    )  # fmt: skip
+    k = derive.compile(net, dtype=dtype, batch=batch)
+    assert k.schedule == "lanes in 32 registers, tables"
+    assert {p.schedule for p in k.programs.values()} == {k.schedule}
+    values = [np.asarray(a, dtype) for a in data(net, 5, k.module.BLOCK + 3, 4)]
+    found = k.gradient(*values, wrt=EVERYTHING)
+    close = 1e-9 if dtype == "float64" else 1e-4
+    for got, right in zip(found, alone(net, values, dtype), strict=True):
+        scale = np.abs(right).max(initial=1e-6)
+        np.testing.assert_allclose(got, right, rtol=close, atol=close * scale)
+
+
+FLAGS = [(), ("-mavx",), ("-mavx512f",)]
+
+
+@pytest.mark.parametrize("itemsize", [8, 4])
+@pytest.mark.parametrize("width", [2, 4, 8, 16])
+@pytest.mark.parametrize("vectors", [1, 2])
+def test_four_totals_at_once_are_each_to_the_last_bit(
+    tmp_path: Path, itemsize: int, width: int, vectors: int
+) -> None:
+    """For every number of sequences, on what this processor has."""
+    tools = toolchain.find_toolchain()
+    assert tools is not None
+    real = "double" if itemsize == 8 else "float"
+    text = frame.C_TYPES.substitute(real=real) + frame.c_lanes(width, itemsize, vectors)
+    (tmp_path / "totals.c").write_text(
+        text + (ROOT / "tests" / "emit" / "totals.c").read_text(encoding="utf-8")
+    )
+    for flags in FLAGS:
+        if flags and flags[0][2:] not in toolchain.cpu_features():
+            continue
+        command = [*tools.compiler, "-O2", "-w", *flags, "totals.c", "-o", "totals", "-lm"]
+        command += [f"-DVECTORS={vectors}"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        ran = subprocess.run([tmp_path / "totals"], capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0 and ran.stdout.strip() == "the same", ran.stdout
 
 
 def test_a_text_of_pairs_is_known_by_its_record(narrow: None, tmp_path: Any) -> None:
@@ -144,7 +197,7 @@ def test_a_text_of_pairs_is_known_by_its_record(narrow: None, tmp_path: Any) -> 
         path = tmp_path / "paired.pyx"
         path.write_text(k.source, encoding="utf-8")
         record = read_record(path)
-        assert (record.vectors, record.batch) == (2, batch)
+        assert (record.block, record.batch) == (PAIRS, batch)
         assert record.schedule == laid_out(k.schedule)[0]
     path.write_text(k.source.replace("pairs of lanes, ", "triples of lanes, "), encoding="utf-8")
     with pytest.raises(RecordError, match="schedule"):

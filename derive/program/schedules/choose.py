@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from derive.blocks import SINGLE, Block
 from derive.errors import ProgramError
 from derive.network.network import Network
 from derive.program.ir import Program
@@ -28,13 +29,13 @@ read."""
 class Choice:
     """A schedule and the reason it was taken; for a batch perhaps of how many sequences.
 
-    ``vectors`` stand for each number of a batch.
+    ``block`` says how a number of a batch stands in registers.
     """
 
     name: str
     batch: bool | int
     reason: str
-    vectors: int = 1
+    block: Block = SINGLE
 
     @property
     def sequences(self) -> int | None:
@@ -94,5 +95,5 @@ def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
     if choice.name == "unrolled":
         laid_out = unrolled(program)
     else:
-        laid_out = tables(program, bool(choice.batch), choice.vectors)
-    return lanes(laid_out, choice.sequences, choice.vectors) if choice.batch else laid_out
+        laid_out = tables(program, bool(choice.batch), choice.block)
+    return lanes(laid_out, choice.sequences, choice.block) if choice.batch else laid_out

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from derive.blocks import width
+from derive.blocks import MANY, PAIRS, SINGLE, Block, width
 from derive.program.ir import Program
 
-WORDS = {1: "lanes, ", 2: "pairs of lanes, "}
+WORDS = {
+    SINGLE: "lanes, ",
+    PAIRS: "pairs of lanes, ",
+    MANY: f"lanes in {MANY.registers} registers, ",
+}
 """What stands before a schedule's name."""
 
 COUNT = "count"
 """The size that says how many sequences there are in a block."""
 
 
-def lanes(program: Program, sequences: int | None = None, vectors: int = 1) -> Program:
+def lanes(program: Program, sequences: int | None = None, block: Block = SINGLE) -> Program:
     """``program``, already scheduled for one sequence, over a block of sequences at once.
 
     A vector is as wide as processors have them, or no wider than some number of ``sequences``
@@ -28,14 +32,14 @@ def lanes(program: Program, sequences: int | None = None, vectors: int = 1) -> P
         program,
         sizes=(*program.sizes, COUNT),
         lane_width=width(program.itemsize, sequences),
-        vectors=vectors,
-        schedule=WORDS[vectors] + program.schedule,
+        vectors=block.vectors,
+        schedule=WORDS[block] + program.schedule,
     )
 
 
-def laid_out(schedule: str) -> tuple[str, int]:
-    """The name of a schedule without the words on lanes, and how many vectors these say."""
-    for vectors, words in WORDS.items():
+def laid_out(schedule: str) -> tuple[str, Block]:
+    """The name of a schedule without the words on lanes, and what these say."""
+    for block, words in WORDS.items():
         if schedule.startswith(words):
-            return schedule.removeprefix(words), vectors
-    return schedule, 1
+            return schedule.removeprefix(words), block
+    return schedule, SINGLE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from derive.blocks import MANY, PAIRS, SINGLE, Block
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_rows import fold_rows
@@ -20,24 +21,24 @@ from derive.program.passes.strip_columns import strip_columns
 from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import Tile, tile_sums
 
-SUMS = {1: 8, 2: 6}
-"""Sums side by side, by how many vectors each is: with what they are made of they fit 16 vector
-registers, and are enough that none waits for an addition that is not done."""
+SUMS = {SINGLE: 8, PAIRS: 6, MANY: 16}
+"""Sums side by side: with what they are made of they fit the registers, and are enough that none
+waits for an addition that is not done."""
 
 TILES = {1: Tile(units=4, elements=3, alone=8), 2: Tile(units=4, elements=1, alone=4)}
-"""Sums over time at once, likewise."""
+"""Sums over time at once, by how many vectors each is, likewise."""
 
 CACHES = {1: CACHE, 2: CACHE // 2}
 """Bytes that signals kept for such sums may take: processors with narrow registers have less."""
 
 
-def tables(program: Program, lanes: bool = False, vectors: int = 1) -> Program:
+def tables(program: Program, lanes: bool = False, block: Block = SINGLE) -> Program:
     """``program`` as loops; its text does not grow with the net, only its tables do."""
     laid_out = read_in_order(split_runs(fold_tables(split_units(program))))
-    laid_out = defer_sums(laid_out, lanes, cache=CACHES[vectors])
-    laid_out = tile_sums(laid_out, TILES[vectors])
+    laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors])
+    laid_out = tile_sums(laid_out, TILES[block.vectors])
     if lanes:
-        laid_out = jam_sums(laid_out, SUMS[vectors])
+        laid_out = jam_sums(laid_out, SUMS[block])
     else:
         laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
