@@ -236,6 +236,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
         *checks_declared,
     ]
     kind = "lane" if lanes else "real"
+    places = ", ".join(["real *"] * 4)
     if lanes:
         declared += [
             "ctypedef real lane",
@@ -248,8 +249,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "void k_unpack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "lane k_hold(lane) noexcept nogil",
             "real k_total(lane, size_t) noexcept nogil",
-            "void k_total_of_four(lane, lane, lane, lane, size_t, real *, real *, real *, real *"
-            ") noexcept nogil",
+            f"void k_total_of_four({', '.join(['lane'] * 4)}, size_t, {places}) noexcept nogil",
+            f"void k_total_of_rows({', '.join(['lane'] * 16)}, size_t, {places}) noexcept nogil",
             "void k_add(real *, const real *, size_t, size_t, size_t) noexcept nogil",
             "void k_sum(real *, const real *, size_t, size_t, size_t) noexcept nogil",
         ]

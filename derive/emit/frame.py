@@ -161,7 +161,7 @@ static inline void k_total_of_four(
 {
 #if defined(K_SHUFFLE) && LANES >= 4
     if (count >= LANES) {
-$folds
+$four
         return;
     }
 #endif
@@ -170,36 +170,74 @@ $folds
     *to_c += k_total(c, count);
     *to_d += k_total(d, count);
 }
+/* The same of four times four, each four added to neighbours: no sum leaves the registers. */
+static inline __attribute__((always_inline)) void k_total_of_rows(
+    lane a, lane b, lane c, lane d, lane e, lane f, lane g, lane h,
+    lane i, lane j, lane k, lane l, lane m, lane n, lane o, lane p,
+    size_t count, real *to_a, real *to_e, real *to_i, real *to_m)
+{
+#if defined(K_SHUFFLE) && LANES >= 4
+    if (count >= LANES) {
+        typedef real row __attribute__((vector_size(4*sizeof(real)), aligned(sizeof(real))));
+$rows
+        return;
+    }
+#endif
+    k_total_of_four(a, b, c, d, count, to_a, to_a + 1, to_a + 2, to_a + 3);
+    k_total_of_four(e, f, g, h, count, to_e, to_e + 1, to_e + 2, to_e + 3);
+    k_total_of_four(i, j, k, l, count, to_i, to_i + 1, to_i + 2, to_i + 3);
+    k_total_of_four(m, n, o, p, count, to_m, to_m + 1, to_m + 2, to_m + 3);
+}
 """)
 
 
 def _total_of_four(widths: list[int]) -> str:
-    """The sums of four vectors, for vectors of so many numbers; of fewer, one by one."""
-    folds = _by_condition({f"LANES == {n}": _folds(n) for n in widths}) if widths else ""
-    return C_TOTAL_OF_FOUR.substitute(folds=folds)
+    """The sums of several vectors, for vectors of so many numbers; of fewer, one by one."""
+    four, rows = (
+        _by_condition({f"LANES == {n}": text(n) for n in widths}) if widths else ""
+        for text in (_four, _rows)
+    )
+    return C_TOTAL_OF_FOUR.substitute(four=four, rows=rows)
 
 
-def _folds(width: int) -> str:
-    """Four vectors half by half: what is left of each stands behind what is left of the others."""
-    half, quarter = width // 2, width // 4
-
-    def both(x: str, y: str, firsts: list[int], size: int) -> str:
-        low = [first + i for first in firsts for i in range(size)]
-        high = [i + size for i in low]
-        return " + ".join(f"K_SHUFFLE({x}, {y}, {', '.join(map(str, i))})" for i in (low, high))
-
-    lines = [
-        f"lane ab = {both('a', 'b', [0, width], half)};",
-        f"lane cd = {both('c', 'd', [0, width], half)};",
-        f"lane all = {both('ab', 'cd', [0, half, width, width + half], quarter)};",
-    ]
-    size = quarter
+def _four(width: int) -> str:
+    lines, whole, size = _folded(["a", "b", "c", "d"], width)
     while size > 1:
         size //= 2
         beside = ", ".join(str(i ^ size) for i in range(width))
-        lines.append(f"all = all + K_SHUFFLE(all, all, {beside});")
-    lines += [f"*to_{name} += all[{i * quarter}];" for i, name in enumerate("abcd")]
+        lines.append(f"{whole} = {whole} + K_SHUFFLE({whole}, {whole}, {beside});")
+    lines += [f"*to_{name} += {whole}[{i * width // 4}];" for i, name in enumerate("abcd")]
     return "\n".join(f"        {line}" for line in lines)
+
+
+def _rows(width: int) -> str:
+    lines: list[str] = []
+    for at in range(0, 16, width):
+        names = list("abcdefghijklmnop"[at : at + width])
+        made, whole, _ = _folded(names, width)
+        lines += made
+        for i in range(0, width, 4):
+            part = ", ".join(map(str, range(i, i + 4)))
+            lines.append(f"*(row *)to_{names[i]} += K_SHUFFLE({whole}, {whole}, {part});")
+    return "\n".join(f"        {line}" for line in lines)
+
+
+def _folded(names: list[str], width: int) -> tuple[list[str], str, int]:
+    """Vectors half by half: what is left of each stands behind what is left of the one before.
+
+    The lines, the name of the one that is left, and how many numbers each vector has in it.
+    """
+    lines, size = [], width
+    while len(names) > 1:
+        size //= 2
+        low = [first + i for first in range(0, 2 * width, 2 * size) for i in range(size)]
+        halves = [", ".join(str(i + more) for i in low) for more in (0, size)]
+        pairs = list(zip(names[::2], names[1::2], strict=True))
+        for x, y in pairs:
+            sides = " + ".join(f"K_SHUFFLE({x}, {y}, {half})" for half in halves)
+            lines.append(f"lane {x}{y} = {sides};")
+        names = [x + y for x, y in pairs]
+    return lines, names[0], size
 
 
 def _by_condition(texts: Mapping[str, str]) -> str:

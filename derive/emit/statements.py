@@ -24,6 +24,7 @@ from derive.program.ir import (
     Statement,
     Times,
     Var,
+    affine,
     parts,
     plus,
     references,
@@ -163,9 +164,10 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
             for v in _vectors(program, s, vector):
                 lines += _long_sum(program, s, run, indent, v)
             continue
-        if _is_total(program, s) and len(four := _totals(program, s, waiting)) == 4:
-            del waiting[:3]
-            lines += [indent + line for line in _four_totals(program, four)]
+        if together := _together(program, s, waiting):
+            taken, line = together
+            del waiting[: taken - 1]
+            lines.append(indent + line)
             continue
         match s:
             case Note(text):
@@ -262,20 +264,45 @@ def _is_total(program: Program, s: Statement) -> bool:
     return _kind(program, s) == "real" and "lane" in read and "wide_lane" not in read
 
 
-def _totals(program: Program, first: Statement, rest: list[Statement]) -> list[Assign]:
-    """``first`` and the totals that directly follow it, four at most."""
-    return [s for s in takewhile(lambda s: _is_total(program, s), [first, *rest[:3]])
-            if isinstance(s, Assign)]  # fmt: skip
+def _together(program: Program, first: Statement, rest: list[Statement]) -> tuple[int, str] | None:
+    """How many totals are added at once, ``first`` and those that follow, and how; or none."""
+    if not _is_total(program, first):
+        return None
+    every = [first, *rest[: ROWS * ROWS - 1]]
+    totals = [s for s in takewhile(lambda s: _is_total(program, s), every) if isinstance(s, Assign)]
+    if program.vectors == 1 and (rows := _rows(program, totals)):
+        places = [f"&{element(program, s.target)}" for s in rows[::ROWS]]
+        return len(rows), _call(program, "k_total_of_rows", rows, places)
+    four = totals[:ROWS]
+    if len(four) < ROWS:
+        return None
+    of_two = "_of_two" if program.vectors > 1 else ""
+    places = [f"&{element(program, s.target)}" for s in four]
+    return ROWS, _call(program, f"k_total_of_four{of_two}", four, places)
 
 
-def _four_totals(program: Program, four: list[Assign]) -> list[str]:
-    """Four totals at once: their halves are added side by side."""
-    places = ", ".join(f"&{element(program, s.target)}" for s in four)
-    vectors = [[_value(program, s, v) for v in range(program.vectors)] for s in four]
-    if program.vectors == 1:
-        return [f"k_total_of_four({', '.join(v for (v,) in vectors)}, {COUNT}, {places})"]
-    values = ", ".join(", ".join(of) for of in vectors)
-    return [f"k_total_of_four_of_two({values}, {COUNT}, {places})"]
+ROWS = 4
+"""Totals that are added at once, or rows of as many neighbours."""
+
+
+def _rows(program: Program, totals: list[Assign]) -> list[Assign]:
+    """Totals of four rows of four neighbours, row by row, if that is what they are."""
+    if len(totals) < ROWS * ROWS or len({s.target.array for s in totals}) > 1:
+        return []
+    at = [offset(program.arrays[s.target.array], s.target.index) for s in totals]
+    apart = [affine(plus(i, times(at[0], -1))) for i in at]
+    steps = [form[1] for form in apart if form is not None and not any(form[0].values())]
+    if len(steps) < len(totals):
+        return []
+    order = sorted(range(len(totals)), key=steps.__getitem__)
+    rows = [order[i : i + ROWS] for i in range(0, len(order), ROWS)]
+    neighbours = all(steps[row[i]] == steps[row[0]] + i for row in rows for i in range(ROWS))
+    return [totals[i] for i in order] if neighbours else []
+
+
+def _call(program: Program, name: str, totals: list[Assign], places: list[str]) -> str:
+    values = [_value(program, s, v) for s in totals for v in range(program.vectors)]
+    return f"{name}({', '.join([*values, COUNT, *places])})"
 
 
 def _one_by_one(program: Program, loop: Loop) -> list[str]:

@@ -151,6 +151,7 @@ def test_many_registers_hold_more_sums_of_the_same_kernel(
     )  # fmt: skip
     k = derive.compile(net, dtype=dtype, batch=batch)
     assert k.schedule == "lanes in 32 registers, tables"
+    assert "k_total_of_rows(total_0_0" in k.source
     assert {p.schedule for p in k.programs.values()} == {k.schedule}
     values = [np.asarray(a, dtype) for a in data(net, 5, k.module.BLOCK + 3, 4)]
     found = k.gradient(*values, wrt=EVERYTHING)
@@ -166,7 +167,7 @@ FLAGS = [(), ("-mavx",), ("-mavx512f",)]
 @pytest.mark.parametrize("itemsize", [8, 4])
 @pytest.mark.parametrize("width", [2, 4, 8, 16])
 @pytest.mark.parametrize("vectors", [1, 2])
-def test_four_totals_at_once_are_each_to_the_last_bit(
+def test_totals_added_at_once_are_each_to_the_last_bit(
     tmp_path: Path, itemsize: int, width: int, vectors: int
 ) -> None:
     """For every number of sequences, on what this processor has."""

@@ -1,4 +1,4 @@
-/* What k_total_of_four adds to four numbers, held against k_total for each of them. */
+/* What is added to several numbers at once, held against k_total for each of them. */
 #include <stdio.h>
 
 static real drawn(void)
@@ -33,6 +33,21 @@ int main(void)
             printf("LANES %d, %zu sequences: differs\n", (int)LANES, count);
             return 1;
         }
+#if VECTORS == 1
+        lane many[16];
+        real rows[4][5], alone[4][5];
+        for (int i = 0; i < 16; i++)
+            for (int b = 0; b < LANES; b++) many[i][b] = drawn();
+        for (int i = 0; i < 20; i++) rows[i/5][i%5] = alone[i/5][i%5] = drawn();
+        for (int i = 0; i < 16; i++) alone[i/4][i%4] += k_total(many[i], count);
+        k_total_of_rows(many[0], many[1], many[2], many[3], many[4], many[5], many[6], many[7],
+                        many[8], many[9], many[10], many[11], many[12], many[13], many[14],
+                        many[15], count, rows[0], rows[1], rows[2], rows[3]);
+        if (memcmp(rows, alone, sizeof rows)) {
+            printf("LANES %d, %zu sequences: rows differ\n", (int)LANES, count);
+            return 1;
+        }
+#endif
     }
     puts("the same");
     return 0;

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import derive
+from derive.blocks import SINGLE
 from derive.errors import ProgramError
 from derive.network import connect
 from derive.network.library import LIBRARY, semilinear
@@ -125,12 +126,12 @@ def deferred(program: Program) -> Program:
 
 def deferred_one_by_one(program: Program) -> Program:
     """Stretches of two steps, each element for itself."""
-    return tile_sums(defer_sums(program, stretch=2, fewest=1000), TILES[1])
+    return tile_sums(defer_sums(program, stretch=2, fewest=1000), TILES[SINGLE])
 
 
 def deferred_by_column(program: Program) -> Program:
     """The same, on copies of signals by column."""
-    return tile_sums(defer_sums(program, stretch=3, fewest=1000, several=0), TILES[1])
+    return tile_sums(defer_sums(program, stretch=3, fewest=1000, several=0), TILES[SINGLE])
 
 
 PASSES: tuple[Pass, ...] = (
@@ -228,7 +229,8 @@ def test_sums_deferred_for_lanes_are_the_same_sums(
 ) -> None:
     given, sizes = fractions(data(net, T))._asdict(), {"T": T, "mask_step": 1, "mask_rows": T}
     program = programs(net, settle(net, "epochwise", cut))["gradient"]
-    deferred = tile_sums(defer_sums(folded(lambda p: p)(program), lanes=True, stretch=3), TILES[1])
+    summed = defer_sums(folded(lambda p: p)(program), lanes=True, stretch=3)
+    deferred = tile_sums(summed, TILES[SINGLE])
     wanted = run(program, EXACT, given, sizes)
     for name, value in run(deferred, EXACT, given, sizes).items():
         np.testing.assert_array_equal(value, wanted[name])

@@ -25,8 +25,12 @@ SUMS = {SINGLE: 8, PAIRS: 6, MANY: 16}
 """Sums side by side: with what they are made of they fit the registers, and are enough that none
 waits for an addition that is not done."""
 
-TILES = {1: Tile(units=4, elements=3, alone=8), 2: Tile(units=4, elements=1, alone=4)}
-"""Sums over time at once, by how many vectors each is, likewise."""
+TILES = {
+    SINGLE: Tile(units=4, elements=3, alone=8),
+    PAIRS: Tile(units=4, elements=1, alone=4),
+    MANY: Tile(units=4, elements=4, alone=8),
+}
+"""Sums over time at once, likewise."""
 
 CACHES = {1: CACHE, 2: CACHE // 2}
 """Bytes that signals kept for such sums may take: processors with narrow registers have less."""
@@ -36,7 +40,7 @@ def tables(program: Program, lanes: bool = False, block: Block = SINGLE) -> Prog
     """``program`` as loops; its text does not grow with the net, only its tables do."""
     laid_out = read_in_order(split_runs(fold_tables(split_units(program))))
     laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors])
-    laid_out = tile_sums(laid_out, TILES[block.vectors])
+    laid_out = tile_sums(laid_out, TILES[block])
     if lanes:
         laid_out = jam_sums(laid_out, SUMS[block])
     else:
