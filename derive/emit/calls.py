@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from derive.emit.cores import call_of, core_of, function, keyword, threads_check
+from derive.emit.cores import Call, call_of, core_of, function, keyword, threads_check
 from derive.network.network import Network
 from derive.program.ir import Program
 
@@ -132,6 +132,11 @@ def at_the_end(net: Network) -> list[int]:
     return [j for j, late in enumerate(net.objective.ends) if late]
 
 
+def _zeroed(call: Call, batch: bool) -> list[str]:
+    """What the blocks of a batch add to begins at zero."""
+    return ["k_clear(grad_theta)"] if batch and not call.in_place else []
+
+
 def gradient(net: Network, only: Program, everything: Program | None, algorithm: str) -> str:
     batch = only.lane_width > 1
     n_T, m, states = len(net.objective.targets), net.inputs, len(net.states)
@@ -153,13 +158,12 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
     ]
     accumulated = {"J": "1", "grad_theta": str(net.size)}
     # Every array is checked before any is written to: a refused call leaves them as they were.
-    zeroed = ["k_clear(grad_theta)"] if batch else []
     call = call_of(core_of(only, "gradient", accumulated, net))
     more = with_history(net) + keyword(only)
     head = f"def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more}):"
     if everything is None:
         body += [
-            *zeroed,
+            *_zeroed(call, batch),
             *call.lines,
             "if wrt is None:",
             "    return J, grad_theta",
@@ -168,7 +172,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         doc = ['"""J^total and the sum of the gradients by theta that the steps give."""']
         return function(head, doc, body, call)
     body.append("if wanted == 1:")
-    body += ["    " + line for line in (*zeroed, *call.lines)]
+    body += ["    " + line for line in (*_zeroed(call, batch), *call.lines)]
     by_x = axes(["T", m, *lanes_axis(batch)])
     by_y0 = axes([states, *lanes_axis(batch)])
     body += [
@@ -179,11 +183,10 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         f'grad_x = k_result("x", outs[1], read, {by_x})',
         "read += (grad_x,)",
         f'grad_y0 = k_result("y0", outs[2], read, {by_y0})',
-        *zeroed,
     ]
     results = {**accumulated, "grad_x": f"T*{m}", "grad_y0": str(states)}
     whole = call_of(core_of(everything, "gradient_all", results, net))
-    body += whole.lines
+    body += [*_zeroed(whole, batch), *whole.lines]
     body += [
         "return Gradient(J, grad_theta if wanted & 1 else None, grad_x if wanted & 2 else None,",
         "                grad_y0 if wanted & 4 else None)",

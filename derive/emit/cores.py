@@ -100,14 +100,23 @@ class Core:
             if a.role == "out" and a.name not in GATHERED
         ]
 
-    def gather(self, prefix: str = "") -> list[str]:
-        """Add a block's results to those of the blocks before."""
+    @property
+    def in_place(self) -> list[str]:
+        """The results that the core sums in the caller's own arrays for the first block."""
+        return [name for name, _ in self.scratch if name in self.summed and name not in SINGLE]
+
+    def gather(self, prefix: str = "", in_place: bool = False) -> list[str]:
+        """Add a block's results to those of the blocks before.
+
+        The first block's may be ``in_place`` already.
+        """
         lines = []
         for a in passed(self.program):
             if a.role == "out" and a.name in GATHERED:
                 to = f"&{prefix}{a.name}" if a.name in SINGLE else f"{prefix}p_{a.name}"
                 add = "k_add" if a.name in self.summed else GATHERED[a.name]
-                lines.append(f"{add}({to}, w_{a.name}, {self.rows[a.name]}, B, b0)")
+                later = "if b0 > 0: " if in_place and a.name in self.in_place else ""
+                lines.append(f"{later}{add}({to}, w_{a.name}, {self.rows[a.name]}, B, b0)")
         return lines
 
 
@@ -139,7 +148,8 @@ class Call:
 
     ``setup`` finds the caller's arrays and allocates scratch; ``run`` is done without the GIL, for
     each block of sequences where there are several; ``after`` takes what it left. ``declared`` are
-    local to the function that calls, ``helpers`` stand before it.
+    local to the function that calls, ``helpers`` stand before it. What is summed over blocks begins
+    at zero in the caller's arrays, or ``in_place`` with the first.
     """
 
     setup: tuple[str, ...]
@@ -147,6 +157,7 @@ class Call:
     declared: frozenset[str]
     after: tuple[str, ...] = ()
     helpers: tuple[str, ...] = ()
+    in_place: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -213,6 +224,7 @@ def shared(core: Core) -> Call:
         declared=frozenset([f"{kind} {given}", "real *work", "size_t scratch"]),
         after=tuple(f"{name} = {given}.{name}" for name in single),
         helpers=(_struct(kind, core, single, sizes), _block(work, kind, core, sizes)),
+        in_place=bool(core.in_place),
     )
 
 
@@ -236,8 +248,11 @@ def _block(name: str, kind: str, core: Core, sizes: list[str]) -> str:
     for array, extent in core.scratch:
         lines.append(f"    cdef real *w_{array} = {place}")
         place = f"w_{array} + {extent}*K_BLOCK"
+    if core.in_place:
+        lines.append("    if b0 == 0:")
+        lines += [f"        w_{name} = given.p_{name}" for name in core.in_place]
     block = [*core.pack("given."), core.call("given."), *core.unpack("given.")]
-    if gathered := core.gather("given."):
+    if gathered := core.gather("given.", in_place=True):
         # Last, since the blocks before may not be done.
         block += ["k_wait(crew, b0)", *gathered, "k_pass(crew)"]
     return "\n".join([*lines, *(f"    {line}" for line in block)])
