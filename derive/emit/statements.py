@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import takewhile
 
+from derive.blocks import BYTES
 from derive.emit.expressions import expression
 from derive.program.ir import (
     Array,
@@ -27,6 +28,7 @@ from derive.program.ir import (
     affine,
     parts,
     plus,
+    rebuilt,
     references,
     times,
     walk,
@@ -91,8 +93,10 @@ def _locals(program: Program) -> dict[str, list[str]]:
     for a in program.arrays.values():
         if a.role == "scalar":
             names = found.setdefault(element_type(program, a), [])
+            columns = _in_columns(program)[1].get(a.name, 1)
             several = _copies(program, a) > 1 and a.name not in once
-            names += [f"{a.name}_of{v}" for v in range(program.vectors)] if several else [a.name]
+            copies = program.vectors if several else columns
+            names += [f"{a.name}_of{v}" for v in range(copies)] if copies > 1 else [a.name]
     return found
 
 
@@ -189,30 +193,59 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
 
 
 @lru_cache(maxsize=16)
-def _in_columns(program: Program) -> tuple[frozenset[int], frozenset[str]]:
+def _in_columns(program: Program) -> tuple[frozenset[int], dict[str, int]]:
     """Loops over columns with a loop inside, by identity, and the local variables they set.
+
+    These with how many vectors each is of.
 
     A vector of columns at a time, what they sum stays in registers. Compilers vectorise a loop
     that has none inside by themselves.
     """
     if program.lane_width > 1:
-        return frozenset(), frozenset()
+        return frozenset(), {}
     loops = [
         s for s in walk(program.body)
         if isinstance(s, Loop) and s.role == "columns" and any(isinstance(t, Loop) for t in s.body)
     ]  # fmt: skip
-    inside = [s for loop in loops for s in walk(loop.body) if isinstance(s, Assign)]
-    names = frozenset(s.target.array for s in inside if not s.target.index)
+    names: dict[str, int] = {}
+    for loop in loops:
+        for s in walk(loop.body):
+            if isinstance(s, Assign) and not s.target.index:
+                vectors = _vectors_of_columns(program, loop)
+                names[s.target.array] = max(vectors, names.get(s.target.array, 1))
     return frozenset(map(id, loops)), names
 
 
 def _columns(program: Program, loop: Loop, indent: str) -> list[str]:
-    """A loop over columns by vectors of them, of which there is a whole number."""
+    """A loop over columns by vectors of them, of which there is a whole number.
 
-    def one(r: Ref) -> tuple[str, bool]:
-        across = any(mentions(i, loop.var) for i in r.index)
-        text = element(program, r)
-        return text, across or r.array in _in_columns(program)[1]
+    Where there are few sums, they are of several vectors at once: a sum waits for its last term.
+    """
+    local = _in_columns(program)[1]
+    vectors = _vectors_of_columns(program, loop)
+
+    def read(r: Ref, v: int) -> tuple[str, bool]:
+        """An element or vector, and whether it is the latter."""
+        if not r.index:
+            return (f"{r.array}{_numbered(program, r.array, v)}", r.array in local)
+        if not any(mentions(i, loop.var) for i in r.index):
+            return element(program, r), False
+        here = plus(Var(loop.var), times(Var("COLUMNS"), v)) if v else Var(loop.var)
+        index = tuple(rebuilt(i, lambda p: here if p == Var(loop.var) else None) for i in r.index)
+        return f"(<columns_in>&{element(program, Ref(r.array, index))})[0]", True
+
+    def assignment(s: Assign, v: int) -> str:
+        names, across = {}, False
+        for symbol, r in s.reads:
+            names[symbol], is_vector_here = read(r, v) if isinstance(r, Ref) else (repr(r), False)
+            across |= is_vector_here
+        value = expression(s.expr, names, False, program.itemsize)
+        if not across:
+            value = f"k_columns({value})"
+        if program.arrays[s.target.array].meaning == HELD:
+            value = f"k_columns_held({value})"
+        target = read(s.target, v)[0].replace("columns_in", "columns_out")
+        return f"{target} {'+=' if s.accumulate else '='} {value}"
 
     def lines(body: tuple[Statement, ...], indent: str) -> list[str]:
         out: list[str] = []
@@ -221,29 +254,35 @@ def _columns(program: Program, loop: Loop, indent: str) -> list[str]:
                 out.append(f"{indent}for {s.var} in {_range(s)}:")
                 out += lines(s.body, indent + "    ")
             elif isinstance(s, Assign):
-                names, vectors = {}, False
-                for symbol, r in s.reads:
-                    names[symbol], is_one = one(r) if isinstance(r, Ref) else (repr(r), False)
-                    if isinstance(r, Ref) and r.index and is_one:
-                        names[symbol] = f"(<columns_in>&{names[symbol]})[0]"
-                    vectors |= is_one
-                value = expression(s.expr, names, False, program.itemsize)
-                if not vectors:
-                    value = f"k_columns({value})"
-                target = one(s.target)[0]
-                if s.target.index:
-                    target = f"(<columns_out>&{target})[0]"
-                elif program.arrays[s.target.array].meaning == HELD:
-                    value = f"k_columns_held({value})"
-                out.append(f"{indent}{target} {'+=' if s.accumulate else '='} {value}")
+                out += [indent + assignment(s, v) for v in range(vectors)]
         return out
 
+    size = "COLUMNS" if vectors == 1 else f"({vectors}*COLUMNS)"
     first = [
-        f"{indent}for {VECTOR} in range({index_text(loop.stop)}//COLUMNS):",
-        f"{indent}    {loop.var} = {VECTOR}*COLUMNS",
+        f"{indent}for {VECTOR} in range({index_text(loop.stop)}//{size}):",
+        f"{indent}    {loop.var} = {VECTOR}*{size}",
         f"{indent}    k_columns_begin()",
     ]
     return first + lines(loop.body, indent + "    ")
+
+
+SUMS_OF_COLUMNS = 4
+"""Vectors of sums at once, where these are few."""
+
+
+def _vectors_of_columns(program: Program, loop: Loop) -> int:
+    """How many vectors of columns each statement of such a loop is done for."""
+    sums = {s.target.array for s in walk(loop.body) if isinstance(s, Assign) and s.accumulate}
+    wanted = max(1, SUMS_OF_COLUMNS // max(1, len(sums)))
+    # Whole numbers of so many vectors, as wide as any processor has them.
+    widest = BYTES // program.itemsize
+    assert isinstance(loop.stop, int)
+    return next(v for v in range(wanted, 0, -1) if v == 1 or loop.stop % (v * widest) == 0)
+
+
+def _numbered(program: Program, name: str, v: int) -> str:
+    """What tells a local variable's vectors of columns apart."""
+    return f"_of{v}" if _in_columns(program)[1].get(name, 1) > 1 else ""
 
 
 def _range(loop: Loop) -> str:

@@ -13,21 +13,26 @@ from derive.network.objective import SquaredError
 from tests.strategies import data
 
 
-def full(cell: str, n: int, m: int) -> Network:
-    """A net of that cell, fully connected."""
-    return Network(LIBRARY[cell](), n, m, connect.full(), SquaredError([n - 1, 0]), name="full")
+def net_of(cell: str, n: int, m: int, pattern: connect.Pattern) -> Network:
+    """A net of that cell."""
+    return Network(LIBRARY[cell](), n, m, pattern, SquaredError([n - 1, 0]), name="rows")
 
 
-NETS = [("semilinear", 8, 1), ("elman", 9, 2), ("lstm", 9, 1)]
+NETS = [
+    ("semilinear", 8, 1, connect.full()),
+    ("elman", 9, 2, connect.full()),
+    ("lstm", 9, 1, connect.full()),
+    ("semilinear", 110, 2, connect.random(0.15, seed=3)),
+]
 
 
 @pytest.mark.parametrize("profile", ["local", "reproducible"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(("cell", "n", "m"), NETS)
+@pytest.mark.parametrize(("cell", "n", "m", "pattern"), NETS)
 def test_sums_in_vectors_of_columns_are_the_gradient(
-    cell: str, n: int, m: int, dtype: str, profile: str
+    cell: str, n: int, m: int, pattern: connect.Pattern, dtype: str, profile: str
 ) -> None:
-    net = full(cell, n, m)
+    net = net_of(cell, n, m, pattern)
     kernel = derive.compile(net, algorithm="rtrl", dtype=dtype, schedule="tables", profile=profile)
     assert "for vector in range(" in kernel.source and "COLUMNS" in kernel.source
     whole = derive.compile(net, dtype="float64")

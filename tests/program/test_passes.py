@@ -111,7 +111,7 @@ def in_blocks(program: Program) -> Program:
 
 def in_strips(program: Program) -> Program:
     """Rows of sensitivities in strips of one vector, from one source on."""
-    return rows(strip_columns(program, 8, 1))
+    return rows(strip_columns(program, 8, 1, far=0))
 
 
 def side_by_side(program: Program) -> Program:
@@ -494,7 +494,7 @@ def test_rows_of_full_nets_are_taken_in_strips(cell: str, itemsize: int) -> None
     for options in ({}, {"teacher_forcing": True}):
         stated = programs(net, settle(net, "rtrl", options))["gradient"]
         stated = fold_tables(split_units(replace(stated, itemsize=itemsize)))
-        found = strip_columns(stated, 16, 1)
+        found = strip_columns(stated, 16, 1, far=10**9)
         (strips,) = (s for s in walk(found.body) if isinstance(s, Loop) and s.role == "blocks")
         columns = [s for s in walk(strips.body) if isinstance(s, Loop) and s.role == "columns"]
         assert {s.stop for s in columns} == {16}
@@ -502,6 +502,20 @@ def test_rows_of_full_nets_are_taken_in_strips(cell: str, itemsize: int) -> None
             expected = outputs(stated, net, T)
             for name, array in outputs(found, net, T).items():
                 np.testing.assert_array_equal(array, expected[name], f"{cell} {name}")
+
+
+@pytest.mark.parametrize("far", [0, 10**9])
+def test_rows_of_units_with_sources_of_their_own_are_taken_in_strips_where_they_are_large(
+    far: int,
+) -> None:
+    net = sparse(100)
+    stated = fold_tables(split_units(programs(net, settle(net, "rtrl", {}))["gradient"]))
+    found = strip_columns(stated, 16, far=far)
+    blocks = [s for s in walk(found.body) if isinstance(s, Loop) and s.role == "blocks"]
+    assert len(blocks) == (far == 0)
+    expected = outputs(stated, net, 4)
+    for name, array in outputs(found, net, 4).items():
+        np.testing.assert_array_equal(array, expected[name])
 
 
 @given(st.integers(16, 700), st.sampled_from([16, 48, 64]), st.sampled_from([4, 8]))

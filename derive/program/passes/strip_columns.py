@@ -66,13 +66,18 @@ FEWEST = 8
 TOTAL = Ref("sum_of_columns")
 """A sum while it is made."""
 
+FAR = 2**19
+"""Bytes of all rows from which on it pays for units with sources of their own."""
+
 HERE = Ref("here_in_columns")
 """What several units multiply, loaded once."""
 
 
-def strip_columns(program: Program, width: int = WIDTH, fewest: int = FEWEST) -> Program:
+def strip_columns(
+    program: Program, width: int = WIDTH, fewest: int = FEWEST, far: int = FAR
+) -> Program:
     """The program with sums over columns of rows that are all there taken strip by strip."""
-    strips = _Strips(program, width, fewest, dict(program.arrays), dict(program.tables))
+    strips = _Strips(program, width, fewest, far, dict(program.arrays), dict(program.tables))
     body = strips.body(program.body)
     return replace(program, arrays=strips.arrays, tables=strips.tables).with_body(body)
 
@@ -122,6 +127,16 @@ class Row:
     def turns(self) -> int:
         """How many units there are."""
         return _turns(self.units)
+
+    @property
+    def terms(self) -> list[Loop]:
+        """The loops of all sums."""
+        return [loop for step in self.steps if isinstance(step, Sum) for loop in step.terms]
+
+    @property
+    def alike(self) -> bool:
+        """Whether all units have equally many sources, so that several can be done together."""
+        return all(_known(loop) and not _within(loop, self.units.var) for loop in self.terms)
 
     @property
     def inside(self) -> tuple[Statement, ...]:
@@ -177,6 +192,7 @@ class _Strips:
     program: Program
     width: int
     fewest: int
+    far: int
     arrays: dict[str, Array]
     tables: dict[str, Any]
 
@@ -211,10 +227,16 @@ class _Strips:
         return row if self.worth(row) and _twice_alike(row) else None
 
     def worth(self, row: Row) -> bool:
-        """Whether there are enough sources and units."""
-        loops = [loop for step in row.steps if isinstance(step, Sum) for loop in step.terms]
-        known = all(_known(loop) and not _within(loop, row.units.var) for loop in loops)
-        return known and sum(map(_turns, loops)) >= self.fewest and row.turns > 1
+        """Whether there are enough sources and units.
+
+        Where units have sources of their own, the numbers of all rows must be more than a near
+        cache holds, since those of several units cannot share what they read.
+        """
+        if row.turns < 2 or not row.terms:
+            return False
+        if row.alike:
+            return sum(map(_turns, row.terms)) >= self.fewest
+        return row.turns * row.width * self.program.itemsize >= self.far
 
     def stripped(self, row: Row) -> list[Statement]:
         """The strips; before them what each unit keeps for them, after them what follows."""
@@ -261,8 +283,10 @@ class _Strips:
             body.append(replace(loop, body=(replace(term, target=TOTAL),)))
         body.append(copy(Ref(step.into, (row.number, Var(step.counter))), TOTAL))
         columns = Loop(step.counter, 0, strip.width, tuple(body), "columns")
-        jammed = jam(replace(row.units, body=(columns,)), self.arrays, ROWS)
-        return list(_loaded(tuple(jammed), step.counter))
+        units = replace(row.units, body=(columns,))
+        if not row.alike:
+            return [units]
+        return list(_loaded(tuple(jam(units, self.arrays, ROWS)), step.counter))
 
     def scattered(self, row: Row, loop: Loop, strip: Strip, kept: Mapping[Ref, Ref]) -> Loop:
         """What is added to single columns: only of units, and of theirs, that the strip has."""
