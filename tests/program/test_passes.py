@@ -504,6 +504,21 @@ def test_rows_of_full_nets_are_taken_in_strips(cell: str, itemsize: int) -> None
                 np.testing.assert_array_equal(array, expected[name], f"{cell} {name}")
 
 
+@pytest.mark.parametrize("first", ["leaky", "elman"])
+def test_strips_of_one_kind_of_units_leave_those_of_another_alone(first: str) -> None:
+    kinds = [LIBRARY[name]() for name in (first, "elman" if first == "leaky" else "leaky")]
+    net = Network([*kinds[:1] * 5, *kinds[1:] * 3], 8, 2, connect.full(), SquaredError([7, 0]),
+                  name="mixed")  # fmt: skip
+    stated = fold_tables(split_units(programs(net, settle(net, "rtrl", {}))["gradient"]))
+    found = strip_columns(stated, 16, far=0)
+    assert len([s for s in walk(found.body) if isinstance(s, Loop) and s.role == "blocks"]) == 2
+    kept = [a.shape for a in found.arrays.values() if a.name.startswith("each_")]
+    assert {(5,), (3,)} == set(kept)
+    expected = outputs(stated, net, 4)
+    for name, array in outputs(found, net, 4).items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
 @pytest.mark.parametrize("far", [0, 10**9])
 def test_rows_of_units_with_sources_of_their_own_are_taken_in_strips_where_they_are_large(
     far: int,

@@ -178,7 +178,7 @@ def strip_of(columns: int, most_columns: int, itemsize: int) -> Strip:
     count = -(-columns // most_columns)
     vector = BYTES // itemsize
     width = -(-columns // (count * vector)) * vector
-    number = Var("b")
+    number = Var("strip")
     begins: Index = times(number, width)
     if columns < count * width:
         begins = least(begins, columns - width)
@@ -248,7 +248,7 @@ class _Strips:
         body: list[Statement] = []
         for step in row.steps:
             if isinstance(step, Sum):
-                body += self.sums(row, step, strip)
+                body += all_placed(tuple(self.sums(row, step, strip)), _from(kept))
             elif step.role == "columns":
                 inside = all_placed((_across(row, step, strip),), _from(kept))
                 body.append(replace(row.units, body=inside))
@@ -265,8 +265,9 @@ class _Strips:
 
     def kept(self, row: Row, local: Ref) -> Ref:
         """Where a unit's local variable is kept for the strips."""
-        name = f"each_{local.array}"
         a = self.arrays[local.array]
+        # Units of another kind may have a local variable of that name.
+        name = f"each_{local.array}_{row.units.start}_{row.turns}"
         self.arrays[name] = replace(a, name=name, shape=(row.turns,), role="work")
         return Ref(name, (row.number,))
 
