@@ -38,10 +38,10 @@ NETWORKS = {
     ("plain", 0.1): (16, 32, 48),
     ("leaky", 1): (2, 5, 11),
     ("leaky", 0.3): (16,),
-    ("leaky", 0.1): (32, 48),
+    ("leaky", 0.1): (8, 16, 32, 48),
     ("lstm", 1): (1, 3, 6),
     ("lstm", 0.3): (8,),
-    ("lstm", 0.1): (16,),
+    ("lstm", 0.1): (8, 16),
 }
 """Units of each series, from where a straight line is best to where it no longer compiles."""
 

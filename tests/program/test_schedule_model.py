@@ -24,7 +24,7 @@ from derive.program.schedules.unrolled import unrolled
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CASES = json.loads((BENCHMARKS / "results" / "schedules.json").read_text(encoding="utf-8"))["cases"]
 
-WORST, ALL = 1.16, 1.02
+WORST, ALL = 1.31, 1.015
 """How much slower than the better schedule a choice may be, at most and on the whole."""
 
 
