@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from derive.emit.statements import WIDE, element_type, index_text, is_vector, passed
+from derive.emit.elements import WIDE, element_type, index_text, is_vector
+from derive.emit.statements import passed
 from derive.network.network import Network
 from derive.program.ir import Array, Index, Program, Var, rebuilt
 from derive.program.schedules.lanes import COUNT

@@ -12,8 +12,9 @@ import numpy as np
 
 from derive.emit import arguments, calls, frame, functions_c, online, relaxing
 from derive.emit.cores import keyword
+from derive.emit.elements import element_type
 from derive.emit.expressions import functions_in
-from derive.emit.statements import core, element_type
+from derive.emit.statements import core
 from derive.errors import EmitError
 from derive.network.network import Network
 from derive.program.ir import (

@@ -1,0 +1,68 @@
+"""Totals over the sequences of a block, several at once."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from derive.emit.elements import element, element_type, kind_of, offset, value_of
+from derive.program.ir import (
+    Assign,
+    Program,
+    Ref,
+    Statement,
+    affine,
+    plus,
+    times,
+)
+from derive.program.schedules.lanes import COUNT
+
+
+def together(program: Program, first: Statement, rest: list[Statement]) -> tuple[int, str] | None:
+    """How many totals are added at once, ``first`` and those that follow, and how; or none."""
+    if not _is_total(program, first):
+        return None
+    every = [first, *rest[: ROWS * ROWS - 1]]
+    totals = [s for s in takewhile(lambda s: _is_total(program, s), every) if isinstance(s, Assign)]
+    if program.vectors == 1 and (rows := _rows(program, totals)):
+        places = [f"&{element(program, s.target)}" for s in rows[::ROWS]]
+        return len(rows), _call(program, "k_total_of_rows", rows, places)
+    four = totals[:ROWS]
+    if len(four) < ROWS:
+        return None
+    of_two = "_of_two" if program.vectors > 1 else ""
+    places = [f"&{element(program, s.target)}" for s in four]
+    return ROWS, _call(program, f"k_total_of_four{of_two}", four, places)
+
+
+ROWS = 4
+"""Totals that are added at once, or rows of as many neighbours."""
+
+
+def _is_total(program: Program, s: Statement) -> bool:
+    """Whether a statement adds to a number in memory what a vector sums to."""
+    if not isinstance(s, Assign) or not s.accumulate or not s.target.index:
+        return False
+    read = [
+        element_type(program, program.arrays[r.array]) for _, r in s.reads if isinstance(r, Ref)
+    ]
+    return kind_of(program, s) == "real" and "lane" in read and "wide_lane" not in read
+
+
+def _rows(program: Program, totals: list[Assign]) -> list[Assign]:
+    """Totals of four rows of four neighbours, row by row, if that is what they are."""
+    if len(totals) < ROWS * ROWS or len({s.target.array for s in totals}) > 1:
+        return []
+    at = [offset(program.arrays[s.target.array], s.target.index) for s in totals]
+    apart = [affine(plus(i, times(at[0], -1))) for i in at]
+    steps = [form[1] for form in apart if form is not None and not any(form[0].values())]
+    if len(steps) < len(totals):
+        return []
+    order = sorted(range(len(totals)), key=steps.__getitem__)
+    rows = [order[i : i + ROWS] for i in range(0, len(order), ROWS)]
+    neighbours = all(steps[row[i]] == steps[row[0]] + i for row in rows for i in range(ROWS))
+    return [totals[i] for i in order] if neighbours else []
+
+
+def _call(program: Program, name: str, totals: list[Assign], places: list[str]) -> str:
+    values = [value_of(program, s, v) for s in totals for v in range(program.vectors)]
+    return f"{name}({', '.join([*values, COUNT, *places])})"
