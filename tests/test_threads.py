@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 import derive
 from derive.build.toolchain import find_toolchain
-from derive.emit import frame
+from derive.emit import frame, vectors_c
 from derive.interpreted import Interpreted
 from derive.network.network import Network
 from derive.program.algorithms import programs
@@ -220,7 +220,7 @@ def test_blocks_are_added_in_order_though_the_first_are_done_last(tmp_path: Path
     """Also where the system gives no thread, or no memory to keep a crew in."""
     toolchain = find_toolchain()
     assert toolchain is not None
-    text = frame.C_TYPES.substitute(real="double") + frame.c_lanes(8, 8)
+    text = frame.C_TYPES.substitute(real="double") + vectors_c.c_lanes(8, 8)
     head, _, crew = frame.C_THREADS.partition("/*")
     (tmp_path / "frame.h").write_text("/*" + crew)
     (tmp_path / "crew.c").write_text(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from derive.emit import arguments, calls, frame, functions_c, online, relaxing
+from derive.emit import arguments, calls, frame, functions_c, online, relaxing, vectors_c
 from derive.emit.cores import keyword
 from derive.emit.elements import element_type
 from derive.emit.expressions import functions_in
@@ -211,14 +211,16 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     checks, checks_declared = arguments.checks(
         facts.dtype, "forward" in programs, "start" in programs, shared
     )
-    block += frame.c_lanes(one.lane_width, one.itemsize, one.vectors) if lanes else frame.C_SINGLE
+    block += (
+        vectors_c.c_lanes(one.lane_width, one.itemsize, one.vectors) if lanes else frame.C_SINGLE
+    )
     block += frame.C_THREADS if shared else ""
     kinds = {element_type(p, a) for p in programs.values() for a in p.arrays.values()}
     wide = bool(kinds & {"wide", "wide_lane"})
     block += frame.C_WIDE if wide else ""
     block += frame.C_WIDE_LANES if wide and lanes else ""
     columns = "columns" in kinds
-    block += frame.c_columns(one.itemsize) if columns else ""
+    block += vectors_c.c_columns(one.itemsize) if columns else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
     windows, roots = bool(found & {Least, Most}), Root in found

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import derive
 from derive.blocks import MANY, PAIRS, SINGLE, Block, block_for
 from derive.build import toolchain
-from derive.emit import frame
+from derive.emit import frame, vectors_c
 from derive.errors import RecordError
 from derive.network.network import Network
 from derive.program.schedules.lanes import laid_out
@@ -174,7 +174,7 @@ def test_totals_added_at_once_are_each_to_the_last_bit(
     tools = toolchain.find_toolchain()
     assert tools is not None
     real = "double" if itemsize == 8 else "float"
-    text = frame.C_TYPES.substitute(real=real) + frame.c_lanes(width, itemsize, vectors)
+    text = frame.C_TYPES.substitute(real=real) + vectors_c.c_lanes(width, itemsize, vectors)
     (tmp_path / "totals.c").write_text(
         text + (ROOT / "tests" / "emit" / "totals.c").read_text(encoding="utf-8")
     )

@@ -18,7 +18,7 @@ import numpy as np
 
 from derive.blocks import width
 from derive.build import toolchain
-from derive.emit import frame, functions_c
+from derive.emit import frame, functions_c, vectors_c
 from derive.emit.mathematics.text import FUNCTIONS
 
 REAL = {"float64": "double", "float32": "float"}
@@ -68,7 +68,10 @@ class Compiled:
 def text_of(dtype: str) -> str:
     """A C file with all functions of a type."""
     itemsize = np.dtype(dtype).itemsize
-    parts = [frame.C_TYPES.substitute(real=REAL[dtype]), frame.c_lanes(width(itemsize), itemsize)]
+    parts = [
+        frame.C_TYPES.substitute(real=REAL[dtype]),
+        vectors_c.c_lanes(width(itemsize), itemsize),
+    ]
     parts.append(functions_c.c_functions(set(FUNCTIONS), dtype == "float64", True))
     return "".join([*parts, *(LOOP.format(name=name) for name in sorted(FUNCTIONS))])
 
