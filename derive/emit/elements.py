@@ -55,6 +55,7 @@ def copies(program: Program, a: Array) -> int:
 
 
 def kind_of(program: Program, s: Assign) -> str:
+    """The type of what an assignment sets."""
     return element_type(program, program.arrays[s.target.array])
 
 
@@ -63,6 +64,7 @@ CONVERT = {("wide_lane", "lane"): "k_widen", ("lane", "wide_lane"): "k_narrow"}
 
 
 def value_of(program: Program, s: Assign, vector: int | str) -> str:
+    """The right-hand side of an assignment, for one of several vectors, in the target's type."""
     kind = kind_of(program, s)
 
     def read(r: Ref) -> str:
@@ -133,6 +135,7 @@ def _tight(index: Index) -> str:
 
 
 def range_text(loop: Loop) -> str:
+    """What a loop's counter runs over, in Cython."""
     start, stop = index_text(loop.start), index_text(loop.stop)
     if loop.backward:
         first, end = plus(loop.stop, -1), plus(loop.start, -1)
