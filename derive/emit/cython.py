@@ -264,8 +264,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     if lanes and one.vectors > 1:
         declared += [
             "real k_total_of_two(lane, lane, size_t) noexcept nogil",
-            "void k_total_of_four_of_two(lane, lane, lane, lane, lane, lane, lane, lane, size_t,"
-            " real *, real *, real *, real *) noexcept nogil",
+            f"void k_total_of_four_of_two({', '.join(['lane'] * 8)}, size_t, {places}) "
+            "noexcept nogil",
         ]
     if shared:
         declared += [

@@ -307,23 +307,26 @@ def renamed(body: tuple[Statement, ...], names: Mapping[str, str]) -> tuple[Stat
     return all_placed(body, lambda r: Ref(names.get(r.array, r.array), r.index))
 
 
-def read_once(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...]:
+def read_once(
+    body: tuple[Statement, ...], arrays: Arrays, begin: str = "here"
+) -> tuple[Statement, ...]:
     """Innermost loops with what several of their sums read put in local variables first.
 
-    Compilers see that it is the same number, and yet load it anew for each product.
+    Compilers see that it is the same number, and yet load it anew for each product. ``begin`` is
+    what the names of these variables begin with.
     """
     out: list[Statement] = []
     for s in body:
         if not isinstance(s, Loop):
             out.append(s)
         elif any(isinstance(t, Loop) for t in s.body):
-            out.append(replace(s, body=read_once(s.body, arrays)))
+            out.append(replace(s, body=read_once(s.body, arrays, begin)))
         else:
-            out.append(replace(s, body=_loaded(s.body, arrays)))
+            out.append(replace(s, body=_loaded(s.body, arrays, begin)))
     return tuple(out)
 
 
-def _loaded(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...]:
+def _loaded(body: tuple[Statement, ...], arrays: Arrays, begin: str) -> tuple[Statement, ...]:
     assigns = [s for s in body if isinstance(s, Assign)]
     if any(s.target.index for s in assigns):
         return body
@@ -335,7 +338,7 @@ def _loaded(body: tuple[Statement, ...], arrays: Arrays) -> tuple[Statement, ...
             a = arrays[r.array]
             # Loops share these names, so a name tells of what kind of number it is.
             kind = ("lane" if a.batched else "one") + ("_wide" if a.wide else "")
-            name = f"here_{kind}_{len(names)}"
+            name = f"{begin}_{kind}_{len(names)}"
             arrays[name] = Array(name, (), "scalar", a.batched, HELD, wide=a.wide)
             names[r] = Ref(name)
             loads.append(copy(Ref(name), r))

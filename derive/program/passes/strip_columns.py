@@ -12,7 +12,7 @@ with the one before are computed twice, and are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -44,13 +44,13 @@ from derive.program.ir import (
     walk,
 )
 from derive.program.passes.jam import (
-    HELD,
     ROWS,
     elsewhere,
     filled_anew,
     independent,
     jam,
     mentions,
+    read_once,
 )
 from derive.program.passes.jam_columns import sum_over_columns
 from derive.program.passes.turns import turns_of, values
@@ -69,8 +69,8 @@ TOTAL = Ref("sum_of_columns")
 FAR = 2**19
 """Bytes of all rows from which on it pays for units with sources of their own."""
 
-HERE = Ref("here_in_columns")
-"""What several units multiply, loaded once."""
+HERE = "column"
+"""Begins the names of what several units multiply: these are vectors, and no other loop's."""
 
 
 def strip_columns(
@@ -274,7 +274,6 @@ class _Strips:
     def sums(self, row: Row, step: Sum, strip: Strip) -> list[Statement]:
         """One sum of every unit: of a few units, in a vector of columns, at a time."""
         self.arrays[TOTAL.array] = Array(TOTAL.array, (), "scalar", True)
-        self.arrays[HERE.array] = Array(HERE.array, (), "scalar", True, HELD)
         body: list[Statement] = [Assign(TOTAL, ZERO)]
         for loop in step.terms:
             columns = loop.body[0]
@@ -287,7 +286,7 @@ class _Strips:
         units = replace(row.units, body=(columns,))
         if not row.alike:
             return [units]
-        return list(_loaded(tuple(jam(units, self.arrays, ROWS)), step.counter))
+        return list(read_once(tuple(jam(units, self.arrays, ROWS)), self.arrays, HERE))
 
     def scattered(self, row: Row, loop: Loop, strip: Strip, kept: Mapping[Ref, Ref]) -> Loop:
         """What is added to single columns: only of units, and of theirs, that the strip has."""
@@ -310,8 +309,7 @@ class _Strips:
                 stop=Lookup(stop, strip.number),
                 span=units.bounds,
             )
-        there = Var(loop.var)
-        before = plus(strip.begins, times(_without(column, there), -1))
+        before = plus(strip.begins, times(_with(column, Var(loop.var), 0), -1))
         inside = replace(
             loop,
             start=most(loop.start, before),
@@ -342,10 +340,6 @@ def _across(row: Row, columns: Loop, strip: Strip) -> Loop:
 
 def _with(index: Index, var: Var, value: Index) -> Index:
     return rebuilt(index, lambda part: value if part == var else None)
-
-
-def _without(index: Index, var: Var) -> Index:
-    return _with(index, var, 0)
 
 
 def _from(kept: Mapping[Ref, Ref]) -> Callable[[Ref], Ref]:
@@ -461,17 +455,3 @@ def _twice_alike(row: Row) -> bool:
     return not any(s.target.array in local for s in assigns) and all(
         elsewhere(r, w) for r in reads for w in changed if r.array == w.array
     )
-
-
-def _loaded(body: tuple[Statement, ...], counter: str) -> Iterator[Statement]:
-    """``body`` with what the products of several units have in common loaded before them."""
-    adds = [s for s in body if isinstance(s, Assign) and s.accumulate]
-    columns = {r for s in adds for _, r in s.reads
-               if isinstance(r, Ref) and mentions(r.index[-1], counter)}  # fmt: skip
-    if adds and len(columns) == 1:
-        (one,) = columns
-        yield copy(HERE, one)
-        yield from all_placed(body, lambda r: HERE if r == one else r)
-    else:
-        for s in body:
-            yield replace(s, body=tuple(_loaded(s.body, counter))) if isinstance(s, Loop) else s
