@@ -180,16 +180,32 @@ cdef extern from *:
         (void)from, (void)bytes;
     #endif
     }
-    /* Scratch for one call, aligned to 64 bytes; the pointer to free stands before it. Where it is
-       large, whole large pages: few page faults, and addresses that the processor finds at once. */
+    /* Little scratch is kept for the next call: the system would give and clear its pages anew. */
+    #if defined(__GNUC__)
+    static char *k_kept;
+    #define K_KEEP(raw) __atomic_exchange_n(&k_kept, (raw), __ATOMIC_ACQ_REL)
+    #else
+    #define K_KEEP(raw) (raw)
+    #endif
+    /* Scratch for one call, aligned to 64 bytes. It begins with its size, and before the numbers stands
+       where it begins. Large scratch has whole large pages: few page faults, and addresses that the
+       processor finds at once. */
     static real *k_workspace(size_t count)
     {
-        const size_t bytes = count*sizeof(real), page = bytes < K_LARGE ? 64 : K_LARGE_PAGE;
-        char *raw = (char *)malloc(bytes + 2*page), *aligned;
-        if (!raw) {
-            PyErr_Format(PyExc_MemoryError, "no memory for %zu numbers of scratch", count);
-            return NULL;
+        size_t bytes = count*sizeof(real), there = 0;
+        char *raw = bytes < K_LARGE ? K_KEEP((char *)NULL) : NULL, *aligned;
+        if (raw) memcpy(&there, raw, sizeof there);
+        if (there < bytes || !raw) {
+            free(raw);
+            raw = (char *)malloc(bytes + 2*(bytes < K_LARGE ? 64 : K_LARGE_PAGE));
+            if (!raw) {
+                PyErr_Format(PyExc_MemoryError, "no memory for %zu numbers of scratch", count);
+                return NULL;
+            }
+            memcpy(raw, &bytes, sizeof bytes);
+            there = bytes;
         }
+        const size_t page = there < K_LARGE ? 64 : K_LARGE_PAGE;
         aligned = raw + (2*page - (size_t)raw % page);
         if (page > 64) k_large_pages(aligned, bytes);
         memcpy(aligned - sizeof raw, &raw, sizeof raw);
@@ -197,9 +213,11 @@ cdef extern from *:
     }
     static void k_release(real *workspace)
     {
-        void *raw;
+        char *raw;
+        size_t there;
         memcpy(&raw, (char *)workspace - sizeof raw, sizeof raw);
-        free(raw);
+        memcpy(&there, raw, sizeof there);
+        free(there < K_LARGE ? K_KEEP(raw) : raw);
     }
     static PyObject *k_refuse_type(const char *name, PyObject *given)
     {

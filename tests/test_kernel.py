@@ -474,3 +474,23 @@ def test_scratch_of_many_megabytes_holds_what_little_scratch_does() -> None:
     by_segments = derive.compile(net, memory="sqrt", profile="reproducible").gradient(*given)
     assert whole[0] == pytest.approx(by_segments[0], rel=1e-12)
     np.testing.assert_allclose(whole[1], by_segments[1], rtol=1e-9)
+
+
+def test_scratch_that_is_kept_from_call_to_call_changes_nothing() -> None:
+    net = derive.Network(derive.cells.semilinear("tanh"), 8, 1, derive.connect.full(),
+                         derive.SquaredError([7]), name="kept")  # fmt: skip
+    kernel = derive.compile(net, profile="reproducible")
+    assert "__atomic_exchange_n(&k_kept" in kernel.source
+    lengths = (3, 4_000, 50, 20_000, 1, 50, 4_000)  # within four megabytes and beyond
+    given = {T: data(net, T)[:4] for T in set(lengths)}
+    expected = {T: derive.compile(net, profile="reproducible", cache=False).gradient(*given[T])
+                for T in given}  # fmt: skip
+
+    def calls(first: int) -> list[bool]:
+        order = lengths[first:] + lengths[:first]
+        found = [(T, kernel.gradient(*given[T])) for T in order for _ in range(3)]
+        return [f[0] == expected[T][0] and np.array_equal(f[1], expected[T][1]) for T, f in found]
+
+    assert all(calls(0))
+    with ThreadPoolExecutor(4) as several:
+        assert all(all(same) for same in several.map(calls, range(len(lengths))))
