@@ -3,8 +3,9 @@
     python benchmarks/bench_schedules.py            # measure, keep and fit
     python benchmarks/bench_schedules.py --fit      # only fit again to what was kept
 
-Each network is compiled in both schedules, and both are timed in one process, in turn; times are
-the least of many rounds. Writes results/schedules.json, and from it alone
+Each network is compiled in both schedules, sparse ones for one sequence also with signals in pages
+where this processor has such registers. They are timed in one process, in turn; times are the
+least of many rounds. Writes results/schedules.json, and from it alone
 derive/program/schedules/coefficients.py: the same results give the same bytes.
 """
 
@@ -17,21 +18,26 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from fit_schedules import fitted
 from keep import RESULTS, keep
 
 import derive
+import derive.kernel
 from derive.bench.case import Case
+from derive.blocks import MANY, SINGLE, block_for
+from derive.build.toolchain import register_bytes
 from derive.files import write_whole
 from derive.program.algorithms import programs
 from derive.program.schedules import model
 
 COEFFICIENTS = Path(model.__file__).with_name("coefficients.py")
-SCHEDULES = ("unrolled", "tables")
+SCHEDULES = ("unrolled", "tables", "pages")
 NETWORKS = {
     ("plain", 1): (2, 3, 4, 6, 8, 11, 16, 32),
     ("plain", 0.3): (8, 16, 24, 48),
@@ -87,20 +93,25 @@ def row_of(case: Case) -> dict[str, Any]:
     """A case, what is counted of it, and the schedules that will be measured."""
     net = case.network()
     fields = ("cell", "units", "density", "batch", "dtype", "what")
-    small = net.wiring.size <= LONGEST
+    counted = model.counted(net)
+    paged = case.batch == 1 and counted["ragged"] and block_for(register_bytes(), 8, False) == MANY
+    there = {"unrolled": net.wiring.size <= LONGEST, "tables": True, "pages": paged}
     return {
         "case": {f: getattr(case, f) for f in fields},
-        "counted": model.counted(net),
+        "counted": counted,
         "lines": model.straight_lines(programs(net, {"name": "epochwise"})),
-        "compile": dict.fromkeys(SCHEDULES if small else SCHEDULES[1:], 0.0),
+        "compile": {name: 0.0 for name in SCHEDULES if there[name]},
     }
 
 
 def kernel_of(case: Case, schedule: str) -> derive.Kernel:
     """The kernel of a case in one schedule, compiled or from the cache."""
-    return derive.compile(
-        case.network(), dtype=case.dtype, batch=case.batch > 1, schedule=schedule, threads=1
-    )
+    batch, asked = case.batch > 1, "tables" if schedule == "pages" else schedule
+    narrow = {"block_for": lambda *given: SINGLE} if schedule == "tables" and not batch else {}
+    with patch.multiple(derive.kernel, **narrow) if narrow else nullcontext():
+        return derive.compile(
+            case.network(), dtype=case.dtype, batch=batch, schedule=asked, threads=1
+        )
 
 
 def built(asked: tuple[dict[str, Any], str]) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from derive.program.schedules.model import COMPILED, FEATURES, compiled_features
+from derive.program.schedules.model import COMPILED, FEATURES, by_page, compiled_features
 
 HEAD = '''"""What the cost model multiplies counted work by: nanoseconds, and seconds of compiling.
 
@@ -21,17 +21,20 @@ HEAD = '''"""What the cost model multiplies counted work by: nanoseconds, and se
 
 '''
 
+BATCHES = {"unrolled": (False, True), "tables": (False, True), "pages": (False,)}
+"""What each schedule was measured for: one sequence, and lanes."""
+
 
 def fitted(cases: Sequence[Mapping[str, Any]]) -> str:
     """The text of ``coefficients.py``."""
     text = ["STEP = {"]
-    for schedule in ("unrolled", "tables"):
-        for batch in (False, True):
+    for schedule, batches in BATCHES.items():
+        for batch in batches:
             for dtype in ("float64", "float32"):
                 chosen = [
                     (c["counted"], c["step"][schedule])
                     for c in cases
-                    if schedule in c["step"]
+                    if schedule in c["step"] and (schedule != "pages" or by_page(c["counted"]))
                     and (c["case"]["batch"] > 1) == batch
                     and c["case"]["dtype"] == dtype
                 ]

@@ -53,9 +53,9 @@ def block_for(register: int, itemsize: int, batch: bool | int) -> Block:
 
     In as many vectors as make :data:`BYTES`, if there are sequences for them.
     """
-    if not batch:
-        return SINGLE
     if register >= BYTES:
         return MANY
+    if not batch:
+        return SINGLE
     size = width(itemsize, None if isinstance(batch, bool) else batch) * itemsize
     return PAIRS if size >= MOST * register else SINGLE

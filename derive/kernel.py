@@ -579,7 +579,6 @@ def emit(
 
     ``block`` says how a number of a batch stands in registers.
     """
-    from dataclasses import replace
 
     import numpy as np
 
@@ -590,7 +589,7 @@ def emit(
 
     dtype = checked_dtype(dtype)
     stated = programs(net, algorithm)
-    choice = replace(choose(net, stated, batch, schedule, dtype), block=block)
+    choice = choose(net, stated, batch, schedule, dtype, block)
     scheduled = _scheduled(stated, choice, np.dtype(dtype).itemsize)
     laid_out = next(iter(scheduled.values())).schedule
     structure = structure_of(net, algorithm)

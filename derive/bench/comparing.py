@@ -16,6 +16,7 @@ from derive.bench.peers import makers as makers_of
 from derive.bench.peers.numpy import reference
 from derive.bench.problem import Contender, Maker, Problem, problem_of
 from derive.errors import BenchError
+from derive.program.algorithms import programs
 from derive.program.cost import cost_at
 
 
@@ -97,16 +98,17 @@ def judged(
 
 
 def counted(kernel: Any, case: Case) -> dict[str, int | None]:
-    """Arithmetic operations of a call, a function's value counted as one, as the Program has them.
+    """Arithmetic operations of a call, a function's value counted as one, before any schedule.
 
-    Beside them the bytes it reads from arrays and writes to them; None for a batch, where what
-    lanes share is read once for all.
+    Beside them the bytes that its Program reads from arrays and writes to them; None for a batch,
+    where what lanes share is read once for all.
     """
     name = "forward" if case.what == "forward" else "gradient"
     tally = cost_at(kernel.programs[name], {"T": case.steps})
+    needed = cost_at(programs(kernel.net, kernel.algorithm)[name], {"T": case.steps})
     moved = (tally.loads + tally.stores) * kernel.dtype.itemsize
     return {
-        "operations": tally.operations * case.batch,
+        "operations": needed.operations * case.batch,
         "bytes": moved if case.batch == 1 else None,
     }
 

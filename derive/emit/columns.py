@@ -13,6 +13,8 @@ from derive.emit.elements import (
 from derive.emit.expressions import expression
 from derive.program.ir import (
     Assign,
+    Index,
+    Lookup,
     Loop,
     Program,
     Ref,
@@ -20,6 +22,7 @@ from derive.program.ir import (
     Var,
     plus,
     rebuilt,
+    summands,
     times,
 )
 from derive.program.passes.jam import HELD, mentions
@@ -41,6 +44,10 @@ def columns_loop(program: Program, loop: Loop, indent: str) -> list[str]:
             return element(program, r), False
         here = plus(Var(loop.var), times(Var("COLUMNS"), v)) if v else Var(loop.var)
         index = tuple(rebuilt(i, lambda p: here if p == Var(loop.var) else None) for i in r.index)
+        if page := _looked_up(index, loop.var):
+            begin, places = page
+            at = f"&table_{places.table}[{index_text(places.at)}]"
+            return f"k_looked_up(&{element(program, Ref(r.array, (begin,)))}, {at})", True
         return f"(<columns_in>&{element(program, Ref(r.array, index))})[0]", True
 
     def assignment(s: Assign, v: int) -> str:
@@ -75,6 +82,15 @@ def columns_loop(program: Program, loop: Loop, indent: str) -> list[str]:
         f"{indent}    k_columns_begin()",
     ]
     return first + lines(loop.body, indent + "    ")
+
+
+def _looked_up(index: tuple[Index, ...], var: str) -> tuple[Index, Lookup] | None:
+    """Where a page begins and by what table a column's number is found, if a place is that."""
+    inside = [p for i in index for p in summands(i)]
+    tables = [p for p in inside if isinstance(p, Lookup) and mentions(p, var)]
+    if len(index) > 1 or len(tables) != 1:
+        return None
+    return plus(*(p for p in inside if p is not tables[0])), tables[0]
 
 
 def _numbered(program: Program, name: str, v: int) -> str:

@@ -29,6 +29,7 @@ from derive.program.ir import (
     parts,
     walk,
 )
+from derive.program.passes.pages import in_pages
 from derive.program.state import state_size
 
 CTYPES = {"float64": "double", "float32": "float"}
@@ -221,6 +222,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     block += frame.C_WIDE_LANES if wide and lanes else ""
     columns = "columns" in kinds
     block += vectors_c.c_columns(one.itemsize) if columns else ""
+    looked_up = any(map(in_pages, programs.values()))
+    block += vectors_c.c_looked_up(one.itemsize) if looked_up else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
     windows, roots = bool(found & {Least, Most}), Root in found
@@ -229,7 +232,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     block += checks
     block += functions_c.c_functions(functions, ctype == "double", lanes)
     for name, values in sorted(tables.items()):
-        block += _static(f"int{values.dtype.itemsize * 8}_t", name, map(str, values.tolist()))
+        block += _static(_ctype(values), name, map(str, values.tolist()))
     for name, a in sorted(constants.items()):
         block += _static("real", name, map(repr, map(float, a.values)))
     declared = [
@@ -295,6 +298,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "columns k_columns(real) noexcept nogil",
             "columns k_columns_held(columns) noexcept nogil",
         ]
+    if looked_up:
+        declared.append("columns k_looked_up(const real *, const uint8_t *) noexcept nogil")
     if windows:
         declared += [
             f"Py_ssize_t k_{name}(Py_ssize_t, Py_ssize_t) noexcept nogil"
@@ -309,12 +314,12 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
         takes = f"{kind}, {kind}" if name in functions_c.PAIRED_FUNCTIONS else kind
         declared.append(f"{kind} k_{name}({takes}) noexcept nogil")
     for name, values in sorted(tables.items()):
-        declared.append(f"const int{values.dtype.itemsize * 8}_t table_{name}[]")
+        declared.append(f"const {_ctype(values)} table_{name}[]")
     declared += [f"const real table_{name}[]" for name in sorted(constants)]
     indent = "    "
     return "\n".join(
         [
-            "from libc.stdint cimport int32_t, int64_t",
+            f"from libc.stdint cimport int32_t, int64_t{', uint8_t' if looked_up else ''}",
             "",
             "from collections import namedtuple",
             "",
@@ -336,6 +341,11 @@ def _whole(program: Program) -> Iterator[Index]:
     for s in walk(program.body):
         yield from indices(s)
     yield from program.derived.values()
+
+
+def _ctype(table: Any) -> str:
+    """The C type of a static table's entries."""
+    return f"{table.dtype.name}_t"
 
 
 def _static(ctype: str, name: str, values: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Template
 
+from derive.blocks import BYTES
+
 REGISTERS = {"defined(__AVX512F__)": 64, "defined(__AVX__)": 32, "": 16}
 """Bytes of a vector register by the condition that a processor has them, the widest first. Vectors
 that need several registers are kept in memory by compilers."""
@@ -265,6 +267,40 @@ static inline columns k_columns_held(columns x)
     return x;
 }
 """)
+
+
+C_LOOKED_UP = Template("""\
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+/* Of a page of $size numbers those at so many places. */
+static inline columns k_looked_up(const real *page, const uint8_t *places)
+{
+#if defined(__AVX512F__)
+    return (columns)_mm512_permutex2var_$suffix(_mm512_loadu_$suffix(page),
+        $widen, _mm512_loadu_$suffix(page + COLUMNS));
+#elif defined(__GNUC__)
+    columns found;
+    for (int i = 0; i < COLUMNS; i++)
+        found[i] = page[places[i]];
+    return found;
+#else
+    return page[places[0]];
+#endif
+}
+""")
+
+WIDEN = {
+    4: "_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)places))",
+    8: "_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)places))",
+}
+"""Places in a page as the whole numbers that a register is asked with, by bytes of a number."""
+
+
+def c_looked_up(itemsize: int) -> str:
+    """The function that finds numbers of a page, which two registers hold where there are such."""
+    suffix = "ps" if itemsize == 4 else "pd"
+    return C_LOOKED_UP.substitute(size=2 * BYTES // itemsize, suffix=suffix, widen=WIDEN[itemsize])
 
 
 def c_columns(itemsize: int) -> str:

@@ -3,7 +3,7 @@
 The counts are read off the Program itself, so they are those of the code that is emitted, and a
 schedule that changed them would show. What is an operation says
 :mod:`derive.program.operations`; ``a += b`` adds once, loads ``a`` once and stores it once, and
-local variables are free to reach.
+local variables are free to reach, and so are pages that registers hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 
 from derive.errors import ProgramError
-from derive.program.ir import Array, Assign, Loop, Program, Ref, affine, evaluate, walk
+from derive.program.ir import (
+    Array,
+    Assign,
+    Loop,
+    Program,
+    Ref,
+    affine,
+    evaluate,
+    in_registers,
+    walk,
+)
 from derive.program.occurrences import Occurrence, occurrences, occurrences_in
 from derive.program.operations import Tally, operations
 
@@ -161,7 +171,8 @@ def tally(program: Program, s: Assign) -> Tally:
     """The operations of one assignment, and what it moves to and from arrays."""
 
     def outside(r: Any) -> bool:
-        return isinstance(r, Ref) and program.arrays[r.array].role != "scalar"
+        there = isinstance(r, Ref) and program.arrays[r.array].role != "scalar"
+        return there and not in_registers(program, r)
 
     stored = int(outside(s.target))
     loads = sum(outside(r) for _, r in s.reads) + (stored if s.accumulate else 0)

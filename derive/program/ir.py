@@ -409,6 +409,12 @@ def references(s: Assign) -> Iterator[Ref]:
             yield operand
 
 
+def in_registers(program: Program, r: Ref) -> bool:
+    """Whether an element is one of a page that registers hold: tables of such places have bytes."""
+    entries = (p for i in r.index for p in parts(i) if isinstance(p, Lookup))
+    return any(program.tables[p.table].dtype == np.uint8 for p in entries)
+
+
 def indices(s: Statement) -> Iterator[Index]:
     """Every index expression that stands directly in a statement."""
     match s:

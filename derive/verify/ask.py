@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from derive.blocks import block_for
+from derive.build.toolchain import profile
 from derive.errors import ProgramError
 from derive.network.network import Network
 from derive.program.ir import Program
@@ -99,10 +103,24 @@ class Ask:
 def layout_of(
     net: Network, algorithm: Mapping[str, Any], ask: Ask
 ) -> Callable[[Mapping[str, Program]], dict[str, Program]]:
-    """What lays Programs out in the schedule that ``net``, not its witness, gets."""
-    from derive.program.algorithms import programs
-    from derive.program.schedules.choose import Choice, choose, scheduled
+    """What lays Programs out in the schedule that ``net``, not its witness, gets.
 
-    name = choose(net, programs(net, algorithm), False, ask.schedule, ask.dtype).name
-    choice = Choice(name, False, "as the kernel's")
-    return lambda of: {k: scheduled(p, choice, 8) for k, p in of.items()}
+    Where registers hold pages, the witness's are of few numbers, so that there are several.
+    """
+    from derive.program.algorithms import programs
+    from derive.program.schedules.choose import choose, scheduled
+    from derive.program.schedules.tables import PAGES
+
+    itemsize = np.dtype(ask.dtype).itemsize
+    block = block_for(profile("local").register, itemsize, False)
+    found = programs(net, algorithm)
+    choice = choose(net, found, False, ask.schedule, ask.dtype, block)
+    schedules = [ask.kernel.schedule] if ask.kernel is not None else [
+        scheduled(p, choice, itemsize).schedule for p in found.values()
+    ]  # fmt: skip
+    page = PAGE if any(s.startswith(PAGES) for s in schedules) else None
+    return lambda of: {k: scheduled(p, choice, 8, page) for k, p in of.items()}
+
+
+PAGE = 3
+"""Numbers of a page in a proof."""

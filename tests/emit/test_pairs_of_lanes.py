@@ -128,7 +128,7 @@ def test_online_runs_keep_their_state_in_such_blocks(narrow: None, algorithm: st
 @pytest.mark.parametrize(
     ("register", "itemsize", "batch", "block"),
     [
-        (64, 8, True, MANY), (64, 4, 8, MANY), (64, 8, False, SINGLE), (32, 8, True, PAIRS),
+        (64, 8, True, MANY), (64, 4, 8, MANY), (64, 8, False, MANY), (32, 8, True, PAIRS),
         (16, 8, True, PAIRS), (32, 4, True, PAIRS), (32, 4, 8, SINGLE), (32, 8, 8, PAIRS),
         (16, 4, 3, SINGLE), (32, 8, 1, SINGLE), (32, 8, False, SINGLE),
     ],

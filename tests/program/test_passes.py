@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import derive
-from derive.blocks import SINGLE
+from derive.blocks import MANY, SINGLE
 from derive.errors import ProgramError
 from derive.network import connect
 from derive.network.library import LIBRARY, semilinear
@@ -53,6 +53,8 @@ from derive.program.passes.group_rows import GROUPS, LONGEST, VECTOR, group_rows
 from derive.program.passes.jam import independent, jam_rows, jam_sums
 from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
+from derive.program.passes.look_up import look_up
+from derive.program.passes.look_up_totals import look_up_totals
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import MOST, split_runs
@@ -134,11 +136,22 @@ def deferred_by_column(program: Program) -> Program:
     return tile_sums(defer_sums(program, stretch=3, fewest=1000, several=0), TILES[SINGLE])
 
 
+def deferred_by_page(program: Program) -> Program:
+    """The same, in pages of three numbers, whatever that takes."""
+    return look_up_totals(defer_sums(program, stretch=3, fewest=1000, several=0), 1000, 3, 1)
+
+
+def deferred_by_page_in_place(program: Program) -> Program:
+    """The same, the pages filled from where signals are."""
+    return look_up_totals(defer_sums(program, stretch=2, fewest=1000, several=1000), 1000, 3, 1)
+
+
 PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
     folded(ragged), folded(rows), folded(by_columns), folded(in_blocks),
     folded(in_strips), folded(side_by_side),
     folded(deferred), folded(deferred_one_by_one), folded(deferred_by_column),
+    folded(deferred_by_page), folded(deferred_by_page_in_place),
     folded(grouped), folded(grouped_of_lanes),
     folded(split_runs), folded(read_in_order), folded(fold_rows),
 )  # fmt: skip
@@ -234,6 +247,89 @@ def test_sums_deferred_for_lanes_are_the_same_sums(
     wanted = run(program, EXACT, given, sizes)
     for name, value in run(deferred, EXACT, given, sizes).items():
         np.testing.assert_array_equal(value, wanted[name])
+
+
+def paged(program: Program) -> Program:
+    """Sums by pages of three numbers and for three units at a time, whatever that takes."""
+    return look_up(fold_tables(split_units(program)), product=1000, size=3)
+
+
+@settings(max_examples=40)
+@given(networks(rational=True), st.integers(1, 6), st.sampled_from([{}, *CUTS]))
+def test_sums_by_pages_are_the_same_sums(net: Network, T: int, cut: dict[str, Any]) -> None:
+    given, sizes = fractions(data(net, T))._asdict(), {"T": T, "mask_step": 1, "mask_rows": T}
+    for name in ("forward", "gradient_all"):
+        program = programs(net, settle(net, "epochwise", cut))[name]
+        wanted = run(program, EXACT, given, sizes)
+        for array, value in run(tables(paged(program)), EXACT, given, sizes).items():
+            np.testing.assert_array_equal(value, wanted[array])
+
+
+@settings(max_examples=25)
+@given(networks(max_units=5, rational=True), st.integers(1, 6), st.booleans(), st.integers(1, 12))
+def test_sums_by_pages_are_the_same_sums_online(net: Network, T: int, forced: bool, h: int) -> None:
+    given, sizes = fractions(data(net, T))._asdict(), {"T": T, "mask_step": 1, "mask_rows": T}
+    for name, options in (("rtrl", {}), ("hybrid", {"h": h}), ("truncated", {"h": h})):
+        stated = settle(net, name, {**options, "teacher_forcing": forced})
+        program = programs(net, stated)["gradient"]
+        wanted = run(program, EXACT, given, sizes)
+        for array, value in run(tables(paged(program)), EXACT, given, sizes).items():
+            np.testing.assert_array_equal(value, wanted[array])
+
+
+def wide_net(cell: str = "semilinear", units: int = 70) -> Network:
+    """A third of a net that fills several pages and groups; delays where units have one sum."""
+    rng, pattern = np.random.default_rng(3), connect.random(0.3, seed=3)
+    if cell != "lstm":
+        there = np.argwhere(rng.random((units, units + 3)) < 0.3)
+        pattern = [(int(k), int(j), int(rng.choice([1, 2, 4]))) for k, j in there]
+    return Network(LIBRARY[cell](), units, 3, pattern, SquaredError([0, 5]), name="wide")
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("cell", ["semilinear", "lstm", "ctrnn"])
+def test_every_sum_of_a_sparse_net_is_by_pages(cell: str, itemsize: int) -> None:
+    net = wide_net(cell)
+    for program in (epochwise.forward(net), epochwise.gradient(net, ())):
+        laid_out = tables(replace(program, itemsize=itemsize), block=MANY)
+        assert laid_out.schedule == "pages, tables"
+        assert tables(replace(program, itemsize=itemsize)).schedule == "tables"
+        sums = [s for s in walk(laid_out.body) if isinstance(s, Assign)
+                and s.accumulate and s.target == Ref("sum_by_page")]  # fmt: skip
+        ports = 4 if cell == "lstm" else 1
+        assert len(sums) == (ports if program.name == "forward" else ports + 1)
+        within = [v for name, v in laid_out.tables.items() if name.startswith("within")]
+        assert within and all(v.dtype == np.uint8 and v.max() < 128 // itemsize for v in within)
+        totals = [s for s in walk(laid_out.body) if isinstance(s, Assign)
+                  and s.accumulate and s.target.array.startswith("total_by_page")]  # fmt: skip
+        assert len(totals) == (0 if program.name == "forward" else ports * (8 + 4 + 2 + 1))
+        reference = outputs(program, net, 5)
+        for name, array in outputs(laid_out, net, 5).items():
+            scale = np.abs(reference[name]).max(initial=1e-300)
+            np.testing.assert_allclose(array, reference[name], rtol=1e-9, atol=1e-12 * scale)
+
+
+def test_a_unit_without_a_source_in_a_page_hears_nothing_of_it() -> None:
+    net = wide_net()
+    laid_out = tables(replace(epochwise.forward(net), itemsize=8), block=MANY)
+    given = as_inputs(data(net, 3))
+    given["y0"][0] = np.inf
+    sizes = {"T": 3, "mask_step": 1, "mask_rows": 3}
+    for program in (epochwise.forward(net), laid_out):
+        with np.errstate(invalid="ignore"):
+            y = run(program, numpy_arithmetic(), given, sizes)["y"]
+        assert np.isfinite(y[1]).sum() > 40
+
+
+def test_weights_are_not_copied_for_a_few_steps() -> None:
+    net = wide_net()
+    for h, copied in ((3, False), (30, True)):
+        step = programs(net, settle(net, "truncated", {"h": h}))["step"]
+        laid_out = tables(replace(step, itemsize=4), block=MANY)
+        assert (laid_out.schedule == "pages, tables") == copied
+        sums = [s for s in walk(laid_out.body) if isinstance(s, Assign)
+                and s.accumulate and s.target == Ref("sum_by_page")]  # fmt: skip
+        assert len(sums) == copied  # that of the window, but not of the newest step
 
 
 @pytest.mark.parametrize("lanes", [False, True])

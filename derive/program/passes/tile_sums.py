@@ -46,20 +46,20 @@ def _tiled(
     for s in body:
         if not isinstance(s, Loop):
             out.append(s)
-        elif _is_sum_over_time(s):
-            out += _several(s, arrays, tile.alone)
-        elif len(s.body) == 1 and isinstance(s.body[0], Loop) and _is_sum_over_time(s.body[0]):
-            tiled = replace(s, body=tuple(_several(s.body[0], arrays, tile.elements)))
+        elif is_sum_over_time(s):
+            out += several(s, arrays, tile.alone)
+        elif len(s.body) == 1 and isinstance(s.body[0], Loop) and is_sum_over_time(s.body[0]):
+            tiled = replace(s, body=tuple(several(s.body[0], arrays, tile.elements)))
             if may_jam(tiled, arrays):
                 out += jam(tiled, arrays, tile.units)
             else:
-                out.append(replace(s, body=tuple(_several(s.body[0], arrays, tile.alone))))
+                out.append(replace(s, body=tuple(several(s.body[0], arrays, tile.alone))))
         else:
             out.append(replace(s, body=_tiled(s.body, arrays, tile)))
     return tuple(out)
 
 
-def _is_sum_over_time(s: Statement) -> bool:
+def is_sum_over_time(s: Statement) -> bool:
     """Whether each turn of ``s`` sums over steps in a local variable and puts that in its place."""
     if not isinstance(s, Loop) or s.role not in ("units", "connections") or len(s.body) != 3:
         return False
@@ -74,7 +74,7 @@ def _is_sum_over_time(s: Statement) -> bool:
     )
 
 
-def _several(loop: Loop, arrays: dict[str, Array], size: int) -> list[Statement]:
+def several(loop: Loop, arrays: dict[str, Array], size: int) -> list[Statement]:
     """``loop`` a few turns at a time; where it is not known how many there are, then fewer."""
     if isinstance(loop.start, int) and isinstance(loop.stop, int):
         return jam(loop, arrays, size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from derive.blocks import SINGLE, Block
+from derive.blocks import MANY, SINGLE, Block
 from derive.errors import ProgramError
 from derive.network.network import Network
 from derive.program.ir import Program
@@ -29,7 +29,7 @@ read."""
 class Choice:
     """A schedule and the reason it was taken; for a batch perhaps of how many sequences.
 
-    ``block`` says how a number of a batch stands in registers.
+    ``block`` says how numbers stand in registers.
     """
 
     name: str
@@ -49,10 +49,12 @@ def choose(
     batch: bool | int,
     schedule: str = "auto",
     dtype: str = "float64",
+    block: Block = SINGLE,
 ) -> Choice:
     """The schedule for a network and the Programs of an algorithm, before they are laid out.
 
     Times are those of an epochwise step; the other algorithms' steps are made of the same parts.
+    ``block`` says how numbers stand in registers, and so whether signals are looked up there.
 
     Raises
     ------
@@ -70,7 +72,11 @@ def choose(
             f"schedule 'unrolled': {sum(lines)} statements would take the compiler about "
             f"{seconds:,.0f} s, more than {ASKED:g}; use 'tables'"
         )
-    times = {name: predicted(counts, name, bool(batch), dtype) for name in ("tables", "unrolled")}
+    by_page = block == MANY and not batch
+    times = {
+        "tables": predicted(counts, "pages" if by_page else "tables", bool(batch), dtype),
+        "unrolled": predicted(counts, "unrolled", bool(batch), dtype),
+    }
     said = (
         f"of {net.wiring.size} connections and {counts['calls']} functions a step, predicted "
         f"{times['unrolled']:,.0f} ns as a straight line and {times['tables']:,.0f} ns by tables"
@@ -79,8 +85,8 @@ def choose(
         said += f"; a straight line would take the compiler about {seconds:,.0f} s"
         del times["unrolled"]
     if schedule != "auto":
-        return Choice(schedule, batch, f"asked for; {said}")
-    return Choice(least(times), batch, said)
+        return Choice(schedule, batch, f"asked for; {said}", block)
+    return Choice(least(times), batch, said, block)
 
 
 def least(times: Mapping[str, float]) -> str:
@@ -89,11 +95,11 @@ def least(times: Mapping[str, float]) -> str:
     return "unrolled" if straight <= ALIKE * times["tables"] else "tables"
 
 
-def scheduled(program: Program, choice: Choice, itemsize: int) -> Program:
-    """``program`` laid out as chosen."""
+def scheduled(program: Program, choice: Choice, itemsize: int, page: int | None = None) -> Program:
+    """``program`` laid out as chosen; in pages of so many numbers if that is said."""
     program = replace(program, itemsize=itemsize)
     if choice.name == "unrolled":
         laid_out = unrolled(program)
     else:
-        laid_out = tables(program, bool(choice.batch), choice.block)
+        laid_out = tables(program, bool(choice.batch), choice.block, page)
     return lanes(laid_out, choice.sequences, choice.block) if choice.batch else laid_out

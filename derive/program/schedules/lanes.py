@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from derive.blocks import MANY, PAIRS, SINGLE, Block, width
 from derive.program.ir import Program
+from derive.program.schedules.tables import PAGES
 
 WORDS = {
     SINGLE: "lanes, ",
@@ -38,8 +39,8 @@ def lanes(program: Program, sequences: int | None = None, block: Block = SINGLE)
 
 
 def laid_out(schedule: str) -> tuple[str, Block]:
-    """The name of a schedule without the words on lanes, and what these say."""
-    for block, words in WORDS.items():
+    """The name of a schedule without the words before it, and what these say."""
+    for block, words in (*WORDS.items(), (MANY, PAGES)):
         if schedule.startswith(words):
             return schedule.removeprefix(words), block
     return schedule, SINGLE

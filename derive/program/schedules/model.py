@@ -53,11 +53,26 @@ def counted(net: Network) -> dict[str, int]:
         "full": wiring.size if full else 0,
         "ragged": 0 if full else wiring.size,
         "longest": int(rows.max(initial=0)),
+        "sums": rows.size,
     }
 
 
+def by_page(counts: Mapping[str, int]) -> bool:
+    """Whether sums have terms enough for lines of pages to be about full."""
+    return counts["ragged"] > TERMS * counts["sums"]
+
+
+TERMS = 2.5
+"""Of an average sum."""
+
+
 def predicted(counts: Mapping[str, int], schedule: str, batch: bool, dtype: str) -> float:
-    """Nanoseconds of a step forward and back, of one sequence or of one block of lanes."""
+    """Nanoseconds of a step forward and back, of one sequence or of one block of lanes.
+
+    ``pages`` are tables where signals can be looked up in registers, as sparse nets have them.
+    """
+    if schedule == "pages" and not by_page(counts):
+        schedule = "tables"
     by = STEP[schedule, batch, dtype]
     return sum(c * counts[f] for c, f in zip(by, FEATURES, strict=True))
 

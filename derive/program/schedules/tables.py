@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 from derive.blocks import MANY, PAIRS, SINGLE, Block
 from derive.program.ir import Program
@@ -13,6 +15,9 @@ from derive.program.passes.group_rows import group_rows
 from derive.program.passes.jam import jam_rows, jam_sums
 from derive.program.passes.jam_columns import jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
+from derive.program.passes.look_up import look_up
+from derive.program.passes.look_up_totals import look_up_totals
+from derive.program.passes.pages import in_pages
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import split_runs
@@ -35,15 +40,37 @@ TILES = {
 CACHES = {1: CACHE, 2: CACHE // 2}
 """Bytes that signals kept for such sums may take: processors with narrow registers have less."""
 
+PAGES = "pages, "
+"""Stands before the name of this schedule where sums look signals up in registers."""
 
-def tables(program: Program, lanes: bool = False, block: Block = SINGLE) -> Program:
-    """``program`` as loops; its text does not grow with the net, only its tables do."""
-    laid_out = read_in_order(split_runs(fold_tables(split_units(program))))
+
+def tables(
+    program: Program, lanes: bool = False, block: Block = SINGLE, page: int | None = None
+) -> Program:
+    """``program`` as loops; its text does not grow with the net, only its tables do.
+
+    Parameters
+    ----------
+    program : Program
+    lanes : bool
+        Whether it is for a batch.
+    block : Block
+        How numbers stand in registers.
+    page : int, optional
+        Numbers of a page, wherever there can be pages and whether they pay or not: the same is then
+        done on networks small enough for a proof. If not given, what registers hold where it pays.
+    """
+    by_page = block == MANY and not lanes
+    product: dict[str, Any] = {} if page is None else {"product": math.inf, "size": page}
+    laid_out = split_runs(fold_tables(split_units(program)))
+    laid_out = read_in_order(look_up(laid_out, **product) if by_page else laid_out)
     laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors])
-    laid_out = tile_sums(laid_out, TILES[block])
+    laid_out = look_up_totals(laid_out, **product) if by_page else laid_out
+    laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE])
     if lanes:
         laid_out = jam_sums(laid_out, SUMS[block])
     else:
         laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
-    return replace(promote(fold_rows(laid_out)), schedule="tables")
+    words = PAGES if in_pages(laid_out) else ""
+    return replace(promote(fold_rows(laid_out)), schedule=f"{words}tables")
