@@ -28,16 +28,23 @@ class Block:
         That stand for each number.
     registers : int
         Vector registers that may be counted on.
+    page : int
+        Bytes of neighbouring numbers from which one instruction takes any, a vector of them at
+        once, for one sequence; 0 where there is none.
     """
 
     vectors: int = 1
     registers: int = 16
+    page: int = 0
 
 
 SINGLE = Block()
 PAIRS = Block(2)
-MANY = Block(registers=32)
+MANY = Block(registers=32, page=2 * BYTES)
 """On processors whose registers are the widest; these have twice as many of them."""
+SHORT = Block(page=BYTES // 2)
+"""One sequence on processors with registers of half that size, which find four-byte numbers in one
+of them."""
 
 
 def width(itemsize: int, sequences: int | None = None) -> int:
@@ -49,13 +56,13 @@ def width(itemsize: int, sequences: int | None = None) -> int:
 
 
 def block_for(register: int, itemsize: int, batch: bool | int) -> Block:
-    """How a number of a batch stands where registers have so many bytes.
+    """How numbers stand where registers have so many bytes.
 
-    In as many vectors as make :data:`BYTES`, if there are sequences for them.
+    Those of a batch in as many vectors as make :data:`BYTES`, if there are sequences for them.
     """
     if register >= BYTES:
         return MANY
     if not batch:
-        return SINGLE
+        return SHORT if (register, itemsize) == (SHORT.page, 4) else SINGLE
     size = width(itemsize, None if isinstance(batch, bool) else batch) * itemsize
     return PAIRS if size >= MOST * register else SINGLE

@@ -12,7 +12,7 @@ import numpy as np
 
 from derive.emit import arguments, calls, frame, functions_c, online, relaxing, vectors_c
 from derive.emit.cores import keyword
-from derive.emit.elements import element_type
+from derive.emit.elements import element_type, widest_columns
 from derive.emit.expressions import functions_in
 from derive.emit.statements import core
 from derive.errors import EmitError
@@ -29,7 +29,6 @@ from derive.program.ir import (
     parts,
     walk,
 )
-from derive.program.passes.pages import in_pages
 from derive.program.state import state_size
 
 CTYPES = {"float64": "double", "float32": "float"}
@@ -221,9 +220,10 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     block += frame.C_WIDE if wide else ""
     block += frame.C_WIDE_LANES if wide and lanes else ""
     columns = "columns" in kinds
-    block += vectors_c.c_columns(one.itemsize) if columns else ""
-    looked_up = any(map(in_pages, programs.values()))
-    block += vectors_c.c_looked_up(one.itemsize) if looked_up else ""
+    page = max(p.page for p in programs.values())
+    widest = min(map(widest_columns, programs.values()))
+    block += vectors_c.c_columns(one.itemsize, widest) if columns else ""
+    block += vectors_c.c_looked_up(one.itemsize, page) if page else ""
     block += frame.C_LARGEST if lanes and "relax" in programs else ""
     found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
     windows, roots = bool(found & {Least, Most}), Root in found
@@ -298,7 +298,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "columns k_columns(real) noexcept nogil",
             "columns k_columns_held(columns) noexcept nogil",
         ]
-    if looked_up:
+    if page:
         declared.append("columns k_looked_up(const real *, const uint8_t *) noexcept nogil")
     if windows:
         declared += [
@@ -319,7 +319,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     indent = "    "
     return "\n".join(
         [
-            f"from libc.stdint cimport int32_t, int64_t{', uint8_t' if looked_up else ''}",
+            f"from libc.stdint cimport int32_t, int64_t{', uint8_t' if page else ''}",
             "",
             "from collections import namedtuple",
             "",

@@ -220,6 +220,11 @@ def in_columns(program: Program) -> tuple[frozenset[int], dict[str, int]]:
     return frozenset(map(id, loops)), names
 
 
+def widest_columns(program: Program) -> int:
+    """Bytes of a vector of columns at most: no more than a page that numbers are found in has."""
+    return min(BYTES, program.page * program.itemsize or BYTES)
+
+
 SUMS_OF_COLUMNS = 4
 """Vectors of sums at once, where these are few."""
 
@@ -229,6 +234,6 @@ def vectors_of_columns(program: Program, loop: Loop) -> int:
     sums = {s.target.array for s in walk(loop.body) if isinstance(s, Assign) and s.accumulate}
     wanted = max(1, SUMS_OF_COLUMNS // max(1, len(sums)))
     # Whole numbers of so many vectors, as wide as any processor has them.
-    widest = BYTES // program.itemsize
+    widest = widest_columns(program) // program.itemsize
     assert isinstance(loop.stop, int)
     return next(v for v in range(wanted, 0, -1) if v == 1 or loop.stop % (v * widest) == 0)

@@ -270,15 +270,14 @@ static inline columns k_columns_held(columns x)
 
 
 C_LOOKED_UP = Template("""\
-#if defined(__AVX512F__)
+#if defined($has)
 #include <immintrin.h>
 #endif
 /* Of a page of $size numbers those at so many places. */
 static inline columns k_looked_up(const real *page, const uint8_t *places)
 {
-#if defined(__AVX512F__)
-    return (columns)_mm512_permutex2var_$suffix(_mm512_loadu_$suffix(page),
-        $widen, _mm512_loadu_$suffix(page + COLUMNS));
+#if defined($has)
+    return (columns)$found;
 #elif defined(__GNUC__)
     columns found;
     for (int i = 0; i < COLUMNS; i++)
@@ -290,22 +289,34 @@ static inline columns k_looked_up(const real *page, const uint8_t *places)
 }
 """)
 
-WIDEN = {
-    4: "_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)places))",
-    8: "_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)places))",
-}
-"""Places in a page as the whole numbers that a register is asked with, by bytes of a number."""
+OF_TWO = """\
+_mm512_permutex2var_{0}(_mm512_loadu_{0}(page),
+        {1}, _mm512_loadu_{0}(page + COLUMNS))"""
+
+FOUND = {
+    (4, 128): ("__AVX512F__", OF_TWO.format(
+        "ps", "_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)places))")),
+    (8, 128): ("__AVX512F__", OF_TWO.format(
+        "pd", "_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)places))")),
+    (4, 32): ("__AVX2__", """\
+_mm256_permutevar8x32_ps(_mm256_loadu_ps(page),
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)places)))"""),
+}  # fmt: skip
+"""By bytes of a number and of a page: what a processor must have, and how it finds a vector."""
 
 
-def c_looked_up(itemsize: int) -> str:
-    """The function that finds numbers of a page, which two registers hold where there are such."""
-    suffix = "ps" if itemsize == 4 else "pd"
-    return C_LOOKED_UP.substitute(size=2 * BYTES // itemsize, suffix=suffix, widen=WIDEN[itemsize])
+def c_looked_up(itemsize: int, page: int) -> str:
+    """The function that finds numbers of a page, in registers where there are such."""
+    has, found = FOUND[itemsize, page * itemsize]
+    return C_LOOKED_UP.substitute(size=page, has=has, found=found)
 
 
-def c_columns(itemsize: int) -> str:
-    """Definitions for vectors of as many columns of a row as a register holds."""
-    widths = {c: f"#define COLUMNS {size // itemsize}" for c, size in REGISTERS.items()}
+def c_columns(itemsize: int, most: int = BYTES) -> str:
+    """Definitions for vectors of as many columns of a row as a register holds.
+
+    Of so many bytes at ``most``.
+    """
+    widths = {c: f"#define COLUMNS {min(size, most) // itemsize}" for c, size in REGISTERS.items()}
     gnu = "defined(__x86_64__) && defined(__GNUC__)"
     clear = {f"{gnu} && defined(__AVX512F__)": _cleared(32), gnu: _cleared(16), "": _cleared(0)}
     return C_COLUMNS.substitute(widths=_by_condition(widths), clear=_by_condition(clear))

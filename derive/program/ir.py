@@ -339,6 +339,8 @@ class Program:
         Vectors that stand for one number of a batch, side by side.
     itemsize : int
         Bytes of a number.
+    page : int
+        Numbers that registers hold and others are looked up in; 0 where none are.
     """
 
     name: str
@@ -349,6 +351,7 @@ class Program:
     lane_width: int = 1
     vectors: int = 1
     itemsize: int = 8
+    page: int = 0
     schedule: str = "reference"
     notes: tuple[str, ...] = field(default=())
     derived: Mapping[str, Index] = field(default_factory=dict)

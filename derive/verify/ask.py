@@ -118,7 +118,7 @@ def layout_of(
     schedules = [ask.kernel.schedule] if ask.kernel is not None else [
         scheduled(p, choice, itemsize).schedule for p in found.values()
     ]  # fmt: skip
-    page = PAGE if any(s.startswith(PAGES) for s in schedules) else None
+    page = PAGE if any(s.startswith(tuple(PAGES.values())) for s in schedules) else None
     return lambda of: {k: scheduled(p, choice, 8, page) for k, p in of.items()}
 
 

@@ -22,20 +22,32 @@ def net_of(cell: str, units: int) -> Network:
 
 
 @pytest.fixture(params=["local", "reproducible"])
-def profile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def profile(request: pytest.FixtureRequest) -> str:
     """Binaries for this processor, and for any: pages are chosen for both."""
-    monkeypatch.setattr(toolchain.Profile, "register", property(lambda self: BYTES))
     return str(request.param)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def have(monkeypatch: pytest.MonkeyPatch, register: int) -> None:
+    """Take registers for so many bytes wide, whatever they are."""
+    monkeypatch.setattr(toolchain.Profile, "register", property(lambda self: register))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "register", "schedule"),
+    [
+        ("float64", BYTES, "pages, tables"), ("float32", BYTES, "pages, tables"),
+        ("float32", BYTES // 2, "short pages, tables"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize(("cell", "units"), [("semilinear", 64), ("ctrnn", 81), ("lstm", 50)])
 def test_kernels_with_signals_in_pages_compute_the_gradient(
-    cell: str, units: int, dtype: str, profile: str
-) -> None:
+    cell: str, units: int, dtype: str, register: int, schedule: str, profile: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    have(monkeypatch, register)
     net = net_of(cell, units)
     kernel = derive.compile(net, dtype=dtype, schedule="tables", profile=profile)
-    assert kernel.schedule == "pages, tables" and "k_looked_up(" in kernel.source
+    assert kernel.schedule == schedule and "k_looked_up(" in kernel.source
     assert "const uint8_t table_within_by_page_" in kernel.source
     whole = derive.compile(net, batch=True, schedule="tables")
     assert "k_looked_up" not in whole.source
@@ -51,7 +63,10 @@ def test_kernels_with_signals_in_pages_compute_the_gradient(
         np.testing.assert_allclose(gradient, expected[1], rtol=close, atol=close * scale)
 
 
-def test_numbers_that_are_none_stay_with_the_units_that_hear_them(profile: str) -> None:
+def test_numbers_that_are_none_stay_with_the_units_that_hear_them(
+    profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have(monkeypatch, BYTES)
     net = net_of("semilinear", 64)
     kernel = derive.compile(net, profile=profile, schedule="tables")
     theta, x = data(net, 2)[:2]

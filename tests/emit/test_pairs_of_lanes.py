@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import derive
-from derive.blocks import MANY, PAIRS, SINGLE, Block, block_for
+from derive.blocks import MANY, PAIRS, SHORT, SINGLE, Block, block_for
 from derive.build import toolchain
 from derive.emit import frame, vectors_c
 from derive.errors import RecordError
@@ -128,7 +128,8 @@ def test_online_runs_keep_their_state_in_such_blocks(narrow: None, algorithm: st
 @pytest.mark.parametrize(
     ("register", "itemsize", "batch", "block"),
     [
-        (64, 8, True, MANY), (64, 4, 8, MANY), (64, 8, False, MANY), (32, 8, True, PAIRS),
+        (64, 8, True, MANY), (64, 4, 8, MANY), (64, 8, False, MANY), (32, 4, False, SHORT),
+        (32, 8, True, PAIRS),
         (16, 8, True, PAIRS), (32, 4, True, PAIRS), (32, 4, 8, SINGLE), (32, 8, 8, PAIRS),
         (16, 4, 3, SINGLE), (32, 8, 1, SINGLE), (32, 8, False, SINGLE),
     ],

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import derive
-from derive.blocks import MANY, SINGLE
+from derive.blocks import MANY, SHORT, SINGLE, Block
 from derive.errors import ProgramError
 from derive.network import connect
 from derive.network.library import LIBRARY, semilinear
@@ -53,7 +53,6 @@ from derive.program.passes.group_rows import GROUPS, LONGEST, VECTOR, group_rows
 from derive.program.passes.jam import independent, jam_rows, jam_sums
 from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
-from derive.program.passes.look_up import look_up
 from derive.program.passes.look_up_totals import look_up_totals
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
@@ -138,12 +137,14 @@ def deferred_by_column(program: Program) -> Program:
 
 def deferred_by_page(program: Program) -> Program:
     """The same, in pages of three numbers, whatever that takes."""
-    return look_up_totals(defer_sums(program, stretch=3, fewest=1000, several=0), 1000, 3, 1)
+    return look_up_totals(defer_sums(program, stretch=3, fewest=1000, several=0), 3, 2, 1000, 1)
 
 
 def deferred_by_page_in_place(program: Program) -> Program:
     """The same, the pages filled from where signals are."""
-    return look_up_totals(defer_sums(program, stretch=2, fewest=1000, several=1000), 1000, 3, 1)
+    return look_up_totals(
+        defer_sums(program, stretch=2, fewest=1000, several=1000), 3, 2, 1000, 1, 2
+    )
 
 
 PASSES: tuple[Pass, ...] = (
@@ -251,7 +252,7 @@ def test_sums_deferred_for_lanes_are_the_same_sums(
 
 def paged(program: Program) -> Program:
     """Sums by pages of three numbers and for three units at a time, whatever that takes."""
-    return look_up(fold_tables(split_units(program)), product=1000, size=3)
+    return tables(program, block=MANY, page=3)
 
 
 @settings(max_examples=40)
@@ -261,7 +262,7 @@ def test_sums_by_pages_are_the_same_sums(net: Network, T: int, cut: dict[str, An
     for name in ("forward", "gradient_all"):
         program = programs(net, settle(net, "epochwise", cut))[name]
         wanted = run(program, EXACT, given, sizes)
-        for array, value in run(tables(paged(program)), EXACT, given, sizes).items():
+        for array, value in run(paged(program), EXACT, given, sizes).items():
             np.testing.assert_array_equal(value, wanted[array])
 
 
@@ -273,7 +274,7 @@ def test_sums_by_pages_are_the_same_sums_online(net: Network, T: int, forced: bo
         stated = settle(net, name, {**options, "teacher_forcing": forced})
         program = programs(net, stated)["gradient"]
         wanted = run(program, EXACT, given, sizes)
-        for array, value in run(tables(paged(program)), EXACT, given, sizes).items():
+        for array, value in run(paged(program), EXACT, given, sizes).items():
             np.testing.assert_array_equal(value, wanted[array])
 
 
@@ -286,23 +287,27 @@ def wide_net(cell: str = "semilinear", units: int = 70) -> Network:
     return Network(LIBRARY[cell](), units, 3, pattern, SquaredError([0, 5]), name="wide")
 
 
-@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize(("itemsize", "block"), [(4, MANY), (8, MANY), (4, SHORT)])
 @pytest.mark.parametrize("cell", ["semilinear", "lstm", "ctrnn"])
-def test_every_sum_of_a_sparse_net_is_by_pages(cell: str, itemsize: int) -> None:
+def test_every_sum_of_a_sparse_net_is_by_pages(cell: str, itemsize: int, block: Block) -> None:
     net = wide_net(cell)
     for program in (epochwise.forward(net), epochwise.gradient(net, ())):
-        laid_out = tables(replace(program, itemsize=itemsize), block=MANY)
-        assert laid_out.schedule == "pages, tables"
+        laid_out = tables(replace(program, itemsize=itemsize), block=block)
+        assert laid_out.schedule == ("pages, tables" if block == MANY else "short pages, tables")
         assert tables(replace(program, itemsize=itemsize)).schedule == "tables"
         sums = [s for s in walk(laid_out.body) if isinstance(s, Assign)
                 and s.accumulate and s.target == Ref("sum_by_page")]  # fmt: skip
         ports = 4 if cell == "lstm" else 1
         assert len(sums) == (ports if program.name == "forward" else ports + 1)
         within = [v for name, v in laid_out.tables.items() if name.startswith("within")]
-        assert within and all(v.dtype == np.uint8 and v.max() < 128 // itemsize for v in within)
+        assert within and all(
+            v.dtype == np.uint8 and v.max() < block.page // itemsize for v in within
+        )
         totals = [s for s in walk(laid_out.body) if isinstance(s, Assign)
                   and s.accumulate and s.target.array.startswith("total_by_page")]  # fmt: skip
-        assert len(totals) == (0 if program.name == "forward" else ports * (8 + 4 + 2 + 1))
+        assert len(totals) == (
+            0 if program.name == "forward" else ports * (2 ** (4 if block == MANY else 3) - 1)
+        )
         reference = outputs(program, net, 5)
         for name, array in outputs(laid_out, net, 5).items():
             scale = np.abs(reference[name]).max(initial=1e-300)

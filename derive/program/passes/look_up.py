@@ -36,11 +36,11 @@ from derive.program.ir import (
 )
 from derive.program.passes.fold_tables import folded
 from derive.program.passes.jam import Arrays, elsewhere, independent, mentions, only_adds
-from derive.program.passes.pages import REGISTERS, Packed, Pages, heard, numbers, packed, pages_of
+from derive.program.passes.pages import Packed, Pages, heard, packed, pages_of, vectors
 from derive.program.storage import copy
 
-PRODUCT, VECTOR, PAGE = 1, 2, 6
-"""What a product by table, a vector of products looked up, and laying out a page take, about."""
+PRODUCT, VECTOR, PAGE = 1, 2, 8
+"""What a product by table, 64 bytes of products looked up, and laying out a page take, about."""
 
 FEWEST = 8
 """Steps of a loop over time from which on it pays to copy weights."""
@@ -52,18 +52,20 @@ TOTAL = Ref("sum_by_page")
 """A sum while it is made."""
 
 
-def look_up(program: Program, product: float = PRODUCT, size: int | None = None) -> Program:
+def look_up(program: Program, size: int, group: int, product: float = PRODUCT) -> Program:
     """The program with sums in loops over time taken by pages, where that is less work.
 
     Parameters
     ----------
+    size : int
+        Numbers of a page.
+    group : int
+        Units whose sums are taken together.
     product : float
         What a product by table takes, where a vector of products takes :data:`VECTOR`.
-    size : int, optional
-        Numbers of a page, if not as many as two registers hold.
     """
-    size = numbers(program.itemsize) if size is None else size
-    return _Sums(program, dict(program.arrays), dict(program.tables), product, size).all()
+    arrays, tables = dict(program.arrays), dict(program.tables)
+    return _Sums(program, arrays, tables, size, group, product).all()
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,9 @@ class _Sums:
     program: Program
     arrays: Arrays
     tables: dict[str, Any]
-    product: float
     size: int
+    group: int
+    product: float
     once: list[Statement] = field(default_factory=list)
     """What is done before the loops over time."""
 
@@ -109,7 +112,7 @@ class _Sums:
             body += self.body((s,)) if goes_on(s, FEWEST) else (s,)
         if not self.once:
             return self.program
-        program = replace(self.program, arrays=self.arrays, tables=self.tables)
+        program = replace(self.program, arrays=self.arrays, tables=self.tables, page=self.size)
         return program.with_body((*folded(tuple(self.once), {}, self.tables), *body))
 
     def body(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
@@ -137,15 +140,15 @@ class _Sums:
             return [loop]
         assert isinstance(loop.start, int) and isinstance(loop.stop, int)
         pages = pages_of(known, self.size)
-        by_page = [packed(h, pages, loop.stop - loop.start) for h in known]
+        by_page = [packed(h, pages, loop.stop - loop.start, self.group) for h in known]
         products = sum(len(p.place) for p in by_page)
-        vectors = sum(len(p.within) for p in by_page) * REGISTERS // self.size
-        if self.product * products < VECTOR * vectors + PAGE * pages.count:
+        looked_up = VECTOR * vectors(by_page, self.program) + PAGE * pages.count
+        if self.product * products < looked_up:
             return [loop]
         paged, out = self.laid_out(pages)
         number, totals = plus(Var(loop.var), -loop.start), []
         for s, p in zip(sums, by_page, strict=True):
-            total = self.named(f"{s.local.array}_by_page_{p.name}", p.groups * self.size)
+            total = self.named(f"{s.local.array}_by_page_{p.name}", p.groups * self.group)
             if s.begin.reads:
                 begin = replace(s.begin, target=Ref(total, (number,)))
                 out.append(replace(loop, body=(begin,)))
@@ -184,8 +187,8 @@ class _Sums:
         self.tables |= terms.tables()
         self.arrays[TOTAL.array] = Array(TOTAL.array, (), "scalar")
         group, unit, page, line = Var("group"), Var("l"), Var("page"), Var("line")
-        here = Ref(total, (plus(times(group, self.size), unit),))
-        at = plus(times(line, self.size), unit)
+        here = Ref(total, (plus(times(group, self.group), unit),))
+        at = plus(times(line, self.group), unit)
         (term,) = s.terms.body
         assert isinstance(term, Assign)
         places = {
@@ -203,7 +206,7 @@ class _Sums:
         )  # fmt: skip
         begin = copy(TOTAL, here) if s.begin.reads else replace(s.begin, target=TOTAL)
         columns = (begin, Loop(page.name, 0, pages.count, (lines,), "blocks"), copy(here, TOTAL))
-        inside = Loop(unit.name, 0, self.size, columns, "columns")
+        inside = Loop(unit.name, 0, self.group, columns, "columns")
         return Loop(group.name, 0, terms.groups, (inside,), "blocks")
 
 
@@ -278,10 +281,10 @@ def _sum(begin: Assign, terms: Loop, arrays: Arrays) -> Sum | None:
     if found is None or any(arrays[r.array].wide for r in (term.target, *found)):
         return None
     fixed = [r for r in found if arrays[r.array].role == "in" and not arrays[r.array].batched]
-    by_table = [r for r in found if r not in fixed and looked_up(r, terms.var)]
-    if len(fixed) != 1 or len(by_table) != 1:
+    signals = [r for r in found if r not in fixed and by_table(r, terms.var)]
+    if len(fixed) != 1 or len(signals) != 1:
         return None
-    return Sum(begin, terms, fixed[0], by_table[0])
+    return Sum(begin, terms, fixed[0], signals[0])
 
 
 def factors(term: Assign) -> tuple[Ref, Ref] | None:
@@ -293,7 +296,7 @@ def factors(term: Assign) -> tuple[Ref, Ref] | None:
     return found[0], found[1]
 
 
-def looked_up(r: Ref, var: str) -> bool:
+def by_table(r: Ref, var: str) -> bool:
     """Whether a table says where an element is in each turn of a loop."""
     inside = [p for i in r.index for p in parts(i)]
     return any(isinstance(p, Lookup) and mentions(p.at, var) for p in inside)

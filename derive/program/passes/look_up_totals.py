@@ -40,28 +40,28 @@ from derive.program.ir import (
 )
 from derive.program.passes.fold_tables import folded
 from derive.program.passes.jam import Arrays, mentions, read_once
-from derive.program.passes.look_up import factors, filled, goes_on, looked_up
+from derive.program.passes.look_up import by_table, factors, filled, goes_on
 from derive.program.passes.pages import (
-    REGISTERS,
     Heard,
     Packed,
     Pages,
     heard,
-    numbers,
     packed,
     pages_of,
+    vectors,
 )
 from derive.program.passes.tile_sums import is_sum_over_time, several
 from derive.program.storage import ZERO, copy
 
 PRODUCT, VECTOR, PAGE = 1, 2.5, 12
-"""What a product by table, a vector of products looked up, and laying out a page take, about."""
+"""What a product by table, 64 bytes of products looked up, and laying out a page take, about."""
 
 FEWEST = 24
 """Steps of a sweep from which on it pays."""
 
 SIDE = 8
-"""Lines of connections at once: their sums and their places in a page stay in registers."""
+"""Lines of connections at once, where there are 32 registers: their sums and their places in a page
+stay there."""
 
 TOTAL = "total_by_page"
 """Begins the names of sums while they are made."""
@@ -71,22 +71,30 @@ HERE = "by_page"
 
 
 def look_up_totals(
-    program: Program, product: float = PRODUCT, size: int | None = None, fewest: int = FEWEST
+    program: Program,
+    size: int,
+    group: int,
+    product: float = PRODUCT,
+    fewest: int = FEWEST,
+    side: int = SIDE,
 ) -> Program:
     """The program, its sums deferred, with those of connections taken by pages where that pays.
 
     Parameters
     ----------
+    size : int
+        Numbers of a page.
+    group : int
+        Units whose sums are taken together.
     product : float
         What a product by table takes, where a vector of products takes :data:`VECTOR`.
-    size : int, optional
-        Numbers of a page, if not as many as two registers hold.
     fewest : int
         Steps of a sweep from which on it pays to take sums to lines and back.
+    side : int
+        Lines of connections at once.
     """
-    size = numbers(program.itemsize) if size is None else size
     arrays, tables = dict(program.arrays), dict(program.tables)
-    return _Totals(program, arrays, tables, product, size, fewest).all()
+    return _Totals(program, arrays, tables, size, group, product, fewest, side).all()
 
 
 @dataclass(frozen=True)
@@ -143,9 +151,11 @@ class _Totals:
     program: Program
     arrays: Arrays
     tables: dict[str, Any]
-    product: float
     size: int
+    group: int
+    product: float
     fewest: int
+    side: int
 
     def all(self) -> Program:
         """The program, changed."""
@@ -157,7 +167,7 @@ class _Totals:
         def place(r: Ref) -> Ref:
             return Ref(r.array, (r.index[1], r.index[0])) if r.array in swapped else r
 
-        program = replace(self.program, arrays=self.arrays, tables=self.tables)
+        program = replace(self.program, arrays=self.arrays, tables=self.tables, page=self.size)
         return program.with_body(all_placed(body, place))
 
     def body(self, body: tuple[Statement, ...], swapped: set[str]) -> tuple[Statement, ...]:
@@ -199,7 +209,7 @@ class _Totals:
                 continue
             units = [r for r in found if _is_kept(r, self.arrays, s)]
             others = [r for r in found if r not in units]
-            if len(units) == len(others) == 1 and looked_up(others[0], connections.var):
+            if len(units) == len(others) == 1 and by_table(others[0], connections.var):
                 signal = _copied(others[0], copies)
                 yield Total(s, end.target, sweep, units[0], others[0], signal)
 
@@ -215,10 +225,10 @@ class _Totals:
         body = list(s.body)
         for together in groups.values():
             pages = pages_of([h for _, h in together], self.size)
-            by_page = [packed(h, pages, t.turns) for t, h in together]
+            by_page = [packed(h, pages, t.turns, self.group) for t, h in together]
             products = sum(len(p.place) for p in by_page)
-            vectors = sum(len(p.within) for p in by_page) * REGISTERS // self.size
-            if self.product * products < VECTOR * vectors + PAGE * pages.count:
+            looked_up = VECTOR * vectors(by_page, self.program) + PAGE * pages.count
+            if self.product * products < looked_up:
                 continue
             paged, clearing, filling = self.laid_out(pages, together[0][0])
             before.append(clearing)
@@ -267,9 +277,9 @@ class _Totals:
         swapped.add(kept.name)
         first, last = total.units.start, total.units.stop
         assert isinstance(first, int) and isinstance(last, int)
-        width = first + terms.groups * self.size
+        width = first + terms.groups * self.group
         # An odd number of groups, so that not all steps of a unit meet in one part of a cache.
-        width += self.size * (width // self.size % 2 == 0)
+        width += self.group * (width // self.group % 2 == 0)
         self.arrays[kept.name] = replace(kept, shape=(steps, width))
         if width == last:
             return []
@@ -297,10 +307,10 @@ class _Totals:
         group, unit, page, line = Var("group"), Var("l"), Var("page"), Var("line")
         made = Ref(TOTAL)
         self.arrays[TOTAL] = Array(TOTAL, (), "scalar")
-        at = plus(times(line, self.size), unit)
+        at = plus(times(line, self.group), unit)
         of_page = plus(times(page, self.steps(total)), total.kept.index[1])
         within = Lookup(terms.table("within"), at)
-        neighbour = plus(times(group, self.size), unit, total.units.start)
+        neighbour = plus(times(group, self.group), unit, total.units.start)
         parts = {
             total.kept: Ref(total.kept.array, (neighbour, total.kept.index[1])),
             total.heard: Ref(paged, (plus(times(of_page, self.size), within),)),
@@ -311,8 +321,8 @@ class _Totals:
         here, first = Ref(lines, (at,)), plus(times(group, pages.count), page)
         begin, end = (Lookup(terms.table("first"), i) for i in (first, plus(first, 1)))
         one = Loop(line.name, begin, end, (copy(made, here), sweep, copy(here, made)), "blocks")
-        some = tuple(several(one, self.arrays, SIDE))
-        inside = Loop(unit.name, 0, self.size, some, "columns")
+        some = tuple(several(one, self.arrays, self.side))
+        inside = Loop(unit.name, 0, self.group, some, "columns")
         groups = Loop(group.name, 0, terms.groups, (inside,), "blocks")
         whole = Loop(page.name, 0, pages.count, (groups,), "blocks")
         (read,) = read_once((whole,), self.arrays, HERE)

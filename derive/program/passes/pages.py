@@ -1,7 +1,7 @@
 """Signals in pages, and the terms of sums over them by groups of units, for sums of sparse nets.
 
-A page has as many numbers as two of the widest registers hold, and one instruction takes from it
-what each of a vector of units hears there. Where a unit has fewer terms of a page than others of
+A page has as many numbers as a register or two hold, and one instruction takes from it what each of
+a vector of units hears there. Where a unit has fewer terms of a page than others of
 its group, it takes the page's last number, which is zero.
 """
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from derive.blocks import BYTES
 from derive.program.ir import (
-    Assign,
     Index,
     Loop,
     Modulo,
@@ -25,31 +24,23 @@ from derive.program.ir import (
     Statement,
     Var,
     as_table,
-    in_registers,
     modulo,
     plus,
-    references,
     summands,
     times,
-    walk,
 )
 from derive.program.passes.jam import mentions
 from derive.program.passes.turns import turns_of, values
 from derive.program.storage import copy
 
-REGISTERS = 2
-"""That hold a page, and that hold a sum of each unit of a group."""
+GROUP = 2 * BYTES
+"""Bytes of a sum of each unit of a group: two or four vectors, so that none waits for its last
+term, and pages are read once for all of them."""
 
 
-def numbers(itemsize: int) -> int:
-    """Numbers of a page, and units of a group."""
-    return REGISTERS * BYTES // itemsize
-
-
-def in_pages(program: Program) -> bool:
-    """Whether something is found in pages."""
-    assigns = (s for s in walk(program.body) if isinstance(s, Assign))
-    return any(in_registers(program, r) for s in assigns for r in references(s))
+def vectors(sums: list[Packed], program: Program) -> float:
+    """Whole vectors of :data:`BYTES` that are looked up for all terms of some sums."""
+    return sum(len(p.within) for p in sums) * program.itemsize / BYTES
 
 
 @dataclass(frozen=True)
@@ -126,6 +117,7 @@ class Pages:
     runs: tuple[Run, ...]
     count: int
     size: int
+    """Numbers of a page."""
 
     @property
     def name(self) -> str:
@@ -210,8 +202,8 @@ class Packed:
         return f"{what}_by_page_{self.name}"
 
 
-def packed(of: Heard, pages: Pages, units: int) -> Packed:
-    """Where each term of a sum stands."""
+def packed(of: Heard, pages: Pages, units: int, group: int) -> Packed:
+    """Where each term of a sum of so many units stands, a group of them at a time."""
     size = pages.size
     page = np.empty_like(of.unit)
     within = np.empty_like(of.unit)
@@ -224,14 +216,14 @@ def packed(of: Heard, pages: Pages, units: int) -> Packed:
     counts = np.bincount(mine, minlength=units * pages.count)
     rank = np.empty_like(mine)
     rank[order] = np.arange(len(mine)) - np.repeat(np.cumsum(counts) - counts, counts)
-    groups = -(-units // size)
-    whole = np.zeros((groups * size, pages.count), dtype=np.int64)
+    groups = -(-units // group)
+    whole = np.zeros((groups * group, pages.count), dtype=np.int64)
     whole[:units] = counts.reshape(units, pages.count)
-    lines = whole.reshape(groups, size, pages.count).max(axis=1).ravel()
+    lines = whole.reshape(groups, group, pages.count).max(axis=1).ravel()
     first = np.concatenate([[0], np.cumsum(lines)])
-    group, lane = np.divmod(of.unit, size)
-    place = (first[group * pages.count + page] + rank) * size + lane
-    places = np.full(int(first[-1]) * size, size - 1, dtype=np.int64)
+    mine, lane = np.divmod(of.unit, group)
+    place = (first[mine * pages.count + page] + rank) * group + lane
+    places = np.full(int(first[-1]) * group, size - 1, dtype=np.int64)
     places[place] = within
     return Packed(groups, first, place, places, of.weight)
 

@@ -40,7 +40,7 @@ def lanes(program: Program, sequences: int | None = None, block: Block = SINGLE)
 
 def laid_out(schedule: str) -> tuple[str, Block]:
     """The name of a schedule without the words before it, and what these say."""
-    for block, words in (*WORDS.items(), (MANY, PAGES)):
+    for block, words in (*WORDS.items(), *PAGES.items()):
         if schedule.startswith(words):
             return schedule.removeprefix(words), block
     return schedule, SINGLE

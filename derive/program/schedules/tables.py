@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from derive.blocks import MANY, PAIRS, SINGLE, Block
+from derive.blocks import MANY, PAIRS, SHORT, SINGLE, Block
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_rows import fold_rows
@@ -17,7 +17,7 @@ from derive.program.passes.jam_columns import jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.look_up import look_up
 from derive.program.passes.look_up_totals import look_up_totals
-from derive.program.passes.pages import in_pages
+from derive.program.passes.pages import GROUP
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import split_runs
@@ -40,7 +40,7 @@ TILES = {
 CACHES = {1: CACHE, 2: CACHE // 2}
 """Bytes that signals kept for such sums may take: processors with narrow registers have less."""
 
-PAGES = "pages, "
+PAGES = {MANY: "pages, ", SHORT: "short pages, "}
 """Stands before the name of this schedule where sums look signals up in registers."""
 
 
@@ -60,17 +60,20 @@ def tables(
         Numbers of a page, wherever there can be pages and whether they pay or not: the same is then
         done on networks small enough for a proof. If not given, what registers hold where it pays.
     """
-    by_page = block == MANY and not lanes
-    product: dict[str, Any] = {} if page is None else {"product": math.inf, "size": page}
+    by_page = bool(block.page) and not lanes
+    itemsize = program.itemsize
+    sizes: dict[str, Any] = {"size": block.page // itemsize, "group": GROUP // itemsize}
+    if page is not None:
+        sizes = {"size": page, "group": page, "product": math.inf}
     laid_out = split_runs(fold_tables(split_units(program)))
-    laid_out = read_in_order(look_up(laid_out, **product) if by_page else laid_out)
+    laid_out = read_in_order(look_up(laid_out, **sizes) if by_page else laid_out)
     laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors])
-    laid_out = look_up_totals(laid_out, **product) if by_page else laid_out
+    laid_out = look_up_totals(laid_out, **sizes, side=block.registers // 4) if by_page else laid_out
     laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE])
     if lanes:
         laid_out = jam_sums(laid_out, SUMS[block])
     else:
         laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
-    words = PAGES if in_pages(laid_out) else ""
+    words = PAGES[block] if laid_out.page else ""
     return replace(promote(fold_rows(laid_out)), schedule=f"{words}tables")
