@@ -270,13 +270,13 @@ static inline columns k_columns_held(columns x)
 
 
 C_LOOKED_UP = Template("""\
-#if defined($has)
+#if defined($has) && defined(__GNUC__)
 #include <immintrin.h>
 #endif
 /* Of a page of $size numbers those at so many places. */
 static inline columns k_looked_up(const real *page, const uint8_t *places)
 {
-#if defined($has)
+#if defined($has) && defined(__GNUC__)
     return (columns)$found;
 #elif defined(__GNUC__)
     columns found;

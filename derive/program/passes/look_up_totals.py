@@ -264,8 +264,8 @@ class _Totals:
         return name, filled(name, size, 0.0), [Loop(row.name, 0, count, inside, "copy")]
 
     def steps(self, total: Total) -> int:
-        """Steps for which there is room in a stretch."""
-        steps = self.arrays[total.kept.array].shape[1]
+        """Steps for which there is room in a stretch, as it was before :meth:`by_step`."""
+        steps = self.program.arrays[total.kept.array].shape[1]
         assert isinstance(steps, int)
         return steps
 
