@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -348,9 +348,22 @@ def _ctype(table: Any) -> str:
     return f"{table.dtype.name}_t"
 
 
-def _static(ctype: str, name: str, values: Any) -> str:
-    listed = textwrap.fill(", ".join(values), 96, break_long_words=False)
-    return f"static const {ctype} table_{name}[] = {{\n{listed}\n}};\n"
+def _static(ctype: str, name: str, values: Iterable[str]) -> str:
+    return f"static const {ctype} table_{name}[] = {{\n{listed(values)}\n}};\n"
+
+
+def listed(values: Iterable[str], width: int = 96) -> str:
+    """Values with commas between them, in lines that are full: of a million in little time."""
+    lines: list[str] = []
+    line: list[str] = []
+    room = width
+    for value in values:
+        if len(value) + 1 > room and line:  # the comma
+            lines.append(", ".join(line))
+            line, room = [], width
+        line.append(value)
+        room -= len(value) + 2
+    return ",\n".join([*lines, ", ".join(line)])
 
 
 def _record(net: Network, facts: Facts) -> str:

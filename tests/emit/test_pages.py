@@ -8,6 +8,7 @@ import pytest
 import derive
 from derive.blocks import BYTES
 from derive.build import toolchain
+from derive.emit.cython import listed
 from derive.network import connect
 from derive.network.library import LIBRARY
 from derive.network.network import Network
@@ -78,3 +79,13 @@ def test_numbers_that_are_none_stay_with_the_units_that_hear_them(
         np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-300)
         still = [k for k in range(64) if k not in heard]
         assert np.isfinite(y[1][still]).all() and len(still) > 20
+
+
+def test_tables_are_written_in_full_lines_whatever_their_length() -> None:
+    for count in (0, 1, 7, 40, 2000):
+        values = [str(i**3) for i in range(count)]
+        lines = listed(values, 40).split("\n")
+        assert [v.rstrip(",") for line in lines for v in line.split()] == values
+        assert all(len(line) <= 40 for line in lines)
+        following = [line.split()[0] for line in lines[1:]]
+        assert all(len(a) + 1 + len(b) > 40 - 1 for a, b in zip(lines, following, strict=False))

@@ -39,8 +39,11 @@ from derive.program.passes.jam import Arrays, elsewhere, independent, mentions, 
 from derive.program.passes.pages import Packed, Pages, heard, packed, pages_of, vectors
 from derive.program.storage import copy
 
-PRODUCT, VECTOR, PAGE = 1, 2, 8
-"""What a product by table, 64 bytes of products looked up, and laying out a page take, about."""
+PRODUCT, VECTOR = 1, 2
+"""What a product by table, and 64 bytes of products looked up, take, about."""
+
+PAGE, LOOP = 2, 64
+"""What laying out a page takes; and its loop, by how many numbers it has."""
 
 FEWEST = 8
 """Steps of a loop over time from which on it pays to copy weights."""
@@ -142,7 +145,8 @@ class _Sums:
         pages = pages_of(known, self.size)
         by_page = [packed(h, pages, loop.stop - loop.start, self.group) for h in known]
         products = sum(len(p.place) for p in by_page)
-        looked_up = VECTOR * vectors(by_page, self.program) + PAGE * pages.count
+        looked_up = VECTOR * vectors(by_page, self.program)
+        looked_up += (PAGE + LOOP / self.size) * pages.count
         if self.product * products < looked_up:
             return [loop]
         paged, out = self.laid_out(pages)
