@@ -115,10 +115,12 @@ def layout_of(
     block = block_for(profile("local").register, itemsize, False)
     found = programs(net, algorithm)
     choice = choose(net, found, False, ask.schedule, ask.dtype, block)
-    schedules = [ask.kernel.schedule] if ask.kernel is not None else [
-        scheduled(p, choice, itemsize).schedule for p in found.values()
-    ]  # fmt: skip
-    page = PAGE if any(s.startswith(tuple(PAGES.values())) for s in schedules) else None
+    page = None
+    if block.page and choice.name == "tables":  # else nothing has pages, and nobody need look
+        schedules = [ask.kernel.schedule] if ask.kernel is not None else [
+            scheduled(p, choice, itemsize).schedule for p in found.values()
+        ]  # fmt: skip
+        page = PAGE if any(s.startswith(PAGES[block]) for s in schedules) else None
     return lambda of: {k: scheduled(p, choice, 8, page) for k, p in of.items()}
 
 

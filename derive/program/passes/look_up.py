@@ -36,8 +36,8 @@ from derive.program.ir import (
 )
 from derive.program.passes.fold_tables import folded
 from derive.program.passes.jam import Arrays, elsewhere, independent, mentions, only_adds
-from derive.program.passes.pages import Packed, Pages, heard, packed, pages_of, vectors
-from derive.program.storage import copy
+from derive.program.passes.pages import Packed, Pages, heard, packed, pages_of, pays
+from derive.program.storage import clear, copy
 
 PRODUCT, VECTOR = 1, 2
 """What a product by table, and 64 bytes of products looked up, take, about."""
@@ -144,10 +144,8 @@ class _Sums:
         assert isinstance(loop.start, int) and isinstance(loop.stop, int)
         pages = pages_of(known, self.size)
         by_page = [packed(h, pages, loop.stop - loop.start, self.group) for h in known]
-        products = sum(len(p.place) for p in by_page)
-        looked_up = VECTOR * vectors(by_page, self.program)
-        looked_up += (PAGE + LOOP / self.size) * pages.count
-        if self.product * products < looked_up:
+        laying_out = (PAGE + LOOP / self.size) * pages.count
+        if not pays(by_page, self.program.itemsize, self.product, VECTOR, laying_out):
             return [loop]
         paged, out = self.laid_out(pages)
         number, totals = plus(Var(loop.var), -loop.start), []
@@ -169,7 +167,7 @@ class _Sums:
         """Where pages are, and the loops that fill them."""
         of, size = self.arrays[pages.fixed.array], pages.count * pages.size
         name = self.named(f"{of.name}_by_page_{pages.name}", size, f"{of.name}, in pages")
-        self.once.append(filled(name, size, 0.0))
+        self.once.append(clear(name, (size,)))
         return name, pages.filled(lambda page, i: Ref(name, (plus(times(page, pages.size), i),)))
 
     def weights(self, weight: Ref, terms: Packed) -> str:
@@ -180,8 +178,9 @@ class _Sums:
         self.named(name, len(terms.within), f"{of.meaning}, by page")
         to, read = (Lookup(terms.table(what), i) for what in ("place", "weight"))
         put = copy(Ref(name, (to,)), Ref(of.name, (read,)))
+        nothing = Assign(Ref(name, (i,)), SOURCE, ((SOURCE, NOTHING),))
         self.once += [
-            filled(name, len(terms.within), NOTHING),
+            Loop(i.name, 0, len(terms.within), (nothing,), "copy"),
             Loop(i.name, 0, len(terms.place), (put,), "copy"),
         ]
         return name
@@ -212,12 +211,6 @@ class _Sums:
         columns = (begin, Loop(page.name, 0, pages.count, (lines,), "blocks"), copy(here, TOTAL))
         inside = Loop(unit.name, 0, self.group, columns, "columns")
         return Loop(group.name, 0, terms.groups, (inside,), "blocks")
-
-
-def filled(name: str, size: int, value: float) -> Loop:
-    """The loop that sets all of an array to a number."""
-    put = Assign(Ref(name, (Var("i"),)), SOURCE, ((SOURCE, value),))
-    return Loop("i", 0, size, (put,), "copy")
 
 
 def goes_on(s: Statement, fewest: int) -> bool:

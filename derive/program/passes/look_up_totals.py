@@ -40,7 +40,7 @@ from derive.program.ir import (
 )
 from derive.program.passes.fold_tables import folded
 from derive.program.passes.jam import Arrays, mentions, read_once
-from derive.program.passes.look_up import by_table, factors, filled, goes_on
+from derive.program.passes.look_up import by_table, factors, goes_on
 from derive.program.passes.pages import (
     Heard,
     Packed,
@@ -48,10 +48,10 @@ from derive.program.passes.pages import (
     heard,
     packed,
     pages_of,
-    vectors,
+    pays,
 )
 from derive.program.passes.tile_sums import is_sum_over_time, several
-from derive.program.storage import ZERO, copy
+from derive.program.storage import ZERO, clear, copy
 
 PRODUCT, VECTOR, PAGE = 1, 2.5, 12
 """What a product by table, 64 bytes of products looked up, and laying out a page take, about."""
@@ -226,9 +226,8 @@ class _Totals:
         for together in groups.values():
             pages = pages_of([h for _, h in together], self.size)
             by_page = [packed(h, pages, t.turns, self.group) for t, h in together]
-            products = sum(len(p.place) for p in by_page)
-            looked_up = VECTOR * vectors(by_page, self.program) + PAGE * pages.count
-            if self.product * products < looked_up:
+            laying_out = PAGE * pages.count
+            if not pays(by_page, self.program.itemsize, self.product, VECTOR, laying_out):
                 continue
             paged, clearing, filling = self.laid_out(pages, together[0][0])
             before.append(clearing)
@@ -245,7 +244,7 @@ class _Totals:
         gone = [c.loop for c in _copies(s.body) if c.name not in read]
         return [*before, replace(s, body=tuple(t for t in body if t not in gone)), *after]
 
-    def laid_out(self, pages: Pages, first: Total) -> tuple[str, Loop, list[Statement]]:
+    def laid_out(self, pages: Pages, first: Total) -> tuple[str, Statement, list[Statement]]:
         """Where the pages of all steps of a stretch are; what is done once, and for each."""
         of, steps = self.arrays[pages.fixed.array], self.steps(first)
         name, row = f"kept_by_page_{pages.name}", Var("r")
@@ -261,7 +260,7 @@ class _Totals:
             tuple(pages.filled(place)), {sweep.var: _simple(plus(sweep.start, row))}
         )
         count = plus(sweep.stop, times(sweep.start, -1))
-        return name, filled(name, size, 0.0), [Loop(row.name, 0, count, inside, "copy")]
+        return name, clear(name, (size,)), [Loop(row.name, 0, count, inside, "copy")]
 
     def steps(self, total: Total) -> int:
         """Steps for which there is room in a stretch, as it was before :meth:`by_step`."""
@@ -298,7 +297,7 @@ class _Totals:
         take, back = (Loop(i.name, 0, len(terms.place), (s,), "copy")
                       for s in (copy(line, sum_), copy(sum_, line)))  # fmt: skip
         taken = folded((take, back), {}, self.tables)
-        return name, [filled(name, len(terms.within), 0.0), taken[0]], taken[1]
+        return name, [clear(name, (len(terms.within),)), taken[0]], taken[1]
 
     def summed(
         self, total: Total, terms: Packed, pages: Pages, paged: str, lines: str

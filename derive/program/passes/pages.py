@@ -19,7 +19,6 @@ from derive.program.ir import (
     Index,
     Loop,
     Modulo,
-    Program,
     Ref,
     Statement,
     Var,
@@ -38,9 +37,14 @@ GROUP = 2 * BYTES
 term, and pages are read once for all of them."""
 
 
-def vectors(sums: list[Packed], program: Program) -> float:
-    """Whole vectors of :data:`BYTES` that are looked up for all terms of some sums."""
-    return sum(len(p.within) for p in sums) * program.itemsize / BYTES
+def pays(sums: list[Packed], itemsize: int, product: float, vector: float, pages: float) -> bool:
+    """Whether some sums are less work by page than term by term.
+
+    A term takes ``product`` by table; by page a ``vector`` of :data:`BYTES` takes so much, and
+    laying out all ``pages``.
+    """
+    vectors = sum(len(p.within) for p in sums) * itemsize / BYTES
+    return product * sum(len(p.place) for p in sums) >= vector * vectors + pages
 
 
 @dataclass(frozen=True)
