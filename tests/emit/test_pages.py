@@ -81,6 +81,19 @@ def test_numbers_that_are_none_stay_with_the_units_that_hear_them(
         assert np.isfinite(y[1][still]).all() and len(still) > 20
 
 
+def test_what_stood_in_scratch_before_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    have(monkeypatch, BYTES)
+    net = net_of("semilinear", 64)
+    kernel = derive.compile(net, profile="reproducible", schedule="tables")
+    theta, x, target = data(net, 90)[:3]
+    expected = {T: kernel.gradient(theta, x[:T], target[:T]) for T in range(1, 60)}
+    for T, (J, gradient) in expected.items():
+        kernel.gradient(theta * np.nan, x * np.nan, target)  # leaves no number in the scratch
+        again = kernel.gradient(theta, x[:T], target[:T])
+        assert again[0] == J and np.isfinite(again[1]).all()
+        np.testing.assert_array_equal(again[1], gradient)
+
+
 def test_tables_are_written_in_full_lines_whatever_their_length() -> None:
     for count in (0, 1, 7, 40, 2000):
         values = [str(i**3) for i in range(count)]
