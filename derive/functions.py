@@ -138,10 +138,20 @@ def _derivative(function: type[Defined]) -> Expr:
                     == 0
                 ):
                     return other(x)
-            solved = sympy.solve(definition.xreplace({e: E}) - v, E)
-            if len(solved) == 1:
-                return _upright(sympy.factor(sympy.cancel(slope_in_E.xreplace({E: solved[0]}))))
+            if (solved := _solved(definition.xreplace({e: E}) - v, E)) is not None:
+                return _upright(sympy.factor(sympy.cancel(slope_in_E.xreplace({E: solved}))))
     return slope
+
+
+def _solved(equation: Expr, unknown: Symbol) -> Expr | None:
+    """What makes ``equation`` zero, if that is one thing."""
+    over, _ = sympy.fraction(sympy.together(equation))
+    if over.is_polynomial(unknown) and sympy.degree(over, unknown) == 1:
+        # What sympy.solve finds too, but not before it has imported units of physics.
+        slope, rest = sympy.Poly(over, unknown).all_coeffs()
+        return -rest / slope
+    solved = sympy.solve(equation, unknown)
+    return solved[0] if len(solved) == 1 else None
 
 
 def _upright(product: Expr) -> Expr:

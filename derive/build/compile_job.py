@@ -7,8 +7,9 @@ it succeeded; the last is the one that failed, if one did.
 What makes it quick: one file is translated, without the dependency scan of ``cythonize``; one
 command compiles and links, without distutils; only the functions that compute are optimised in
 full, not those that handle Python objects, and where they are long each is compiled by a process
-of its own; NumPy, which the new module will import, is imported while the compiler works; and with
-``--ahead`` Cython makes itself ready before there is a job.
+of its own; long tables of numbers go past Cython and the C compiler, to the assembler; NumPy, which
+the new module will import, is imported while the compiler works; and with ``--ahead`` Cython makes
+itself ready before there is a job.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import tempfile
 import threading
 import time
 import traceback
+from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,6 +71,24 @@ PART = """\
 {text}
 #endif
 """
+# A table of whole numbers, as a module's text has it; and what stands there while Cython works.
+TABLE = re.compile(
+    r"^ *static const (?P<type>u?int\d+)_t (?P<name>\w+)\[\] = \{\n(?P<values>[-\d, \n]*)\n *\};$",
+    re.MULTILINE,
+)
+PLACE = re.compile(r"^K_TABLE (\w+)$", re.MULTILINE)
+TYPECODES = {"uint8": "B", "int32": "i", "int64": "q"}
+# Where -DK_TABLES says so, its bytes are taken from a file; the text is in another.
+FROM_FILE = """\
+#if defined(K_TABLES) && defined(__ELF__)
+extern const {type}_t {name}[] __asm__("{name}") __attribute__((visibility("hidden")));
+#if !defined(K_PART) || K_PART == 0
+__asm__(".pushsection .rodata\\n.balign 64\\n.globl {name}\\n.hidden {name}\\n{name}:\\n"
+        ".incbin \\"{name}.bin\\"\\n.popsection");
+#endif
+#else
+#include "{name}.h"
+#endif"""
 
 
 def main() -> None:
@@ -160,13 +180,43 @@ def translate(source: str, name: str, output: str) -> str:
     """Cython to C. Its messages go to standard error, as it likes to."""
     from Cython.Compiler.Main import CompilationOptions, compile
 
-    options = CompilationOptions(output_file=output, language_level=3)
-    result = compile(source, options, full_module_name=name)
+    options = CompilationOptions(
+        output_file=os.path.abspath(output),
+        language_level=3,
+        compiler_directives={"emit_code_comments": False},  # three quarters of the C otherwise
+    )
+    text, tables = without_tables(Path(source).read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        if tables:
+            source = str(Path(folder, Path(source).name))
+            Path(source).write_text(text, encoding="utf-8")
+        result = compile(source, options, full_module_name=name)
     if result.num_errors:
         raise Failed("")
     path = Path(output)
-    path.write_text(arranged(path.read_text(encoding="utf-8")), encoding="utf-8")
+    made = arranged(path.read_text(encoding="utf-8"))
+    path.write_text(PLACE.sub(lambda found: tables[found[1]], made), encoding="utf-8")
     return ""
+
+
+def without_tables(text: str) -> tuple[str, dict[str, str]]:
+    """A module without its long tables, which are in files ``<name>.bin`` and ``.h``; their C.
+
+    A compiler takes more than a microsecond for each number, and every process of several anew.
+    """
+    tables: dict[str, str] = {}
+
+    def kept(found: re.Match[str]) -> str:
+        if len(found[0]) < LONG:
+            return found[0]
+        values = array(TYPECODES[found["type"]], map(int, found["values"].split(",")))
+        Path(found["name"] + ".bin").write_bytes(values.tobytes())
+        Path(found["name"] + ".h").write_text(found[0], encoding="utf-8")
+        tables[found["name"]] = FROM_FILE.format(**found.groupdict())
+        # As many lines as before, so that what Cython says of others is true.
+        return f"K_TABLE {found['name']}" + "\n" * found[0].count("\n")
+
+    return TABLE.sub(kept, text), tables
 
 
 def arranged(text: str) -> str:
@@ -243,18 +293,27 @@ def compile_c(job: dict[str, Any]) -> str:
 def compile_in_parts(whole: list[str], name: str) -> str:
     """Compile with the command ``whole``, or the parts of the file side by side where it has any.
 
-    A part that cannot be compiled or linked is no error yet: the whole file is what counts.
+    Tables are taken from their files, if there are such. What cannot be compiled or linked so is no
+    error yet: the whole file is what counts.
     """
     source = f"{name}.c"
-    marks = re.findall(r"K_PART == (\d+)$", Path(source).read_text(encoding="utf-8"), re.MULTILINE)
+    text = Path(source).read_text(encoding="utf-8")
+    marks = re.findall(r"K_PART == (\d+)$", text, re.MULTILINE)
+    tables = "defined(K_TABLES)" in text
     count, at = 1 + max(map(int, marks), default=0), whole.index("-o")
-    if min(count, processors()) == 1:
+    if processors() == 1:
+        count = 1
+    if count == 1 and not tables:
         return run_tool(whole)
     before, module, after = whole[:at], whole[at : at + 2], whole[at + 2 :]
+    if tables:
+        before = [*before, "-DK_TABLES"]
     objects = {f"{name}.{part}.o": f"-DK_PART={part}" for part in range(count)}
     commands = [[*before, "-c", part, "-o", made, *after] for made, part in objects.items()]
     inputs = [word for given in before for word in (objects if given == source else [given])]
     try:
+        if count == 1:
+            return run_tool([*before, *module, *after])
         with ThreadPoolExecutor(processors()) as pool:
             words = list(pool.map(run_tool, commands[1:] + commands[:1]))  # the longest first
         return "".join([*words, run_tool([*inputs, *module, *after])])

@@ -310,8 +310,10 @@ def compile_module(
             last["output"],
             directory,
         )
-    # Half a megabyte that anyone can make again from the .pyx.
-    (directory / f"{name}.c").unlink(missing_ok=True)
+    # Megabytes that anyone can make again from the .pyx.
+    for made in (f"{name}.c", "*.bin", "*.h"):
+        for path in directory.glob(made):
+            path.unlink(missing_ok=True)
     return Built(directory / module, log, {s["stage"]: s["seconds"] for s in steps})
 
 

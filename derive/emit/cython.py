@@ -353,17 +353,10 @@ def _static(ctype: str, name: str, values: Iterable[str]) -> str:
 
 
 def listed(values: Iterable[str], width: int = 96) -> str:
-    """Values with commas between them, in lines that are full: of a million in little time."""
-    lines: list[str] = []
-    line: list[str] = []
-    room = width
-    for value in values:
-        if len(value) + 1 > room and line:  # the comma
-            lines.append(", ".join(line))
-            line, room = [], width
-        line.append(value)
-        room -= len(value) + 2
-    return ",\n".join([*lines, ", ".join(line)])
+    """Values with commas between them, as many in each line: of a million in little time."""
+    words = list(values)
+    many = max(1, width // (max(map(len, words), default=0) + 2))  # the comma and the blank
+    return ",\n".join(", ".join(words[i : i + many]) for i in range(0, len(words), many))
 
 
 def _record(net: Network, facts: Facts) -> str:

@@ -197,22 +197,26 @@ def rebuilt(index: Index, change: Callable[[Index], Index | None]) -> Index:
 
 
 def parts(index: Index) -> Iterator[Index]:
-    """An index and everything in it."""
-    yield index
-    match index:
-        case Lookup(_, at):
-            yield from parts(at)
-        case (
-            Plus(left, right)
-            | Times(left, right)
-            | Least(left, right)
-            | Most(left, right)
-            | Quotient(left, right)
-        ):
-            yield from parts(left)
-            yield from parts(right)
-        case Modulo(left, _) | Root(left):
-            yield from parts(left)
+    """An index and everything in it, each before what is in it, left before right."""
+    left_over = [index]
+    while left_over:
+        part = left_over.pop()
+        yield part
+        match part:
+            case int() | Var():
+                pass
+            case Lookup(_, at):
+                left_over.append(at)
+            case Modulo(inside, _) | Root(inside):
+                left_over.append(inside)
+            case (
+                Plus(left, right)
+                | Times(left, right)
+                | Least(left, right)
+                | Most(left, right)
+                | Quotient(left, right)
+            ):
+                left_over += (right, left)
 
 
 def summands(index: Index) -> list[Index]:

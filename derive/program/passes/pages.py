@@ -153,8 +153,10 @@ def pages_of(sums: list[Heard], size: int) -> Pages:
     """The signals of some sums, all of one array at one time, in pages."""
     moving = np.concatenate([h.moving for h in sums])
     runs, page = [], 0
-    for lead in np.unique(moving[:, :-1], axis=0):
-        last = moving[(moving[:, :-1] == lead).all(axis=1), -1]
+    leads = moving[:, :-1]
+    one = (leads == leads[0]).all()
+    for lead in leads[:1] if one else np.unique(leads, axis=0):
+        last = moving[(leads == lead).all(axis=1), -1]
         low, count = int(last.min()), int(np.ptp(last)) + 1
         runs.append(Run(tuple(map(int, lead)), low, count, page))
         page += -(-count // (size - 1))
