@@ -6,10 +6,10 @@ it succeeded; the last is the one that failed, if one did.
 
 What makes it quick: one file is translated, without the dependency scan of ``cythonize``; one
 command compiles and links, without distutils; only the functions that compute are optimised in
-full, not those that handle Python objects, and where they are long each is compiled by a process
-of its own; long tables of numbers go past Cython and the C compiler, to the assembler; NumPy, which
-the new module will import, is imported while the compiler works; and with ``--ahead`` Cython makes
-itself ready before there is a job.
+full, not those that handle Python objects, and where they are long several processes share them;
+long tables of numbers go past Cython and the C compiler, to the assembler; NumPy, which the new
+module will import, is imported while the compiler works; and with ``--ahead`` Cython makes itself
+ready before there is a job.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ AS_BEFORE = """\
 #endif
 """
 # A function that computes: its definition, or its declaration further up.
-COMPUTES = re.compile(r"^static (?=void (__pyx_f_\w+_core)\()", re.MULTILINE)
+COMPUTES = re.compile(r"^static (?=void __pyx_f_\w+_(?:core|common_\d+)\()", re.MULTILINE)
 # The one thing in Cython's C that is defined for all to see.
 GLOBAL = re.compile(r"^int __pyx_module_is_main_\w+ = 0;$", re.MULTILINE)
-# Of so much C of one function it pays to start another compiler.
+# Of so much C that computes it pays to start another compiler.
+SHARE = 40_000
+# So long is a table that it goes past the compilers.
 LONG = 100_000
 # What is compiled apart must be seen from the other parts, and from nowhere else.
 PARTS = """\
@@ -186,9 +188,12 @@ def translate(source: str, name: str, output: str) -> str:
         compiler_directives={"emit_code_comments": False},  # three quarters of the C otherwise
     )
     text, tables = without_tables(Path(source).read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=".") as folder,
+        said_without(os.path.basename(folder) + os.sep),
+    ):
         if tables:
-            source = str(Path(folder, Path(source).name))
+            source = os.path.join(folder, source)
             Path(source).write_text(text, encoding="utf-8")
         result = compile(source, options, full_module_name=name)
     if result.num_errors:
@@ -197,6 +202,17 @@ def translate(source: str, name: str, output: str) -> str:
     made = arranged(path.read_text(encoding="utf-8"))
     path.write_text(PLACE.sub(lambda found: tables[found[1]], made), encoding="utf-8")
     return ""
+
+
+@contextlib.contextmanager
+def said_without(folder: str) -> Iterator[None]:
+    """Pass on what is said, as of files that are not in ``folder``."""
+    words = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(words):
+            yield
+    finally:
+        sys.stderr.write(words.getvalue().replace(folder, ""))
 
 
 def without_tables(text: str) -> tuple[str, dict[str, str]]:
@@ -252,29 +268,26 @@ def optimised(functions: list[str]) -> list[str]:
 
 
 def in_parts(head: str, functions: list[str], support: str) -> str:
-    """Let long functions that compute be compiled apart from the rest, if there are several.
+    """Let functions that compute be compiled apart from the rest, where there is much of them.
 
-    ``-DK_PART=1``, 2, … leave one of them each, and 0 the rest; without a ``K_PART`` all is there.
+    ``-DK_PART=1``, 2, … leave some of them each, and 0 the rest; without a ``K_PART`` all is there.
     """
-    long = [
-        (i, found[1])
-        for i, text in enumerate(functions)
-        if len(text) > LONG and (found := COMPUTES.search(text))
-    ]
-    apart = dict(long[1:])  # the first stays with the rest, which is little
-    if not apart:
+    computing = [i for i, text in enumerate(functions) if COMPUTES.search(text)]
+    count = min(processors(), sum(len(functions[i]) for i in computing) // SHARE)
+    if count < 2:
         return "".join([head, *functions, support])
-
-    def unless_apart(found: re.Match[str]) -> str:
-        return "K_CORE " if found[1] in apart.values() else found[0]
-
-    part = {i: number for number, i in enumerate(apart, 1)}
+    part = dict.fromkeys(range(len(functions)), 0)
+    shares = [sum(len(text) for i, text in enumerate(functions) if i not in computing)]
+    shares += [0] * (count - 1)
+    for i in sorted(computing, key=lambda i: -len(functions[i])):
+        part[i] = shares.index(min(shares))
+        shares[part[i]] += len(functions[i])
     pieces = [
-        PART.format(part=part.get(i, 0), text=COMPUTES.sub(unless_apart, text))
+        PART.format(part=part[i], text=COMPUTES.sub("K_CORE ", text))
         for i, text in enumerate(functions)
     ]
     declared = GLOBAL.sub(lambda found: PART.format(part=0, text=found[0]), head)
-    declared = COMPUTES.sub(unless_apart, declared)
+    declared = COMPUTES.sub("K_CORE ", declared)
     first, _, more = declared.partition("\n")  # by which Cython knows a file that it may replace
     return "".join([first, "\n", PARTS, more, *pieces, PART.format(part=0, text=support)])
 
@@ -301,8 +314,6 @@ def compile_in_parts(whole: list[str], name: str) -> str:
     marks = re.findall(r"K_PART == (\d+)$", text, re.MULTILINE)
     tables = "defined(K_TABLES)" in text
     count, at = 1 + max(map(int, marks), default=0), whole.index("-o")
-    if processors() == 1:
-        count = 1
     if count == 1 and not tables:
         return run_tool(whole)
     before, module, after = whole[:at], whole[at : at + 2], whole[at + 2 :]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from derive.emit import arguments, calls, frame, functions_c, online, relaxing, vectors_c
+from derive.emit.common import cores
 from derive.emit.cores import keyword
 from derive.emit.elements import element_type, widest_columns
 from derive.emit.expressions import functions_in
-from derive.emit.statements import core
 from derive.errors import EmitError
 from derive.network.network import Network
 from derive.program.ir import (
@@ -66,7 +66,7 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
         _record(net, facts),
         *([frame.BLOCK] if one.lane_width > 1 else []),
         *([frame.STATE_SIZE.substitute(size=state_size(programs))] if stateful else []),
-        *("\n".join(core(p, f"{name}_core")) + "\n" for name, p in programs.items()),
+        *cores(programs),
         *_functions(net, programs, str(facts.algorithm["name"])),
     ]
     return "\n\n".join(p.strip("\n") for p in parts) + "\n"
@@ -208,6 +208,9 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     ctype = CTYPES[facts.dtype]
     lanes, shared = one.lane_width > 1, _shared(programs)
     block = arguments.INCLUDES + frame.C_TYPES.substitute(real=ctype)
+    integers = {values.dtype.name: _ctype(values) for values in tables.values()}
+    for name, integer in sorted(integers.items()):
+        block += f"typedef const {integer} *K_RESTRICT {name}_in;\n"
     checks, checks_declared = arguments.checks(
         facts.dtype, "forward" in programs, "start" in programs, shared
     )
@@ -238,6 +241,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     declared = [
         "ctypedef double real" if ctype == "double" else "ctypedef float real",
         "ctypedef const real *real_in",
+        *(f"ctypedef const {ctype} *{name}_in" for name, ctype in sorted(integers.items())),
         "ctypedef real *real_out",
         *checks_declared,
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from derive.emit.columns import columns_loop
 from derive.emit.elements import (
     VECTOR,
@@ -33,25 +35,44 @@ from derive.program.ir import (
 from derive.program.passes.jam import HELD
 from derive.program.schedules.lanes import COUNT
 
+Calls = dict[tuple[int, int], str]
+"""The call of a function that does a loop, by the identities of a Program and the loop."""
 
-def core(program: Program, name: str) -> list[str]:
-    """The function that computes: pointers and sizes in, nothing allocated, no Python."""
-    arguments = [
-        *(f"{pointer_type(program, a)} {a.name}" for a in passed(program)),
-        *(f"Py_ssize_t {s}" for s in program.sizes),
-    ]
+
+def core(
+    program: Program, name: str, parameters: Iterable[tuple[str, str]], calls: Calls
+) -> list[str]:
+    """A function that computes: pointers and sizes in, nothing allocated, no Python.
+
+    ``parameters`` are names and types.
+    """
+    arguments = [f"{kind} {name}" for name, kind in parameters]
     lines = [f"cdef void {name}("]
     lines += [f"    {a}," for a in arguments[:-1]] + [f"    {arguments[-1]}", ") noexcept nogil:"]
     for derived, index in program.derived.items():
         lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
-    counters = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
-    counters += [VECTOR] * bool(by_vector(program)[0] or in_columns(program)[0])
-    if counters:
-        lines.append(f"    cdef Py_ssize_t {', '.join(counters)}")
-    for kind, names in _locals(program).items():
-        for i in range(0, len(names), 8):
-            lines.append(f"    cdef {kind} {', '.join(names[i : i + 8])}")
-    return lines + _body(program, program.body, 1)
+    for kind, names in locals_of(program).items():
+        several = len(names) if kind == "Py_ssize_t" else 8
+        for i in range(0, len(names), several):
+            lines.append(f"    cdef {kind} {', '.join(names[i : i + several])}")
+    return lines + body_of(program, calls)
+
+
+def parameters_of(program: Program) -> list[tuple[str, str]]:
+    """Names and types of what a Program's function takes."""
+    arrays = [(a.name, pointer_type(program, a)) for a in passed(program)]
+    return [*arrays, *((size, "Py_ssize_t") for size in program.sizes)]
+
+
+def body_of(program: Program, calls: Calls) -> list[str]:
+    """What such a function does; some loops by ``calls``."""
+    return _body(program, program.body, 1, calls)
+
+
+def counters(program: Program) -> list[str]:
+    """The names of all counters."""
+    names = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
+    return names + [VECTOR] * bool(by_vector(program)[0] or in_columns(program)[0])
 
 
 def passed(program: Program) -> list[Array]:
@@ -65,8 +86,9 @@ def pointer_type(program: Program, a: Array) -> str:
     return f"{element}_in" if a.role == "in" else f"{element}_out"
 
 
-def _locals(program: Program) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def locals_of(program: Program) -> dict[str, list[str]]:
+    """Names of the local variables of each type."""
+    found: dict[str, list[str]] = {"Py_ssize_t": names} if (names := counters(program)) else {}
     once = by_vector(program)[1]
     for a in program.arrays.values():
         if a.role == "scalar":
@@ -78,7 +100,9 @@ def _locals(program: Program) -> dict[str, list[str]]:
     return found
 
 
-def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str = "") -> list[str]:
+def _body(
+    program: Program, body: tuple[Statement, ...], depth: int, calls: Calls, vector: str = ""
+) -> list[str]:
     indent = "    " * depth
     lines: list[str] = []
     waiting = list(body)
@@ -99,15 +123,17 @@ def _body(program: Program, body: tuple[Statement, ...], depth: int, vector: str
                 lines.append(f"{indent}# {text}")
             case Assign():
                 lines += [indent + line for line in _assignments(program, s, vector)]
+            case Loop() if (id(program), id(s)) in calls:
+                lines.append(indent + calls[id(program), id(s)])
             case Loop() if id(s) in in_columns(program)[0]:
                 lines += columns_loop(program, s, indent)
             case Loop():
                 lines.append(f"{indent}for {s.var} in {range_text(s)}:")
                 if id(s) in by_vector(program)[0]:
                     lines.append(f"{indent}    for {VECTOR} in range({program.vectors}):")
-                    lines += _body(program, s.body, depth + 2, VECTOR)
+                    lines += _body(program, s.body, depth + 2, calls, VECTOR)
                 else:
-                    lines += _body(program, s.body, depth + 1) or [f"{indent}    pass"]
+                    lines += _body(program, s.body, depth + 1, calls) or [f"{indent}    pass"]
                     sums = _one_by_one(program, s)
                     lines += [f"{indent}    k_one_by_one({name})" for name in sums]
     return lines or [f"{indent}pass"]

@@ -544,6 +544,27 @@ def linear(coefficients: Mapping[str, int], constant: int) -> Index:
     return plus(*terms, constant)
 
 
+def simplified(index: Index) -> Index:
+    """An index with what cancels left out, of a place in a ring that within it."""
+    if isinstance(index, Modulo):
+        return modulo(simplified(index.left), index.size)
+    names: dict[Index, Var] = {}
+
+    def named(part: Index) -> Index | None:
+        if isinstance(part, int | Var | Plus) or (
+            isinstance(part, Times) and isinstance(part.right, int)
+        ):
+            return None
+        return names.setdefault(part, Var(f"<{len(names)}>"))
+
+    form = affine(rebuilt(index, named))
+    if form is None:
+        return index
+    again = {name.name: part for part, name in names.items()}
+    kept = linear({name: c for name, c in form[0].items() if c}, form[1])
+    return rebuilt(kept, lambda p: again.get(p.name) if isinstance(p, Var) else None)
+
+
 def as_table(values: Any) -> Any:
     """A static table: 32-bit integers where they fit."""
     values = np.asarray(values, dtype=np.int64)

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from array import array
 from pathlib import Path
 
 import pytest
@@ -288,7 +289,7 @@ def test_text_with_other_marks_is_left_alone() -> None:
 
 def long_functions(count: int) -> str:
     """What Cython might write, with functions long enough to be compiled apart."""
-    body = "\n".join(f"  x += {i};" for i in range(compile_job.LONG // 6))
+    body = "\n".join(f"  x += {i};" for i in range(compile_job.SHARE // 11))
     cores = [f"static void __pyx_f_{i}_core(double x) {{\n{body}\n}}\n" for i in range(count)]
     declared = [f"static void __pyx_f_{i}_core(double); /*proto*/\n" for i in range(count)]
     support = "\nint seen;\nint main(void) { "
@@ -300,12 +301,12 @@ def long_functions(count: int) -> str:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("count", "parts"), [(0, 1), (1, 1), (2, 2), (4, 4)])
+@pytest.mark.parametrize(("count", "parts"), [(0, 1), (1, 1), (2, 2), (3, 3), (9, 4)])
 def test_long_functions_are_compiled_side_by_side(
     count: int, parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(compile_job, "processors", lambda: 2)
+    monkeypatch.setattr(compile_job, "processors", lambda: 4)
     ran: list[list[str]] = []
     run_tool = compile_job.run_tool
     monkeypatch.setattr(compile_job, "run_tool", lambda c: (ran.append(c), run_tool(c))[1])
@@ -316,6 +317,68 @@ def test_long_functions_are_compiled_side_by_side(
     assert sum("-c" in command for command in ran) == (parts if parts > 1 else 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.c"]
     assert subprocess.run([tmp_path / "m"]).returncode == 0
+
+
+def test_one_processor_compiles_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_job, "processors", lambda: 1)
+    assert "K_PART" not in compile_job.arranged(long_functions(4))
+
+
+LONG_TABLE = ", ".join(str(i * 7 % 1000 - 500) for i in range(compile_job.LONG // 4))
+TABLES = f'''
+from libc.stdint cimport int32_t
+cdef extern from *:
+    """
+    #include <stdint.h>
+    static const int32_t table_long[] = {{
+    {LONG_TABLE}
+    }};
+    static const int32_t table_short[] = {{
+    7, 8
+    }};
+    """
+    const int32_t table_long[]
+    const int32_t table_short[]
+def at(int i): return table_long[i] + table_short[0]
+cdef void other_core(): pass
+'''
+
+
+@pytest.mark.parametrize("assembled", [True, False])
+def test_long_tables_go_past_the_compiler(
+    assembled: bool, tmp_path: Path, toolchain: Toolchain
+) -> None:
+    """With files of their bytes, and as text where a compiler cannot take these."""
+    flags = () if assembled else ("-U__ELF__",)
+    chosen = dataclasses.replace(profile("local"), compile=(*profile("local").compile, *flags))
+    built = compile_module(TABLES, "tabular", tmp_path, chosen, toolchain)
+    at = load_extension(built.path, "tabular").at
+    assert [at(i) for i in (0, 1, 999, compile_job.LONG // 4 - 1)] == [
+        i * 7 % 1000 - 500 + 7 for i in (0, 1, 999, compile_job.LONG // 4 - 1)
+    ]
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == sorted(["build.log", "tabular.pyx", built.path.name])
+    assert LONG_TABLE in (tmp_path / "tabular.pyx").read_text()
+
+
+def test_errors_beside_a_long_table_are_where_they_are(
+    tmp_path: Path, toolchain: Toolchain
+) -> None:
+    error = failure(TABLES + "def f(: pass\n", tmp_path, toolchain)
+    assert f"bad.pyx:{TABLES.count(chr(10)) + 1}:" in str(error)
+    assert f"{os.sep}bad.pyx:" not in error.output
+
+
+def test_a_long_table_is_no_text_for_the_compilers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, tables = compile_job.without_tables(TABLES)
+    assert list(tables) == ["table_long"] and LONG_TABLE not in text and "7, 8" in text
+    assert text.count("\n") == TABLES.count("\n")
+    assert LONG_TABLE in (tmp_path / "table_long.h").read_text()
+    values = array("i", (tmp_path / "table_long.bin").read_bytes()).tolist()
+    assert values == [int(v) for v in LONG_TABLE.split(",")]
 
 
 def test_what_cannot_be_compiled_in_parts_is_compiled_whole(

@@ -20,20 +20,15 @@ from derive.program.ir import (
     Index,
     Lookup,
     Loop,
-    Modulo,
-    Plus,
     Program,
     Ref,
     Statement,
-    Times,
     Var,
-    affine,
     all_placed,
-    linear,
-    modulo,
     plus,
     rebuilt,
     references,
+    simplified,
     substituted,
     times,
     walk,
@@ -257,7 +252,7 @@ class _Totals:
 
         sweep = first.sweep
         inside = substituted(
-            tuple(pages.filled(place)), {sweep.var: _simple(plus(sweep.start, row))}
+            tuple(pages.filled(place)), {sweep.var: simplified(plus(sweep.start, row))}
         )
         count = plus(sweep.stop, times(sweep.start, -1))
         return name, clear(name, (size,)), [Loop(row.name, 0, count, inside, "copy")]
@@ -364,28 +359,7 @@ def _copied(r: Ref, copies: Mapping[str, Copy]) -> Ref:
     def change(part: Index) -> Index | None:
         return at.get(part.name) if isinstance(part, Var) else None
 
-    return Ref(made.source.array, tuple(_simple(rebuilt(i, change)) for i in made.source.index))
-
-
-def _simple(index: Index) -> Index:
-    """An index with what cancels left out, of a place in a ring that within it."""
-    if isinstance(index, Modulo):
-        return modulo(_simple(index.left), index.size)
-    names: dict[Index, Var] = {}
-
-    def named(part: Index) -> Index | None:
-        if isinstance(part, int | Var | Plus) or (
-            isinstance(part, Times) and isinstance(part.right, int)
-        ):
-            return None
-        return names.setdefault(part, Var(f"<{len(names)}>"))
-
-    form = affine(rebuilt(index, named))
-    if form is None:
-        return index
-    again = {name.name: part for part, name in names.items()}
-    kept = linear({name: c for name, c in form[0].items() if c}, form[1])
-    return rebuilt(kept, lambda p: again.get(p.name) if isinstance(p, Var) else None)
+    return Ref(made.source.array, tuple(simplified(rebuilt(i, change)) for i in made.source.index))
 
 
 def _is_kept(r: Ref, arrays: Arrays, units: Loop) -> bool:
