@@ -273,6 +273,7 @@ C_LOOKED_UP = Template("""\
 #if defined($has) && defined(__GNUC__) && !defined(__clang__)
 /* Of what the header below declares only this: it takes a third of a second to read. */
 typedef char k_bytes __attribute__((vector_size(16)));
+typedef long long k_eights __attribute__((vector_size(16)));
 typedef $place k_places __attribute__((vector_size(COLUMNS*sizeof(real))));
 #elif defined($has) && defined(__GNUC__)
 #include <immintrin.h>
@@ -281,8 +282,7 @@ typedef $place k_places __attribute__((vector_size(COLUMNS*sizeof(real))));
 static inline columns k_looked_up(const real *page, const uint8_t *places)
 {
 #if defined($has) && defined(__GNUC__) && !defined(__clang__)
-    k_bytes bytes = {0};
-    __builtin_memcpy(&bytes, places, COLUMNS);
+    $load
     return (columns)__builtin_shuffle($shuffled, (k_places)$widened);
 #elif defined($has) && defined(__GNUC__)
     return (columns)$found;
@@ -313,6 +313,15 @@ _mm256_permutevar8x32_ps(_mm256_loadu_ps(page),
 """By bytes of a number and of a page: what a processor must have; how gcc widens the places of a
 vector; how others find one."""
 
+LOADS = {
+    16: "k_bytes bytes;\n    __builtin_memcpy(&bytes, places, 16);",
+    8: """\
+long long eight;
+    __builtin_memcpy(&eight, places, 8);
+    const k_bytes bytes = (k_bytes)(k_eights){eight, 0};""",
+}
+"""How the places of so many numbers get into a register."""
+
 VECTORS = ("*(const columns *)page", "*(const columns *)(page + COLUMNS)")
 """Of a page, where two are one."""
 
@@ -322,8 +331,9 @@ def c_looked_up(itemsize: int, page: int) -> str:
     has, widened, found = FOUND[itemsize, page * itemsize]
     shuffled = ", ".join(VECTORS[: 1 + (page * itemsize > BYTES)])
     place = {4: "int", 8: "long long"}[itemsize]  # as in the header
+    load = LOADS[min(page, BYTES // itemsize)]
     return C_LOOKED_UP.substitute(
-        size=page, has=has, found=found, shuffled=shuffled, widened=widened, place=place
+        size=page, has=has, found=found, load=load, shuffled=shuffled, widened=widened, place=place
     )
 
 
