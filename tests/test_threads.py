@@ -28,7 +28,10 @@ import derive
 from derive.build.toolchain import find_toolchain
 from derive.emit import frame, vectors_c
 from derive.interpreted import Interpreted
+from derive.network import connect
+from derive.network.library import LIBRARY
 from derive.network.network import Network
+from derive.network.objective import SquaredError
 from derive.program.algorithms import programs
 from derive.threads import VARIABLE, default_threads
 from tests.strategies import Data, data, networks
@@ -77,6 +80,32 @@ def test_results_have_the_same_bits_for_any_number_of_threads(
             assert k.forward(theta, x, y0, out=out, threads=threads) is out and same(out, y)
             J, got = k.gradient(theta, x, target, mask, y0, out=g, threads=threads)
             assert got is g and same((J, g), k.gradient(*values))
+
+
+@functools.cache
+def several(cell: str, density: float, dtype: str) -> derive.Kernel:
+    """A kernel that sums over steps, a stretch of them at a time."""
+    pattern = connect.full() if density == 1 else connect.random(density, seed=1)
+    net = Network(LIBRARY[cell](), 12, 3, pattern, SquaredError([11, 0]), name="several")
+    return derive.compile(net, dtype=dtype, batch=True, schedule="tables")
+
+
+@pytest.mark.parametrize("dtype", LANES)
+@pytest.mark.parametrize("cell, density", [("lstm", 1), ("semilinear", 1), ("leaky", 0.5)])
+@pytest.mark.parametrize("T", [1, 32, 33, 64, 65, 130])
+def test_one_thread_that_adds_block_upon_block_gives_the_same_bits(
+    cell: str, density: float, dtype: str, T: int
+) -> None:
+    k = several(cell, density, dtype)
+    assert "k_alone(crew) and (T + " in k.source
+    theta, x, target, _, y0 = batch(k.net, 3 * LANES[dtype] + 5, T, dtype)
+    for wrt in (None, EVERYTHING):
+        found = [
+            k.gradient(theta, x, target, y0=y0, wrt=wrt, threads=threads) for threads in (1, 2, 3)
+        ]
+        assert same(found[0], found[1]) and same(found[0], found[2])
+    out = np.full_like(theta, np.nan)
+    assert same(k.gradient(theta, x, target, y0=y0), k.gradient(theta, x, target, y0=y0, out=out))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

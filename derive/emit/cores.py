@@ -7,12 +7,14 @@ the thread's own. :data:`derive.emit.frame.C_THREADS` has the threads themselves
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from derive.emit.elements import WIDE, element_type, index_text, is_vector
 from derive.emit.statements import passed
 from derive.network.network import Network
 from derive.program.ir import Array, Index, Program, Var, rebuilt
+from derive.program.once import added_once
+from derive.program.once import cleared as cleared_first
 from derive.program.schedules.lanes import COUNT
 from derive.program.state import state_arrays
 
@@ -106,17 +108,29 @@ class Core:
         """The results that the core sums in the caller's own arrays for the first block."""
         return [name for name, _ in self.scratch if name in self.summed and name not in SINGLE]
 
-    def gather(self, prefix: str = "", in_place: bool = False) -> list[str]:
-        """Add a block's results to those of the blocks before.
+    @property
+    def at_once(self) -> str:
+        """When blocks may add to these one after another, and give every bit as with scratch.
 
-        The first block's may be ``in_place`` already.
+        That is where each adds to an element only once.
         """
+        turns = [added_once(self.program, name) for name in self.in_place]
+        known = [index_text(rebuilt(i, self.derived)) for i in turns if i is not None]
+        return " and ".join(f"{i} <= 1" for i in known) if len(known) == len(turns) else ""
+
+    def derived(self, part: Index) -> Index | None:
+        """What follows from the sizes, which is known within the core function only."""
+        derived = self.program.derived.get(part.name) if isinstance(part, Var) else None
+        return None if derived is None else rebuilt(derived, self.derived)
+
+    def gather(self, prefix: str = "", in_place: bool = False) -> list[str]:
+        """Add a block's results to those of the blocks before, if not ``in_place`` already."""
         lines = []
         for a in passed(self.program):
             if a.role == "out" and a.name in GATHERED:
                 to = f"&{prefix}{a.name}" if a.name in SINGLE else f"{prefix}p_{a.name}"
                 add = "k_add" if a.name in self.summed else GATHERED[a.name]
-                later = "if b0 > 0: " if in_place and a.name in self.in_place else ""
+                later = "if apart: " if in_place and a.name in self.in_place else ""
                 lines.append(f"{later}{add}({to}, w_{a.name}, {self.rows[a.name]}, B, b0)")
         return lines
 
@@ -141,6 +155,16 @@ def core_of(program: Program, name: str, outputs: Mapping[str, str], net: Networ
             scratch.append((a.name, f"({rows[a.name]})"))
     kept = {array: at for array, (at, _) in state_arrays(program).items()}
     return Core(program, name, rows, tuple(scratch), frozenset(summed), kept)
+
+
+def as_emitted(program: Program) -> Program:
+    """A Program without what who calls its function does: clear what is summed over blocks."""
+    if program.lane_width == 1:
+        return program
+    sums = [a for a in program.arrays.values() if a.role == "out" and a.name not in SINGLE
+            and element_type(program, a) == "real"]  # fmt: skip
+    clearing = [s for a in sums if (s := cleared_first(program, a.name)) is not None]
+    return replace(program, body=tuple(s for s in program.body if s not in clearing))
 
 
 @dataclass(frozen=True)
@@ -250,8 +274,14 @@ def _block(name: str, kind: str, core: Core, sizes: list[str]) -> str:
         lines.append(f"    cdef real *w_{array} = {place}")
         place = f"w_{array} + {extent}*K_BLOCK"
     if core.in_place:
-        lines.append("    if b0 == 0:")
+        here = f" and not (k_alone(crew) and {core.at_once})" if core.at_once else ""
+        lines.append(f"    cdef bint apart = b0 > 0{here}")
+        lines.append("    if not apart:")
         lines += [f"        w_{name} = given.p_{name}" for name in core.in_place]
+        cleared = [n for n in core.in_place if cleared_first(core.program, n) is not None]
+        if cleared:
+            lines.append("    if apart or b0 == 0:")
+            lines += [f"        k_zero(w_{name}, {core.rows[name]})" for name in cleared]
     block = [*core.pack("given."), core.call("given."), *core.unpack("given.")]
     if gathered := core.gather("given.", in_place=True):
         # Last, since the blocks before may not be done.

@@ -12,7 +12,7 @@ import numpy as np
 
 from derive.emit import arguments, calls, frame, functions_c, online, relaxing, vectors_c
 from derive.emit.common import cores
-from derive.emit.cores import keyword
+from derive.emit.cores import as_emitted, keyword
 from derive.emit.elements import element_type, widest_columns
 from derive.emit.expressions import functions_in
 from derive.errors import EmitError
@@ -66,7 +66,7 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
         _record(net, facts),
         *([frame.BLOCK] if one.lane_width > 1 else []),
         *([frame.STATE_SIZE.substitute(size=state_size(programs))] if stateful else []),
-        *cores(programs),
+        *cores({n: as_emitted(p) for n, p in programs.items()} if _shared(programs) else programs),
         *_functions(net, programs, str(facts.algorithm["name"])),
     ]
     return "\n\n".join(p.strip("\n") for p in parts) + "\n"
@@ -282,6 +282,8 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "void k_share(k_work, void *, size_t, real *, size_t, size_t) noexcept nogil",
             "void k_wait(k_crew *, size_t) noexcept nogil",
             "void k_pass(k_crew *) noexcept nogil",
+            "bint k_alone(k_crew *) noexcept nogil",
+            "void k_zero(real *, size_t) noexcept nogil",
         ]
     if wide:
         declared += ["ctypedef double wide", "ctypedef wide *wide_out"]

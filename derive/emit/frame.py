@@ -84,6 +84,8 @@ static void k_until(k_crew *crew, size_t *count, size_t reached)
    has the first never waits. */
 static void k_wait(k_crew *crew, size_t b0) { k_until(crew, &crew->turn, b0/K_BLOCK); }
 static void k_pass(k_crew *crew) { k_count(crew, &crew->turn); }
+static inline int k_alone(k_crew *crew) { return crew->members == 1; }
+static inline void k_zero(real *to, size_t count) { memset(to, 0, count*sizeof(real)); }
 static void k_blocks(k_crew *crew)
 {
     size_t seat = __atomic_fetch_add(&crew->seats, 1, __ATOMIC_RELAXED), block;

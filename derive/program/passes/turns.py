@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from derive.program.ir import Index, Lookup, Loop, Plus, Times, Var
+from derive.program.ir import Index, Lookup, Loop, Plus, Quotient, Times, Var
 
 
 def turns_of(
@@ -44,9 +45,12 @@ def values(tables: Mapping[str, Any], index: Index, env: Mapping[str, Any], coun
         case Lookup(table, at):
             inside = values(tables, at, env, count)
             return None if inside is None else tables[table][inside].astype(np.int64)
-        case Plus(left, right) | Times(left, right):
+        case Plus(left, right) | Times(left, right) | Quotient(left, right):
             a, b = (values(tables, i, env, count) for i in (left, right))
-            if a is None or b is None:
-                return None
-            return a + b if isinstance(index, Plus) else a * b
+            return None if a is None or b is None else OF_TWO[type(index)](a, b)
     return None
+
+
+OF_TWO: dict[type, Callable[[Any, Any], Any]] = {
+    Plus: operator.add, Times: operator.mul, Quotient: operator.floordiv,
+}  # fmt: skip
