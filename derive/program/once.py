@@ -54,7 +54,7 @@ def added_once(program: Program, name: str) -> Index | None:
         if name not in {r.array for r in references(s)}:
             continue
         read = [r for _, r in s.reads if isinstance(r, Ref) and r.array == name]
-        if read or not s.accumulate or any(loop.role == "time" for loop in loops[1:]):
+        if read or not s.accumulate:
             return None
         (index,) = s.target.index
         places = values_at(program.tables, loops[1:], index)

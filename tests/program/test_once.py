@@ -88,6 +88,13 @@ def test_what_is_added_in_every_step_is_so_often() -> None:
     assert added_once(stated, NAME) == Var("T") and max(additions(stated, 4).values()) == 4
 
 
+def test_what_is_taken_to_a_local_variable_and_back_is_not_added_at_once() -> None:
+    """Sums of one sequence go on from what is there: their terms are added to it one by one."""
+    net = Network(LIBRARY["elman"](), 5, 2, connect.full(), SquaredError([4]), name="full")
+    single = tables(programs(net, settle(net, "epochwise", {}))["gradient"])
+    assert "t_stretch" in str(single) and added_once(single, NAME) is None
+
+
 def test_what_stands_before_between_and_after_shows() -> None:
     program = full()
     (size,) = program.arrays[NAME].shape
