@@ -42,6 +42,10 @@ SINGLE = Block()
 PAIRS = Block(2)
 MANY = Block(registers=32, page=2 * BYTES)
 """On processors whose registers are the widest; these have twice as many of them."""
+WIDE = Block(2, MANY.registers, MANY.page)
+"""For batches of nets so large that their weights come from far away: then half as often."""
+HEAVY = 3 << 20
+"""Bytes of parameters from which on that pays: more than a core has near it."""
 SHORT = Block(page=BYTES // 2)
 """One sequence on processors with registers of half that size, which find four-byte numbers in one
 of them."""
@@ -55,14 +59,17 @@ def width(itemsize: int, sequences: int | None = None) -> int:
     return int(max(least, 2 ** (sequences - 1).bit_length()))
 
 
-def block_for(register: int, itemsize: int, batch: bool | int) -> Block:
-    """How numbers stand where registers have so many bytes.
+def block_for(register: int, itemsize: int, batch: bool | int, parameters: int = 0) -> Block:
+    """How numbers stand where registers have so many bytes, of a net with so many ``parameters``.
 
-    Those of a batch in as many vectors as make :data:`BYTES`, if there are sequences for them.
+    Those of a batch in as many vectors as make :data:`BYTES`, if there are sequences for them; of
+    the largest nets in two of that size.
     """
+    sequences = 0 if isinstance(batch, bool) else batch
     if register >= BYTES:
-        return MANY
+        many = batch is True or sequences >= WIDE.vectors * width(itemsize)
+        return WIDE if many and parameters * itemsize >= HEAVY else MANY
     if not batch:
         return SHORT if (register, itemsize) == (SHORT.page, 4) else SINGLE
-    size = width(itemsize, None if isinstance(batch, bool) else batch) * itemsize
+    size = width(itemsize, sequences or None) * itemsize
     return PAIRS if size >= MOST * register else SINGLE

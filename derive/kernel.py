@@ -424,7 +424,7 @@ def compile(
     threads = default_threads() if threads is None else checked_threads(threads)
     settled = settle(net, algorithm, options)
     flags = flags_of(profile)
-    block = block_for(flags.register, 8 if dtype == "float64" else 4, batch)
+    block = block_for(flags.register, 8 if dtype == "float64" else 4, batch, net.size)
     toolchain = find_toolchain()
     made_with = {"schedule": schedule, "profile": profile, "cache": cache, "threads": threads}
     if toolchain is None:

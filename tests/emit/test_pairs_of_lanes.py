@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import derive
-from derive.blocks import MANY, PAIRS, SHORT, SINGLE, Block, block_for
+from derive import blocks
+from derive.blocks import HEAVY, MANY, PAIRS, SHORT, SINGLE, WIDE, Block, block_for
 from derive.build import toolchain
 from derive.emit import frame, vectors_c
 from derive.errors import RecordError
+from derive.network.library import LIBRARY
 from derive.network.network import Network
 from derive.program.schedules.lanes import laid_out
 from derive.verify.record import read_record
@@ -138,6 +140,45 @@ def test_two_vectors_are_taken_where_there_are_sequences_for_them(
     register: int, itemsize: int, batch: bool | int, block: Block
 ) -> None:
     assert block_for(register, itemsize, batch) == block
+
+
+@pytest.mark.parametrize(("itemsize", "sequences"), [(8, 16), (4, 32)])
+def test_the_largest_nets_have_two_of_the_widest_vectors(itemsize: int, sequences: int) -> None:
+    most = HEAVY // itemsize
+    for batch in (True, sequences, 500):
+        assert block_for(64, itemsize, batch, most) == WIDE
+        assert block_for(64, itemsize, batch, most - 1) == MANY
+        assert block_for(32, itemsize, batch, most) == PAIRS
+    for alone in (False, 1, sequences - 1):
+        assert block_for(64, itemsize, alone, most) == MANY
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("cell, density", [("lstm", 1), ("leaky", 0.6)])
+def test_pairs_of_the_widest_vectors_are_the_same_gradient(
+    monkeypatch: pytest.MonkeyPatch, cell: str, density: float, dtype: str
+) -> None:
+    monkeypatch.setattr(toolchain, "register_bytes", lambda: 64)
+    monkeypatch.setattr(blocks, "HEAVY", 0)
+    pattern = derive.connect.full() if density == 1 else derive.connect.random(density, seed=1)
+    net = derive.Network(
+        LIBRARY[cell](), 17, 2, pattern, derive.SquaredError([0, 16]), name="heavy"
+    )
+    k = derive.compile(net, dtype=dtype, batch=True, schedule="tables")
+    assert k.schedule == "pairs of lanes in 32 registers, tables"
+    assert {p.schedule for p in k.programs.values()} == {k.schedule}
+    block = k.module.BLOCK
+    for B, T in ((1, 5), (block // 2, 5), (block // 2 + 1, 5), (2 * block + 3, 40)):
+        values = [np.asarray(a, dtype) for a in data(net, T, B, 4)]
+        found = k.gradient(*values, wrt=EVERYTHING)
+        close = 1e-9 if dtype == "float64" else 1e-4
+        for got, right in zip(found, alone(net, values, dtype), strict=True):
+            scale = np.abs(right).max(initial=1e-6)
+            np.testing.assert_allclose(got, right, rtol=close, atol=close * scale)
+        shared = k.gradient(*values, wrt=EVERYTHING, threads=2)
+        assert all(
+            (np.asarray(a) == np.asarray(b)).all() for a, b in zip(found, shared, strict=True)
+        )
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from derive.blocks import MANY, PAIRS, SINGLE, Block, width
+from derive.blocks import MANY, PAIRS, SINGLE, WIDE, Block, width
 from derive.program.ir import Program
 from derive.program.schedules.tables import PAGES
 
@@ -16,6 +16,7 @@ WORDS = {
     SINGLE: "lanes, ",
     PAIRS: "pairs of lanes, ",
     MANY: f"lanes in {MANY.registers} registers, ",
+    WIDE: f"pairs of lanes in {WIDE.registers} registers, ",
 }
 """What stands before a schedule's name."""
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from derive.blocks import MANY, PAIRS, SHORT, SINGLE, Block
+from derive.blocks import MANY, PAIRS, SHORT, SINGLE, WIDE, Block
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_rows import fold_rows
@@ -26,7 +26,7 @@ from derive.program.passes.strip_columns import strip_columns
 from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import Tile, tile_sums
 
-SUMS = {SINGLE: 8, PAIRS: 6, MANY: 16}
+SUMS = {SINGLE: 8, PAIRS: 6, MANY: 16, WIDE: 12}
 """Sums side by side: with what they are made of they fit the registers, and are enough that none
 waits for an addition that is not done."""
 
@@ -34,6 +34,7 @@ TILES = {
     SINGLE: Tile(units=4, elements=3, alone=8),
     PAIRS: Tile(units=4, elements=1, alone=4),
     MANY: Tile(units=4, elements=4, alone=8),
+    WIDE: Tile(units=4, elements=3, alone=8),
 }
 """Sums over time at once, likewise."""
 
