@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -168,7 +169,8 @@ def test_pairs_of_the_widest_vectors_are_the_same_gradient(
     assert k.schedule == "pairs of lanes in 32 registers, tables"
     assert {p.schedule for p in k.programs.values()} == {k.schedule}
     block = k.module.BLOCK
-    for B, T in ((1, 5), (block // 2, 5), (block // 2 + 1, 5), (2 * block + 3, 40)):
+    sequences = (1, block // 2, block // 2 + 1, block, 3 * block // 2 + 1, 2 * block + 3)
+    for B, T in ((B, T) for B in sequences for T in (5, 70)):
         values = [np.asarray(a, dtype) for a in data(net, T, B, 4)]
         found = k.gradient(*values, wrt=EVERYTHING)
         close = 1e-9 if dtype == "float64" else 1e-4
@@ -176,9 +178,31 @@ def test_pairs_of_the_widest_vectors_are_the_same_gradient(
             scale = np.abs(right).max(initial=1e-6)
             np.testing.assert_allclose(got, right, rtol=close, atol=close * scale)
         shared = k.gradient(*values, wrt=EVERYTHING, threads=2)
-        assert all(
-            (np.asarray(a) == np.asarray(b)).all() for a, b in zip(found, shared, strict=True)
-        )
+        for got, again in zip(found, shared, strict=True):
+            np.testing.assert_array_equal(got, again)
+
+
+@pytest.mark.parametrize("register", [16, 64])
+def test_sums_of_all_vectors_have_nothing_of_what_stands_beside_the_last_sequence(
+    monkeypatch: pytest.MonkeyPatch, register: int
+) -> None:
+    monkeypatch.setattr(toolchain, "register_bytes", lambda: register)
+    monkeypatch.setattr(blocks, "HEAVY", 0)
+    s, y = derive.net_input("s"), derive.state("y")
+    # NaN at s = 0, which is what is computed where there is no sequence.
+    cell = derive.Cell(states={y: s * sympy.log(s**2)}, name="spoiling")
+    net = derive.Network(
+        cell, 9, 2, derive.connect.full(), derive.SquaredError([0, 8]), name="spoiling"
+    )
+    k = derive.compile(net, batch=True, schedule="tables")
+    block = k.module.BLOCK
+    for B in (1, block // 2 + 1, block, block + 1, 3 * block // 2 + 1):
+        values = data(net, 2, B, 4)
+        for got, right in zip(
+            k.gradient(*values, wrt=EVERYTHING), alone(net, values, "float64"), strict=True
+        ):
+            assert np.isfinite(got).all()
+            np.testing.assert_allclose(got, right, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
