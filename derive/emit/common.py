@@ -33,7 +33,7 @@ from derive.program.ir import (
     references,
     simplified,
     summands,
-    walk,
+    touched,
 )
 
 LONG = 600
@@ -159,7 +159,7 @@ def _shared(programs: Mapping[str, Program]) -> tuple[dict[str, Part], Calls]:
 def _part(program: Program, loop: Loop, taken: frozenset[str]) -> Part | None:
     """A loop as a Program, unless it takes or leaves something in a local variable."""
     arrays = program.arrays
-    own = {r.array for s in walk((loop,)) if isinstance(s, Assign) for r in references(s)}
+    own = touched((loop,))
     if own & taken:
         return None
     begins: dict[str, int] = {}
@@ -200,11 +200,9 @@ def _needed(body: tuple[Statement, ...], known: set[str]) -> set[str]:
     for s in body:
         if isinstance(s, Assign):
             read = {r.array for _, r in s.reads if isinstance(r, Ref) and not r.index}
-            if not s.target.index:
-                read |= {s.target.array} if s.accumulate else set()
-            found |= read - known
-            if not s.target.index:
-                known.add(s.target.array)
+            local = set() if s.target.index else {s.target.array}
+            found |= (read | local if s.accumulate else read) - known
+            known |= local
         elif isinstance(s, Loop):
             found |= _needed(s.body, set(known))
     return found

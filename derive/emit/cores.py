@@ -13,8 +13,7 @@ from derive.emit.elements import WIDE, element_type, index_text, is_vector
 from derive.emit.statements import passed
 from derive.network.network import Network
 from derive.program.ir import Array, Index, Program, Var, rebuilt
-from derive.program.once import added_once
-from derive.program.once import cleared as cleared_first
+from derive.program.once import added_once, cleared
 from derive.program.schedules.lanes import COUNT
 from derive.program.state import state_arrays
 
@@ -115,13 +114,8 @@ class Core:
         That is where each adds to an element only once.
         """
         turns = [added_once(self.program, name) for name in self.in_place]
-        known = [index_text(rebuilt(i, self.derived)) for i in turns if i is not None]
+        known = [index_text(_outside(self.program, i)) for i in turns if i is not None]
         return " and ".join(f"{i} <= 1" for i in known) if len(known) == len(turns) else ""
-
-    def derived(self, part: Index) -> Index | None:
-        """What follows from the sizes, which is known within the core function only."""
-        derived = self.program.derived.get(part.name) if isinstance(part, Var) else None
-        return None if derived is None else rebuilt(derived, self.derived)
 
     def gather(self, prefix: str = "", in_place: bool = False) -> list[str]:
         """Add a block's results to those of the blocks before, if not ``in_place`` already."""
@@ -142,13 +136,12 @@ def core_of(program: Program, name: str, outputs: Mapping[str, str], net: Networ
         "history": net.lookback*(len(net.states) + net.inputs),
     }  # fmt: skip
     rows = {k: v.format(**sizes) for k, v in ROWS.items()} | dict(outputs)
-    lanes = program.lane_width > 1
     scratch: list[tuple[str, str]] = []
     summed: set[str] = set()
     for a in passed(program):
         if a.role == "work":
             scratch.append((a.name, _room(program, a)))
-        elif a.role == "out" and lanes and element_type(program, a) == "real":
+        elif _is_summed(program, a):
             scratch.append((a.name, f"(({rows[a.name]} + K_BLOCK - 1)//K_BLOCK)"))
             summed.add(a.name)
         elif a.role != "state" and element_type(program, a) == "lane":
@@ -159,12 +152,16 @@ def core_of(program: Program, name: str, outputs: Mapping[str, str], net: Networ
 
 def as_emitted(program: Program) -> Program:
     """A Program without what who calls its function does: clear what is summed over blocks."""
-    if program.lane_width == 1:
-        return program
-    sums = [a for a in program.arrays.values() if a.role == "out" and a.name not in SINGLE
-            and element_type(program, a) == "real"]  # fmt: skip
-    clearing = [s for a in sums if (s := cleared_first(program, a.name)) is not None]
-    return replace(program, body=tuple(s for s in program.body if s not in clearing))
+    sums = [a for a in passed(program) if _is_summed(program, a) and a.name not in SINGLE]
+    clearing = [cleared(program, a.name) for a in sums]
+    body = tuple(s for s in program.body if not any(s is c for c in clearing))
+    return replace(program, body=body)
+
+
+def _is_summed(program: Program, a: Array) -> bool:
+    """Whether a core sums a result over the sequences of a block."""
+    lanes = program.lane_width > 1
+    return a.role == "out" and lanes and element_type(program, a) == "real"
 
 
 @dataclass(frozen=True)
@@ -278,10 +275,10 @@ def _block(name: str, kind: str, core: Core, sizes: list[str]) -> str:
         lines.append(f"    cdef bint apart = b0 > 0{here}")
         lines.append("    if not apart:")
         lines += [f"        w_{name} = given.p_{name}" for name in core.in_place]
-        cleared = [n for n in core.in_place if cleared_first(core.program, n) is not None]
-        if cleared:
+        to_clear = [n for n in core.in_place if cleared(core.program, n) is not None]
+        if to_clear:
             lines.append("    if apart or b0 == 0:")
-            lines += [f"        k_zero(w_{name}, {core.rows[name]})" for name in cleared]
+            lines += [f"        k_zero(w_{name}, {core.rows[name]})" for name in to_clear]
     block = [*core.pack("given."), core.call("given."), *core.unpack("given.")]
     if gathered := core.gather("given.", in_place=True):
         # Last, since the blocks before may not be done.
@@ -309,16 +306,20 @@ def _room(program: Program, a: Array) -> str:
 
 def _extent(program: Program, a: Array) -> str:
     """The number of elements of a work array, as an expression of T."""
-
-    def change(part: Index) -> Index | None:
-        # What follows from T is known within the core function only.
-        derived = program.derived.get(part.name) if isinstance(part, Var) else None
-        return None if derived is None else rebuilt(derived, change)
-
     known, rest = 1, []
-    for e in (rebuilt(e, change) for e in a.shape):
+    for e in (_outside(program, e) for e in a.shape):
         if isinstance(e, int):
             known *= e
         else:
             rest.append(f"({index_text(e)})")
     return "*".join([*rest, str(known)]) if rest else str(known)
+
+
+def _outside(program: Program, index: Index) -> Index:
+    """An index without what follows from the sizes, which the core function alone knows."""
+
+    def change(part: Index) -> Index | None:
+        derived = program.derived.get(part.name) if isinstance(part, Var) else None
+        return None if derived is None else _outside(program, derived)
+
+    return rebuilt(index, change)

@@ -364,7 +364,7 @@ class Program:
         """The program with another body, and only the tables and constants that it uses."""
         used = {p.table for s in walk(body) for i in indices(s) for p in parts(i)
                 if isinstance(p, Lookup)}  # fmt: skip
-        refs = {r.array for s in walk(body) if isinstance(s, Assign) for r in references(s)}
+        refs = touched(body)
         return replace(
             self,
             body=body,
@@ -414,6 +414,11 @@ def references(s: Assign) -> Iterator[Ref]:
     for _, operand in s.reads:
         if isinstance(operand, Ref):
             yield operand
+
+
+def touched(body: tuple[Statement, ...]) -> set[str]:
+    """The names of all that some statements write or read."""
+    return {r.array for s in walk(body) if isinstance(s, Assign) for r in references(s)}
 
 
 def in_registers(program: Program, r: Ref) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from derive.program.ir import (
-    Assign,
     Index,
     Loop,
     Program,
@@ -19,9 +18,8 @@ from derive.program.ir import (
     Statement,
     assigned,
     plus,
-    references,
     times,
-    walk,
+    touched,
 )
 from derive.program.passes.turns import values_at
 from derive.program.storage import clear
@@ -34,7 +32,7 @@ def cleared(program: Program, name: str) -> Statement | None:
     for s in program.body:
         if len(known) == len(shape) and s == clear(name, known):
             return s
-        if _touches(s, name):
+        if name in touched((s,)):
             return None
     return None
 
@@ -45,13 +43,13 @@ def added_once(program: Program, name: str) -> Index | None:
     None where that is not known, or differs.
     """
     first = cleared(program, name)
-    users = [s for s in program.body if s is not first and _touches(s, name)]
+    users = [s for s in program.body if s is not first and name in touched((s,))]
     stretches = users[0] if len(users) == 1 else None
     if first is None or not isinstance(stretches, Loop) or stretches.role != "time":
         return None
     seen: list[Any] = []
     for s, loops in assigned((stretches,)):
-        if name not in {r.array for r in references(s)}:
+        if name not in touched((s,)):
             continue
         read = [r for _, r in s.reads if isinstance(r, Ref) and r.array == name]
         if read or not s.accumulate:
@@ -64,8 +62,3 @@ def added_once(program: Program, name: str) -> Index | None:
     if np.bincount(np.concatenate(seen)).max(initial=0) > 1:
         return None
     return plus(stretches.stop, times(stretches.start, -1))
-
-
-def _touches(s: Statement, name: str) -> bool:
-    """Whether a statement reads or writes an array."""
-    return any(r.array == name for t in walk((s,)) if isinstance(t, Assign) for r in references(t))

@@ -41,6 +41,7 @@ from derive.program.ir import (
     substituted,
     summands,
     times,
+    touched,
     walk,
 )
 from derive.program.passes.jam import (
@@ -220,8 +221,8 @@ class _Strips:
         found = _steps(substituted(rows.body, {rows.var: 0}), own)
         if found is None or found[2] < max(self.width, BYTES // self.program.itemsize):
             return None
-        touched = {r.array for s in walk(rows.body) if isinstance(s, Assign) for r in references(s)}
-        if any(self.arrays[name].wide for name in touched):
+        inside = touched(rows.body)
+        if any(self.arrays[name].wide for name in inside):
             return None
         row = Row(units, local, found[0], found[1], own, found[2])
         return row if self.worth(row) and _twice_alike(row) else None
@@ -243,7 +244,7 @@ class _Strips:
         strip = strip_of(row.width, self.width, self.program.itemsize)
         for name in row.own:
             self.arrays[name] = replace(self.arrays[name], shape=(row.turns, strip.width))
-        read = {r.array for s in walk(row.rest) if isinstance(s, Assign) for r in references(s)}
+        read = touched(row.rest)
         kept = {s.target: self.kept(row, s.target) for s in row.before if s.target.array in read}
         body: list[Statement] = []
         for step in row.steps:
