@@ -5,7 +5,7 @@ Without SymPy, since a kernel that is found in the cache needs none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BYTES = 64
 """One vector at most: eight float64 or sixteen float32. A processor whose registers are narrower
@@ -25,17 +25,21 @@ class Block:
     Attributes
     ----------
     vectors : int
-        That stand for each number.
+        That stand for each number, for a group of sequences.
     registers : int
         Vector registers that may be counted on.
     page : int
         Bytes of neighbouring numbers from which one instruction takes any, a vector of them at
         once, for one sequence; 0 where there is none.
+    groups : int
+        Groups of sequences, for one of which after another a few statements are done before the
+        next few: what these read of a net is then near.
     """
 
     vectors: int = 1
     registers: int = 16
     page: int = 0
+    groups: int = 1
 
 
 SINGLE = Block()
@@ -68,7 +72,10 @@ def block_for(register: int, itemsize: int, batch: bool | int, parameters: int =
     sequences = 0 if isinstance(batch, bool) else batch
     if register >= BYTES:
         many = batch is True or sequences >= WIDE.vectors * width(itemsize)
-        return WIDE if many and parameters * itemsize >= HEAVY else MANY
+        if not (many and parameters * itemsize >= HEAVY):
+            return MANY
+        size = WIDE.vectors * width(itemsize)
+        return replace(WIDE, groups=int(__import__("os").environ.get("KGRP", "2")))
     if not batch:
         return SHORT if (register, itemsize) == (SHORT.page, 4) else SINGLE
     size = width(itemsize, sequences or None) * itemsize

@@ -435,7 +435,7 @@ def compile(
         "algorithm": settled,
         "dtype": dtype,
         "batch": batch,
-        "block": [block.vectors, block.registers, block.page],
+        "block": [block.vectors, block.registers, block.page, block.groups],
         "schedule": schedule,
         "derive": {"version": __version__, "sources": sources_digest()},
         "build": toolchain.key(flags),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from derive.emit.elements import copies, offset
+from derive.emit.elements import copies, needed, offset
 from derive.emit.statements import (
     Calls,
     body_of,
@@ -21,6 +21,7 @@ from derive.emit.statements import (
     locals_of,
     parameters_of,
     pointer_type,
+    strides,
 )
 from derive.program.ir import (
     Assign,
@@ -89,6 +90,7 @@ class Part:
         kinds = {name: pointer_type(self.alone, a) for name, a in arrays.items()}
         kinds |= {f"table_{n}": f"{t.dtype.name}_in" for n, t in self.alone.tables.items()}
         around = {*self.program.sizes, *self.program.derived, *counters(self.program)}
+        around |= {*strides(self.program)}
         kinds |= dict.fromkeys(around - set(counters(self.alone)), "Py_ssize_t")
         needed = dict.fromkeys(name for name in NAME.findall(self.text) if name in kinds)
         return {n: kinds[n] for n in sorted(needed, key=lambda n: kinds[n] == "Py_ssize_t")}
@@ -104,7 +106,7 @@ class Part:
         """The text without its names, which loops have in common that one function can do."""
         kinds = dict(self.parameters)
         for kind, names in locals_of(self.alone).items():
-            kinds |= dict.fromkeys(names, kind)
+            kinds |= {NAME.findall(name)[0]: kind for name in names}
         known: dict[str, str] = {}
 
         def anonymous(found: re.Match[str]) -> str:
@@ -190,22 +192,8 @@ def _taken(body: tuple[Statement, ...]) -> frozenset[str]:
         if isinstance(s, Assign):
             found |= {r.array for r in references(s) if not r.index}
         else:
-            found |= _needed((s,), set())
+            found |= needed((s,), set())
     return frozenset(found)
-
-
-def _needed(body: tuple[Statement, ...], known: set[str]) -> set[str]:
-    """Local variables that some statements, one after another, read before they set them."""
-    found: set[str] = set()
-    for s in body:
-        if isinstance(s, Assign):
-            read = {r.array for _, r in s.reads if isinstance(r, Ref) and not r.index}
-            local = set() if s.target.index else {s.target.array}
-            found |= (read | local if s.accumulate else read) - known
-            known |= local
-        elif isinstance(s, Loop):
-            found |= _needed(s.body, set(known))
-    return found
 
 
 def _work(s: Statement) -> int:

@@ -215,7 +215,9 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
         facts.dtype, "forward" in programs, "start" in programs, shared
     )
     block += (
-        vectors_c.c_lanes(one.lane_width, one.itemsize, one.vectors) if lanes else frame.C_SINGLE
+        vectors_c.c_lanes(one.lane_width, one.itemsize, one.vectors, one.groups)
+        if lanes
+        else frame.C_SINGLE
     )
     block += frame.C_THREADS if shared else ""
     kinds = {element_type(p, a) for p in programs.values() for a in p.arrays.values()}
@@ -227,7 +229,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     widest = min(map(widest_columns, programs.values()))
     block += vectors_c.c_columns(one.itemsize, widest) if columns else ""
     block += vectors_c.c_looked_up(one.itemsize, page) if page else ""
-    block += frame.C_LARGEST if lanes and "relax" in programs else ""
+    block += vectors_c.by_group(frame.C_LARGEST, one.groups, "largest") if lanes and "relax" in programs else ""
     found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
     windows, roots = bool(found & {Least, Most}), Root in found
     block += frame.C_WINDOWS if windows else ""
@@ -268,6 +270,11 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             declared.append(
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
+    if lanes and one.groups > 1:
+        declared += [
+            f"Py_ssize_t k_{name}({', '.join(['Py_ssize_t'] * taken)}) noexcept nogil"
+            for name, taken in vectors_c.OF_GROUPS.items()
+        ]
     if lanes and one.vectors > 1:
         declared += [
             "real k_total_of_two(lane, lane, size_t) noexcept nogil",

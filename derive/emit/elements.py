@@ -50,8 +50,14 @@ def is_vector(element: str) -> bool:
 
 
 def copies(program: Program, a: Array) -> int:
-    """Vectors that stand for a number of an array; 1 where it is a single number."""
+    """Vectors that stand for a number of an array in a group; 1 where it is a single number."""
     return program.vectors if is_vector(element_type(program, a)) else 1
+
+
+def in_groups(program: Program, a: Array) -> bool:
+    """Whether an array in memory has numbers of several groups, those of a group together."""
+    vectors = is_vector(element_type(program, a))
+    return vectors and program.groups > 1 and a.role not in ("scalar", "const")
 
 
 def kind_of(program: Program, s: Assign) -> str:
@@ -80,15 +86,20 @@ def element(program: Program, r: Ref, vector: int | str = 0) -> str:
     """One element: a local variable, or pointer[offset]; of several vectors one."""
     a = program.arrays[r.array]
     several = copies(program, a) > 1
-    if a.role == "scalar":
+    if a.role == "scalar" and a.name not in carried(program):
         once = vector == VECTOR or not several or a.name in by_vector(program)[1]
         return a.name if once else f"{a.name}_of{vector}"
     if a.role == "const":
         return f"table_{a.name}[{index_text(r.index[0])}]"
-    at = offset(a, r.index)
+    name, at = a.name, offset(a, r.index)
+    if a.name in carried(program):
+        at = Var(GROUP)
+    elif in_groups(program, a):
+        name = HERE.format(a.name)
     if several:
-        at = plus(times(at, program.vectors), Var(vector) if isinstance(vector, str) else vector)
-    return f"{a.name}[{index_text(at)}]"
+        one = Var(vector) if isinstance(vector, str) else vector
+        at = plus(times(at, program.vectors), one)
+    return f"{name}[{index_text(at)}]"
 
 
 def offset(a: Array, index: tuple[Index, ...]) -> Index:
@@ -151,6 +162,38 @@ compile. Shorter ones have room for both."""
 VECTOR = "vector"
 """The counter of that loop."""
 
+GROUP = "group_of_lanes"
+"""The counter of loops that do one group of vectors after another."""
+
+HERE, STRIDE = "{}_of_group", "{}_stride"
+"""Where an array's numbers of such a group begin, and how many vectors further those of the next."""
+
+
+@lru_cache(maxsize=16)
+def carried(program: Program) -> frozenset[str]:
+    """Local variables that bring vectors from step to step, and so those of all groups."""
+    if program.groups == 1:
+        return frozenset()
+    found: set[str] = set()
+    for s in walk(program.body):
+        if isinstance(s, Loop) and s.role == "time" and any(isinstance(t, Loop) for t in s.body):
+            found |= needed((s,), set())
+    return frozenset(n for n in found if is_vector(element_type(program, program.arrays[n])))
+
+
+def needed(body: tuple[Statement, ...], known: set[str]) -> set[str]:
+    """Local variables that some statements, one after another, read before they set them."""
+    found: set[str] = set()
+    for s in body:
+        if isinstance(s, Assign):
+            read = {r.array for _, r in s.reads if isinstance(r, Ref) and not r.index}
+            local = set() if s.target.index else {s.target.array}
+            found |= (read | local if s.accumulate else read) - known
+            known |= local
+        elif isinstance(s, Loop):
+            found |= needed(s.body, set(known))
+    return found
+
 
 @lru_cache(maxsize=16)
 def by_vector(program: Program) -> tuple[frozenset[int], frozenset[str]]:
@@ -178,7 +221,8 @@ def _vector_locals(program: Program, s: Statement) -> set[str]:
         return set()
     names = {r.array for r in references(s) if not r.index}
     arrays = [program.arrays[name] for name in names]
-    return {a.name for a in arrays if a.role == "scalar" and copies(program, a) > 1}
+    several = {a.name for a in arrays if a.role == "scalar" and copies(program, a) > 1}
+    return several - carried(program)
 
 
 def _may_take_turns(program: Program, loop: Loop) -> bool:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 
 from derive.emit.columns import columns_loop
 from derive.emit.elements import (
+    GROUP,
+    HERE,
+    STRIDE,
     VECTOR,
     by_vector,
+    carried,
     copies,
     element,
     element_type,
+    in_groups,
     in_columns,
     index_text,
     is_vector,
@@ -18,10 +24,12 @@ from derive.emit.elements import (
     range_text,
     value_of,
 )
+from derive.emit.groups import IN_GROUP, IN_PART, PART, by_group, places, segments, sum_of_groups
 from derive.emit.totals import together
 from derive.program.ir import (
     Array,
     Assign,
+    Index,
     Lookup,
     Loop,
     Note,
@@ -30,6 +38,8 @@ from derive.program.ir import (
     Statement,
     Var,
     parts,
+    plus,
+    times,
     walk,
 )
 from derive.program.passes.jam import HELD
@@ -46,16 +56,33 @@ def core(
 
     ``parameters`` are names and types.
     """
+    parameters = list(parameters)
     arguments = [f"{kind} {name}" for name, kind in parameters]
     lines = [f"cdef void {name}("]
     lines += [f"    {a}," for a in arguments[:-1]] + [f"    {arguments[-1]}", ") noexcept nogil:"]
-    for derived, index in program.derived.items():
-        lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
+    given = [name for name, _ in parameters]
+    for derived, index in (program.derived | strides(program)).items():
+        if derived not in given:
+            lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
     for kind, names in locals_of(program).items():
         several = len(names) if kind == "Py_ssize_t" else 8
         for i in range(0, len(names), several):
             lines.append(f"    cdef {kind} {', '.join(names[i : i + several])}")
     return lines + body_of(program, calls)
+
+
+def strides(program: Program) -> dict[str, Index]:
+    """How many vectors there are from the numbers of one group to those of the next."""
+    found: dict[str, Index] = {}
+    for a in passed(program):
+        if in_groups(program, a):
+            extents = (MASK_ROWS if e == Var("mask_rows") else e for e in a.shape)
+            found[STRIDE.format(a.name)] = reduce(times, extents, program.vectors)
+    return found
+
+
+MASK_ROWS = plus(times(plus(Var("T"), -1), Var("mask_step")), 1)
+"""A mask has one row if all its rows are alike."""
 
 
 def parameters_of(program: Program) -> list[tuple[str, str]]:
@@ -66,13 +93,14 @@ def parameters_of(program: Program) -> list[tuple[str, str]]:
 
 def body_of(program: Program, calls: Calls) -> list[str]:
     """What such a function does; some loops by ``calls``."""
-    return _body(program, program.body, 1, calls)
+    return _body(program, program.body, 1, calls, COUNT if program.groups == 1 else "")
 
 
 def counters(program: Program) -> list[str]:
     """The names of all counters."""
     names = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
-    return names + [VECTOR] * bool(by_vector(program)[0] or in_columns(program)[0])
+    names += [VECTOR] * bool(by_vector(program)[0] or in_columns(program)[0])
+    return names + [GROUP, PART, FIRST, LAST] * (program.groups > 1)
 
 
 def passed(program: Program) -> list[Array]:
@@ -96,15 +124,36 @@ def locals_of(program: Program) -> dict[str, list[str]]:
             columns = in_columns(program)[1].get(a.name, 1)
             several = copies(program, a) > 1 and a.name not in once
             count = program.vectors if several else columns
-            names += [f"{a.name}_of{v}" for v in range(count)] if count > 1 else [a.name]
+            if a.name in carried(program):
+                names.append(f"{a.name}[{program.groups * copies(program, a)}]")
+            else:
+                names += [f"{a.name}_of{v}" for v in range(count)] if count > 1 else [a.name]
+    for name in places(program, program.body):
+        a = program.arrays[name]
+        kind = "const " * (a.role == "in") + element_type(program, a)
+        found.setdefault(kind, []).append(f"*{HERE.format(name)}")
     return found
 
 
+FIRST, LAST = "first_group", "last_group"
+"""The groups that a sum goes over."""
+
+
 def _body(
-    program: Program, body: tuple[Statement, ...], depth: int, calls: Calls, vector: str = ""
+    program: Program,
+    body: tuple[Statement, ...],
+    depth: int,
+    calls: Calls,
+    count: str,
+    vector: str = "",
 ) -> list[str]:
+    """Statements for the vectors of one group, of which ``count`` sequences are; for all if not."""
     indent = "    " * depth
     lines: list[str] = []
+    if not count:
+        for segment in segments(program, body):
+            lines += _for_all_groups(program, segment, depth, calls)
+        return lines or [f"{indent}pass"]
     waiting = list(body)
     while waiting:
         s = waiting.pop(0)
@@ -113,7 +162,7 @@ def _body(
             for v in _vectors(program, s, vector):
                 lines += _long_sum(program, s, run, indent, v)
             continue
-        if totals := together(program, s, waiting):
+        if totals := together(program, s, waiting, count):
             taken, line = totals
             del waiting[: taken - 1]
             lines.append(indent + line)
@@ -122,21 +171,59 @@ def _body(
             case Note(text):
                 lines.append(f"{indent}# {text}")
             case Assign():
-                lines += [indent + line for line in _assignments(program, s, vector)]
-            case Loop() if (id(program), id(s)) in calls:
-                lines.append(indent + calls[id(program), id(s)])
-            case Loop() if id(s) in in_columns(program)[0]:
-                lines += columns_loop(program, s, indent)
+                lines += [indent + line for line in _assignments(program, s, count, vector)]
             case Loop():
-                lines.append(f"{indent}for {s.var} in {range_text(s)}:")
-                if id(s) in by_vector(program)[0]:
-                    lines.append(f"{indent}    for {VECTOR} in range({program.vectors}):")
-                    lines += _body(program, s.body, depth + 2, calls, VECTOR)
-                else:
-                    lines += _body(program, s.body, depth + 1, calls) or [f"{indent}    pass"]
-                    sums = _one_by_one(program, s)
-                    lines += [f"{indent}    k_one_by_one({name})" for name in sums]
+                lines += _loop(program, s, depth, calls, count)
     return lines or [f"{indent}pass"]
+
+
+def _loop(program: Program, s: Loop, depth: int, calls: Calls, count: str) -> list[str]:
+    indent = "    " * depth
+    if (id(program), id(s)) in calls:
+        return [indent + calls[id(program), id(s)]]
+    if id(s) in in_columns(program)[0]:
+        return columns_loop(program, s, indent)
+    lines = [f"{indent}for {s.var} in {range_text(s)}:"]
+    if id(s) in by_vector(program)[0]:
+        lines.append(f"{indent}    for {VECTOR} in range({program.vectors}):")
+        return lines + _body(program, s.body, depth + 2, calls, count, VECTOR)
+    lines += _body(program, s.body, depth + 1, calls, count)
+    return lines + [f"{indent}    k_one_by_one({name})" for name in _one_by_one(program, s)]
+
+
+def _for_all_groups(
+    program: Program, segment: tuple[Statement, ...], depth: int, calls: Calls
+) -> list[str]:
+    """A lot of statements for one group of vectors after another, where they are of vectors."""
+    indent = "    " * depth
+    if (sums := sum_of_groups(program, segment)) is not None:
+        before, loop, after = sums
+        return [
+            f"{indent}for {PART} in range(k_parts({COUNT})):",
+            *(f"{indent}    {name} = k_{name}({PART}, {COUNT})" for name in (FIRST, LAST)),
+            *_body(program, before, depth + 1, calls, IN_PART),
+            f"{indent}    for {GROUP} in range({FIRST}, {LAST}):",
+            *_places(program, (loop,), depth + 2),
+            *_loop(program, loop, depth + 2, calls, IN_PART),
+            *_body(program, after, depth + 1, calls, IN_PART),
+        ]
+    known = len(segment) == 1 and (id(program), id(segment[0])) in calls
+    if not known and by_group(program, segment):
+        over = f"{indent}for {GROUP} in range(k_groups({COUNT})):"
+        here = _places(program, segment, depth + 1)
+        return [over, *here, *_body(program, segment, depth + 1, calls, IN_GROUP)]
+    (s,) = segment
+    if isinstance(s, Loop):
+        return _loop(program, s, depth, calls, "")
+    return _body(program, segment, depth, calls, IN_GROUP)
+
+
+def _places(program: Program, segment: tuple[Statement, ...], depth: int) -> list[str]:
+    """Where the numbers of a group are."""
+    return [
+        f"{'    ' * depth}{HERE.format(n)} = {n} + {GROUP}*{STRIDE.format(n)}"
+        for n in places(program, segment)
+    ]
 
 
 def _one_by_one(program: Program, loop: Loop) -> list[str]:
@@ -165,13 +252,13 @@ def _vectors(program: Program, s: Assign, vector: str) -> list[int | str]:
     return [vector] if vector else list(range(program.vectors))
 
 
-def _assignments(program: Program, s: Assign, vector: str) -> list[str]:
+def _assignments(program: Program, s: Assign, count: str, vector: str) -> list[str]:
     arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
     single = not any(is_vector(element_type(program, a)) for a in arrays)
     if s.accumulate and not single and not is_vector(kind_of(program, s)):
         values = [value_of(program, s, v) for v in range(program.vectors)]
         total = "k_total" if program.vectors == 1 else "k_total_of_two"
-        return [f"{element(program, s.target)} += {total}({', '.join(values)}, {COUNT})"]
+        return [f"{element(program, s.target)} += {total}({', '.join(values)}, {count})"]
     return [_assignment(program, s, v, single) for v in _vectors(program, s, vector)]
 
 

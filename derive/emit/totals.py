@@ -4,48 +4,35 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from derive.emit.elements import element, element_type, kind_of, offset, value_of
-from derive.program.ir import (
-    Assign,
-    Program,
-    Ref,
-    Statement,
-    affine,
-    plus,
-    times,
-)
-from derive.program.schedules.lanes import COUNT
+from derive.emit.elements import element, offset, value_of
+from derive.emit.groups import is_total
+from derive.program.ir import Assign, Program, Statement, affine, plus, times
 
 
-def together(program: Program, first: Statement, rest: list[Statement]) -> tuple[int, str] | None:
-    """How many totals are added at once, ``first`` and those that follow, and how; or none."""
-    if not _is_total(program, first):
+def together(
+    program: Program, first: Statement, rest: list[Statement], count: str
+) -> tuple[int, str] | None:
+    """How many totals are added at once, ``first`` and those that follow, and how; or none.
+
+    They are over ``count`` sequences.
+    """
+    if not is_total(program, first):
         return None
     every = [first, *rest[: ROWS * ROWS - 1]]
-    totals = [s for s in takewhile(lambda s: _is_total(program, s), every) if isinstance(s, Assign)]
+    totals = [s for s in takewhile(lambda s: is_total(program, s), every) if isinstance(s, Assign)]
     if program.vectors == 1 and (rows := _rows(program, totals)):
         places = [f"&{element(program, s.target)}" for s in rows[::ROWS]]
-        return len(rows), _call(program, "k_total_of_rows", rows, places)
+        return len(rows), _call(program, "k_total_of_rows", rows, count, places)
     four = totals[:ROWS]
     if len(four) < ROWS:
         return None
     of_two = "_of_two" if program.vectors > 1 else ""
     places = [f"&{element(program, s.target)}" for s in four]
-    return ROWS, _call(program, f"k_total_of_four{of_two}", four, places)
+    return ROWS, _call(program, f"k_total_of_four{of_two}", four, count, places)
 
 
 ROWS = 4
 """Totals that are added at once, or rows of as many neighbours."""
-
-
-def _is_total(program: Program, s: Statement) -> bool:
-    """Whether a statement adds to a number in memory what a vector sums to."""
-    if not isinstance(s, Assign) or not s.accumulate or not s.target.index:
-        return False
-    read = [
-        element_type(program, program.arrays[r.array]) for _, r in s.reads if isinstance(r, Ref)
-    ]
-    return kind_of(program, s) == "real" and "lane" in read and "wide_lane" not in read
 
 
 def _rows(program: Program, totals: list[Assign]) -> list[Assign]:
@@ -63,6 +50,8 @@ def _rows(program: Program, totals: list[Assign]) -> list[Assign]:
     return [totals[i] for i in order] if neighbours else []
 
 
-def _call(program: Program, name: str, totals: list[Assign], places: list[str]) -> str:
+def _call(
+    program: Program, name: str, totals: list[Assign], count: str, places: list[str]
+) -> str:
     values = [value_of(program, s, v) for s in totals for v in range(program.vectors)]
-    return f"{name}({', '.join([*values, COUNT, *places])})"
+    return f"{name}({', '.join([*values, count, *places])})"

@@ -15,7 +15,7 @@ that need several registers are kept in memory by compilers."""
 C_LANES = Template("""\
 $widths
 #define K_BLOCK $block
-typedef real lane __attribute__((vector_size(LANES*sizeof(real)), aligned(LANES*sizeof(real))));
+${groups}typedef real lane __attribute__((vector_size(LANES*sizeof(real)), aligned(LANES*sizeof(real))));
 typedef const lane *K_RESTRICT lane_in;
 typedef lane *K_RESTRICT lane_out;
 #define k_lane(a) ((a) + (lane){0})
@@ -84,30 +84,74 @@ static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
 """)
 
 
-def c_lanes(width: int, itemsize: int, vectors: int = 1) -> str:
+def c_lanes(width: int, itemsize: int, vectors: int = 1, groups: int = 1) -> str:
     """Definitions for vectors of as many sequences as a register holds, ``width`` at most.
 
-    So many ``vectors`` make a block.
+    So many ``vectors`` make a group, and so many of these a block.
     """
     by = {condition: min(size // itemsize, width) for condition, size in REGISTERS.items()}
     widths = _by_condition({c: f"#define LANES {n}" for c, n in by.items()})
-    return C_LANES.substitute(
-        widths=f"/* {_LANES if vectors == 1 else _PAIRS} */\n{widths}",
+    text = C_LANES.substitute(
+        widths=f"/* {_LANES if vectors * groups == 1 else _PAIRS} */\n{widths}",
         halves=_by_condition({f"LANES == {n}": _halves(n) for n in dict.fromkeys(by.values())}),
-        block="LANES" if vectors == 1 else f"({vectors}*LANES)",
+        block="LANES" if vectors * groups == 1 else f"({vectors * groups}*LANES)",
+        groups="" if groups == 1 else C_GROUPS.substitute(vectors=vectors),
         of_four=_total_of_four(sorted({n for n in by.values() if n >= 4}, reverse=True)),
         of_two="" if vectors == 1 else C_TOTAL_OF_TWO,
     )
+    return by_group(text, groups, "pack", "unpack", "sum")
+
+
+def by_group(text: str, groups: int, *names: str) -> str:
+    """Definitions of such functions that move a block, for blocks of so many groups."""
+    if groups == 1:
+        return text
+    text = text.replace("rows*K_BLOCK", "rows*K_GROUP").replace("r*K_BLOCK", "r*K_GROUP")
+    text = text.replace("b0 < K_BLOCK ? B - b0 : K_BLOCK", "b0 < K_GROUP ? B - b0 : K_GROUP")
+    text = text.replace("count == K_BLOCK", "count == K_GROUP")
+    text = text.replace("K_BLOCK*sizeof", "K_GROUP*sizeof")
+    for name in names:
+        text = text.replace(f"void k_{name}(", f"void k_{name}_group(")
+    into = {"pack"}
+    moves = [f"K_BY_GROUP({n}, {int(n in into)}, {int(n not in into)})\n" for n in names]
+    return text + "".join(moves)
 
 
 _LANES = "One vector holds the same quantity of LANES sequences of a batch."
 _PAIRS = _LANES.replace("One vector holds", "Each of the vectors of a block holds")
 
+C_GROUPS = Template("""\
+/* A block has groups of vectors: those of count sequences, and the sequences of one of them. */
+#define K_GROUP ($vectors*LANES)
+#define k_groups(count) (((count) + K_GROUP - 1)/K_GROUP)
+#define k_in_group(group, count) \\
+    ((count) - (group)*K_GROUP < K_GROUP ? (count) - (group)*K_GROUP : K_GROUP)
+/* Its first part are the groups that are whole, if there are any, and its last the one that is not:
+   from where to where a part goes, and the sequences of each group in it. */
+#define k_whole(part, count) ((part) == 0 && (count) >= K_GROUP)
+#define k_parts(count) (((count) >= K_GROUP) + ((count) % K_GROUP > 0))
+#define k_first_group(part, count) ((part) ? (count)/K_GROUP : 0)
+#define k_last_group(part, count) (k_whole(part, count) ? (count)/K_GROUP : k_groups(count))
+#define k_in_part(part, count) (k_whole(part, count) ? K_GROUP : (count) % K_GROUP)
+/* What is done with a block's numbers, group by group: they are what is written to, or else read. */
+#define K_BY_GROUP(name, to_them, from_them) \\
+static void k_##name(real *to, const real *from, size_t rows, size_t B, size_t b0) \\
+{ \\
+    for (size_t at = 0; at < K_BLOCK && b0 + at < B; at += K_GROUP) \\
+        k_##name##_group(to + to_them*at*rows, from + from_them*at*rows, rows, B, b0 + at); \\
+}
+""")
+
+OF_GROUPS = {
+    "groups": 1, "in_group": 2, "parts": 1, "first_group": 2, "last_group": 2, "in_part": 2,
+}  # fmt: skip
+"""What of it Cython calls, and how many whole numbers that takes."""
+
 C_TOTAL_OF_TWO = """\
 /* The same of a block of two vectors. */
 static inline real k_total_of_two(lane x, lane y, size_t count)
 {
-    if (count == K_BLOCK) return k_total(x + y, LANES);
+    if (count == 2*LANES) return k_total(x + y, LANES);
     if (count <= LANES) return k_total(x, count);
     return k_total(x, LANES) + k_total(y, count - LANES);
 }
@@ -115,7 +159,7 @@ static inline void k_total_of_four_of_two(
     lane a, lane aa, lane b, lane bb, lane c, lane cc, lane d, lane dd, size_t count,
     real *to_a, real *to_b, real *to_c, real *to_d)
 {
-    if (count == K_BLOCK) {
+    if (count == 2*LANES) {
         k_total_of_four(a + aa, b + bb, c + cc, d + dd, LANES, to_a, to_b, to_c, to_d);
         return;
     }

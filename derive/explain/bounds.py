@@ -143,7 +143,7 @@ def _arithmetic(
             total += DIVIDED * number
         elif name not in ("loads", "stores"):
             total += arithmetic(name) * number
-    total *= scheduled.vectors * _together(scheduled, dtype, on)
+    total *= scheduled.vectors * scheduled.groups * _together(scheduled, dtype, on)
     rate = 2 * on.lanes(dtype) * on.fused
     return Bound("arithmetic", total / rate, f"{total:,.0f} operations at {rate:g} a cycle")
 

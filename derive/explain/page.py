@@ -15,7 +15,7 @@ from derive.network.network import Network
 from derive.program.algorithms import programs
 from derive.program.schedules import tables, unrolled
 from derive.program.schedules.choose import Choice, scheduled
-from derive.program.schedules.lanes import WORDS, laid_out
+from derive.program.schedules.lanes import laid_out, words
 
 SCHEDULES = {"tables": tables, "unrolled": unrolled}
 PASSES = "derive.program.passes."
@@ -54,7 +54,7 @@ def explanation(
 
 
 def _lines(choice: Choice, dtype: str, steps: list[Step], on: Processor) -> Iterator[str]:
-    yield f"schedule {WORDS[choice.block] * bool(choice.batch)}{choice.name}: {choice.reason}"
+    yield f"schedule {words(choice.block) * bool(choice.batch)}{choice.name}: {choice.reason}"
     for name, what in passes(choice.name):
         yield f"  {name}: {what}"
     of = "block of lanes" if choice.batch else "sequence"

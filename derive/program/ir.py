@@ -341,6 +341,8 @@ class Program:
         single.
     vectors : int
         Vectors that stand for one number of a batch, side by side.
+    groups : int
+        Groups of so many vectors in a block, for which statements are done one after another.
     itemsize : int
         Bytes of a number.
     page : int
@@ -354,6 +356,7 @@ class Program:
     body: tuple[Statement, ...]
     lane_width: int = 1
     vectors: int = 1
+    groups: int = 1
     itemsize: int = 8
     page: int = 0
     schedule: str = "reference"

@@ -78,6 +78,7 @@ def defer_sums(
     fewest: int = FEWEST,
     cache: int = CACHE,
     several: int = SEVERAL,
+    groups: int = 1,
 ) -> Program:
     """The program with sums over time taken out of its sweeps back.
 
@@ -94,8 +95,12 @@ def defer_sums(
         Bytes that a stretch of signals may take.
     several : int
         Elements to a signal from which on signals are copied for them, for one sequence.
+    groups : int
+        Groups of vectors over which sums go on: a stretch can be so much shorter.
     """
-    deferring = _Deferring(program, dict(program.arrays), lanes, stretch, fewest, cache, several)
+    deferring = _Deferring(
+        program, dict(program.arrays), lanes, stretch, fewest, cache, several, SHORTEST // groups
+    )
     body = tuple(t for s in program.body for t in deferring.statement(s))
     return replace(program, arrays=deferring.arrays).with_body(body)
 
@@ -112,6 +117,7 @@ class _Deferring:
         fewest: int,
         cache: int,
         several: int,
+        shortest: int,
     ) -> None:
         self.program = program
         self.arrays = arrays
@@ -120,6 +126,7 @@ class _Deferring:
         self.fewest = fewest
         self.cache = cache
         self.several = several
+        self.shortest = shortest
 
     def statement(self, s: Statement) -> list[Statement]:
         """A statement, as it is or as a sweep in stretches."""
@@ -129,7 +136,7 @@ class _Deferring:
         if inner or not s.backward:  # windows, segments and stretches have sweeps inside
             return [replace(s, body=tuple(t for part in s.body for t in self.statement(part)))]
         steps = plus(s.stop, times(s.start, -1))
-        if s.role != "time" or (isinstance(steps, int) and steps < (self.stretch or SHORTEST)):
+        if s.role != "time" or (isinstance(steps, int) and steps < (self.stretch or self.shortest)):
             return [s]
         terms = _terms_of(self.program, s)
         return [self._in_stretches(s, terms)] if terms else [s]
@@ -163,7 +170,7 @@ class _Deferring:
         width = sum(s[-1] for s in shapes if len(s) == 2 and isinstance(s[-1], int))
         number = 64 if self.lanes else self.program.itemsize
         steps = self.cache // max(1, width * number)
-        return min(max(steps - steps % 8, SHORTEST), LONGEST)
+        return min(max(steps - steps % 8, self.shortest), LONGEST)
 
     def _keep(self, terms: list[Term], stretch: int) -> Kept:
         """Arrays for the local variables that terms read; the steps of a unit stand together."""

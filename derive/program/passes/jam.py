@@ -206,10 +206,14 @@ def _apart_by(
 ) -> bool:
     """Whether a turn's elements, seen from one place that moves by ``step``, lie closer."""
     least, most = [], []
+    names = {name for coefficients, _ in forms for name in coefficients}
+    fixed = {n for n in names - {var} if len({c.get(n, 0) for c, _ in forms}) == 1}
+    # What is the same for all turns, as a counter further out, moves all alike.
+    fixed = {n for n in fixed if n not in spans}
     for coefficients, low in forms:
         high = low
         for name, c in {**coefficients, var: coefficients.get(var, 0) - step}.items():
-            if c == 0:
+            if c == 0 or name in fixed:
                 continue
             span = spans.get(name)
             if span is None:

@@ -7,6 +7,7 @@ tile is of one unit.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from derive.program.ir import (
@@ -14,10 +15,12 @@ from derive.program.ir import (
     Assign,
     Loop,
     Program,
+    Ref,
     Statement,
     Var,
     plus,
     quotient,
+    substituted,
     times,
 )
 from derive.program.passes.jam import beside, jam, may_jam, read_once
@@ -32,15 +35,22 @@ class Tile:
     alone: int
 
 
-def tile_sums(program: Program, tile: Tile) -> Program:
-    """The program with sums over time taken a tile at a time."""
+def tile_sums(program: Program, tile: Tile, near: float = math.inf) -> Program:
+    """The program with sums over time taken a tile at a time.
+
+    Parameters
+    ----------
+    near : float
+        Steps of signals that all units go over before the next signals are taken: what is read
+        again and again stays near.
+    """
     arrays = dict(program.arrays)
-    body = read_once(_tiled(program.body, arrays, tile), arrays)
+    body = read_once(_tiled(program.body, arrays, tile, near), arrays)
     return replace(program, arrays=arrays).with_body(body)
 
 
 def _tiled(
-    body: tuple[Statement, ...], arrays: dict[str, Array], tile: Tile
+    body: tuple[Statement, ...], arrays: dict[str, Array], tile: Tile, near: float
 ) -> tuple[Statement, ...]:
     out: list[Statement] = []
     for s in body:
@@ -49,14 +59,52 @@ def _tiled(
         elif is_sum_over_time(s):
             out += several(s, arrays, tile.alone)
         elif len(s.body) == 1 and isinstance(s.body[0], Loop) and is_sum_over_time(s.body[0]):
-            tiled = replace(s, body=tuple(several(s.body[0], arrays, tile.elements)))
-            if may_jam(tiled, arrays):
-                out += jam(tiled, arrays, tile.units)
-            else:
-                out.append(replace(s, body=tuple(several(s.body[0], arrays, tile.alone))))
+            out += _by_parts(s, s.body[0], arrays, tile, near)
         else:
-            out.append(replace(s, body=_tiled(s.body, arrays, tile)))
+            out.append(replace(s, body=_tiled(s.body, arrays, tile, near)))
     return tuple(out)
+
+
+def _by_parts(
+    units: Loop, elements: Loop, arrays: dict[str, Array], tile: Tile, near: float
+) -> list[Statement]:
+    """Sums of elements for units, part by part of the elements where that pays."""
+    start, stop, steps = elements.start, elements.stop, _steps(elements, arrays)
+    if not (isinstance(start, int) and isinstance(stop, int) and steps):
+        return _in_tiles(units, elements, arrays, tile)
+    size = max(near // steps // tile.elements, 1) * tile.elements
+    if size >= stop - start:
+        return _in_tiles(units, elements, arrays, tile)
+    whole = int((stop - start) // size)
+    var = Var(f"{elements.var}_part")
+    first = plus(times(var, int(size)), start)
+    of_part = substituted(elements.body, {elements.var: plus(first, Var(elements.var))})
+    part = replace(elements, start=0, stop=int(size), body=of_part, span=None)
+    found: list[Statement] = [
+        Loop(var.name, 0, whole, tuple(_in_tiles(units, part, arrays, tile)), "blocks")
+    ]
+    if start + whole * size < stop:
+        rest = replace(elements, start=int(start + whole * size))
+        found += _in_tiles(units, rest, arrays, tile)
+    return found
+
+
+def _steps(elements: Loop, arrays: dict[str, Array]) -> int:
+    """The steps that are kept of a signal."""
+    assert isinstance(elements.body[1], Loop)
+    reads = [r for s in elements.body[1].body for _, r in s.reads]  # type: ignore[union-attr]
+    extents = [arrays[r.array].shape[-1] for r in reads if isinstance(r, Ref) and r.index]
+    known = [e for e in extents if isinstance(e, int)]
+    return max(known) if len(known) == len(extents) else 0
+
+
+def _in_tiles(
+    units: Loop, elements: Loop, arrays: dict[str, Array], tile: Tile
+) -> list[Statement]:
+    tiled = replace(units, body=tuple(several(elements, arrays, tile.elements)))
+    if may_jam(tiled, arrays):
+        return jam(tiled, arrays, tile.units)
+    return [replace(units, body=tuple(several(elements, arrays, tile.alone)))]
 
 
 def is_sum_over_time(s: Statement) -> bool:

@@ -6,6 +6,7 @@ array that belongs to a sequence becomes a vector. Parameters stay single number
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from derive.blocks import MANY, PAIRS, SINGLE, WIDE, Block, width
@@ -19,6 +20,9 @@ WORDS = {
     WIDE: f"pairs of lanes in {WIDE.registers} registers, ",
 }
 """What stands before a schedule's name."""
+
+GROUPS = re.compile(r"(\d+) groups of (.*)", re.DOTALL)
+"""What stands before these words."""
 
 COUNT = "count"
 """The size that says how many sequences there are in a block."""
@@ -35,12 +39,22 @@ def lanes(program: Program, sequences: int | None = None, block: Block = SINGLE)
         sizes=(*program.sizes, COUNT),
         lane_width=width(program.itemsize, sequences),
         vectors=block.vectors,
-        schedule=WORDS[block] + program.schedule,
+        groups=block.groups,
+        schedule=words(block) + program.schedule,
     )
+
+
+def words(block: Block) -> str:
+    """What stands before a schedule's name where numbers are laid out so."""
+    groups = f"{block.groups} groups of " if block.groups > 1 else ""
+    return groups + WORDS[replace(block, groups=1)]
 
 
 def laid_out(schedule: str) -> tuple[str, Block]:
     """The name of a schedule without the words before it, and what these say."""
+    if found := GROUPS.fullmatch(schedule):
+        rest, block = laid_out(found[2])
+        return rest, replace(block, groups=int(found[1]))
     for block, words in (*WORDS.items(), *PAGES.items()):
         if schedule.startswith(words):
             return schedule.removeprefix(words), block

@@ -17,6 +17,7 @@ from derive.program.passes.jam_columns import jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.look_up import look_up
 from derive.program.passes.look_up_totals import look_up_totals
+from derive.program.passes.near_sums import near_sums
 from derive.program.passes.pages import GROUP
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
@@ -40,6 +41,9 @@ TILES = {
 
 CACHES = {1: CACHE, 2: CACHE // 2}
 """Bytes that signals kept for such sums may take: processors with narrow registers have less."""
+
+NEAR = int(__import__("os").environ.get("KNEAR", "262144"))
+"""Bytes of signals, likewise, that sums of all units are made of before the next are read."""
 
 PAGES = {MANY: "pages, ", SHORT: "short pages, "}
 """Stands before the name of this schedule where sums look signals up in registers."""
@@ -68,11 +72,14 @@ def tables(
         sizes = {"size": page, "group": page, "product": math.inf}
     laid_out = split_runs(fold_tables(split_units(program)))
     laid_out = read_in_order(look_up(laid_out, **sizes) if by_page else laid_out)
-    laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors])
+    laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors], groups=block.groups)
+    near = NEAR // (64 * block.vectors * block.groups) if lanes else math.inf
+    large, block = block.groups > 1, replace(block, groups=1)
     laid_out = look_up_totals(laid_out, **sizes, side=block.registers // 4) if by_page else laid_out
-    laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE])
+    laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE], near)
     if lanes:
         laid_out = jam_sums(laid_out, SUMS[block])
+        laid_out = near_sums(laid_out, int(near)) if large or block == WIDE else laid_out
     else:
         laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))

@@ -1,0 +1,120 @@
+"""Blocks of several groups of vectors: which statements are done for one group after another.
+
+What is read for every sequence, as a weight is, comes from near from the second group on. So it
+pays that few statements are done for all groups before the next few are: a tile of sums, or what
+stands in one loop. Local variables hold the numbers of one group only, so whatever hands one on
+stays together.
+"""
+
+from __future__ import annotations
+
+from derive.emit.elements import GROUP, carried, element_type, in_groups, is_vector, kind_of, needed
+from derive.program.ir import (
+    Assign,
+    Loop,
+    Note,
+    Program,
+    Ref,
+    Statement,
+    references,
+    touched,
+    walk,
+)
+from derive.program.schedules.lanes import COUNT
+from derive.program.storage import ZERO
+
+PART = "part_of_block"
+"""The counter of the two parts of a block: the groups that are whole, and the one that is not."""
+
+IN_GROUP, IN_PART = f"k_in_group({GROUP}, {COUNT})", f"k_in_part({PART}, {COUNT})"
+"""How many sequences there are in a group, or in each group of such a part."""
+
+
+def segments(program: Program, body: tuple[Statement, ...]) -> list[tuple[Statement, ...]]:
+    """Statements that follow one another in as many lots as local variables of vectors allow.
+
+    Assignments of vectors that stand side by side are one lot.
+    """
+    starts: list[int] = []
+    set_at: dict[str, int] = {}
+    for i, s in enumerate(body):
+        handed = _vectors(program, needed((s,), set())) - carried(program)
+        first = min((set_at.get(name, i) for name in handed), default=i)
+        while starts and starts[-1] > first:
+            starts.pop()
+        alike = i and _assigns(program, s) and _assigns(program, body[i - 1])
+        if (first == i or not starts) and not alike:
+            starts.append(i)
+        for t in walk((s,)):
+            if isinstance(t, Assign) and not t.target.index:
+                set_at[t.target.array] = i
+    return [body[i:j] for i, j in zip(starts, [*starts[1:], len(body)], strict=True)]
+
+
+def by_group(program: Program, segment: tuple[Statement, ...]) -> bool:
+    """Whether a lot of statements is done for one group after another; else what is in it is.
+
+    So is a loop that has nothing in common for them.
+    """
+    (first, *others) = segment
+    enters = not others and isinstance(first, Loop) and (
+        (first.role == "time" and any(isinstance(t, Loop) for t in first.body))
+        or any(_has_in_common(program, t) for t in walk(first.body))
+    )  # fmt: skip
+    return not enters and any(_on_vectors(program, s) for s in walk(segment))
+
+
+def _has_in_common(program: Program, s: Statement) -> bool:
+    """Whether a statement is a total, or a loop inside of others that reads single numbers."""
+    if not isinstance(s, Loop):
+        return is_total(program, s)
+    names = touched(tuple(t for t in s.body if _on_vectors(program, t)))
+    return any(program.arrays[n].role != "const" for n in names - _vectors(program, names))
+
+
+def places(program: Program, segment: tuple[Statement, ...]) -> list[str]:
+    """The arrays in memory that a lot touches, of which each group has its own numbers."""
+    return sorted(n for n in touched(segment) if in_groups(program, program.arrays[n]))
+
+
+def sum_of_groups(
+    program: Program, segment: tuple[Statement, ...]
+) -> tuple[tuple[Statement, ...], Loop, tuple[Statement, ...]] | None:
+    """The parts of a lot that sums in local variables from zero over steps and adds their totals.
+
+    What clears them, the loop over steps, and the totals; None for any other. Such a sum goes on
+    from group to group.
+    """
+    loops = [i for i, s in enumerate(segment) if isinstance(s, Loop)]
+    at = loops[0] if len(loops) == 1 else len(segment)
+    before, sums, after = segment[:at], segment[at:][:1], segment[at + 1 :]
+    if not sums or not after or not all(is_total(program, s) for s in after):
+        return None
+    (loop,) = sums
+    local = all(isinstance(s, Assign) and not s.target.index for s in (*before, *loop.body))
+    zero = all(s.expr == ZERO for s in before)
+    return (before, loop, after) if loop.role == "time" and local and zero else None
+
+
+def is_total(program: Program, s: Statement) -> bool:
+    """Whether a statement adds to a number in memory what a vector sums to."""
+    if not isinstance(s, Assign) or not s.accumulate or not s.target.index:
+        return False
+    read = [
+        element_type(program, program.arrays[r.array]) for _, r in s.reads if isinstance(r, Ref)
+    ]
+    return kind_of(program, s) == "real" and "lane" in read and "wide_lane" not in read
+
+
+def _vectors(program: Program, names: set[str]) -> set[str]:
+    """Those of some arrays whose numbers are vectors."""
+    return {n for n in names if is_vector(element_type(program, program.arrays[n]))}
+
+
+def _assigns(program: Program, s: Statement) -> bool:
+    return isinstance(s, Note) or (isinstance(s, Assign) and _on_vectors(program, s))
+
+
+def _on_vectors(program: Program, s: Statement) -> bool:
+    """Whether a statement itself sets or reads vectors."""
+    return isinstance(s, Assign) and bool(_vectors(program, {r.array for r in references(s)}))
