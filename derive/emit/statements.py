@@ -145,7 +145,7 @@ def _body(
     depth: int,
     calls: Calls,
     count: str,
-    vector: str = "",
+    vector: int | str | None = None,
 ) -> list[str]:
     """Statements for the vectors of one group, of which ``count`` sequences are; for all if not."""
     indent = "    " * depth
@@ -187,8 +187,20 @@ def _loop(program: Program, s: Loop, depth: int, calls: Calls, count: str) -> li
     if id(s) in by_vector(program)[0]:
         lines.append(f"{indent}    for {VECTOR} in range({program.vectors}):")
         return lines + _body(program, s.body, depth + 2, calls, count, VECTOR)
-    lines += _body(program, s.body, depth + 1, calls, count)
+    apart = list(range(program.vectors)) if _is_held(program, s) else [None]
+    for v in apart:
+        lines += _body(program, s.body, depth + 1, calls, count, v)
     return lines + [f"{indent}    k_one_by_one({name})" for name in _one_by_one(program, s)]
+
+
+def _is_held(program: Program, loop: Loop) -> bool:
+    """Whether a loop holds what several of its sums read in registers.
+
+    These do not take what two vectors need of both at once, and of one after another.
+    """
+    inside = [program.arrays[s.target.array] for s in loop.body if isinstance(s, Assign)]
+    lanes = all(is_vector(element_type(program, a)) for a in inside)
+    return lanes and len(inside) == len(loop.body) and any(a.meaning == HELD for a in inside)
 
 
 def _for_all_groups(
@@ -245,14 +257,16 @@ def _one_by_one(program: Program, loop: Loop) -> list[str]:
     return sorted(n for n in names if element_type(program, program.arrays[n]) == "real")
 
 
-def _vectors(program: Program, s: Assign, vector: str) -> list[int | str]:
+def _vectors(program: Program, s: Assign, vector: int | str | None) -> list[int | str]:
     """The vectors to which an assignment is done, one after another; ``vector`` if that is one."""
     if copies(program, program.arrays[s.target.array]) == 1:
         return [0]
-    return [vector] if vector else list(range(program.vectors))
+    return list(range(program.vectors)) if vector is None else [vector]
 
 
-def _assignments(program: Program, s: Assign, count: str, vector: str) -> list[str]:
+def _assignments(
+    program: Program, s: Assign, count: str, vector: int | str | None
+) -> list[str]:
     arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
     single = not any(is_vector(element_type(program, a)) for a in arrays)
     if s.accumulate and not single and not is_vector(kind_of(program, s)):

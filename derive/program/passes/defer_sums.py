@@ -32,6 +32,7 @@ from derive.program.ir import (
     assigned,
     least,
     modulo,
+    parts,
     placed,
     plus,
     quotient,
@@ -102,7 +103,8 @@ def defer_sums(
         program, dict(program.arrays), lanes, stretch, fewest, cache, several, SHORTEST // groups
     )
     body = tuple(t for s in program.body for t in deferring.statement(s))
-    return replace(program, arrays=deferring.arrays).with_body(body)
+    program = replace(program, arrays=deferring.arrays, derived=deferring.derived)
+    return program.with_body(body)
 
 
 class _Deferring:
@@ -127,6 +129,7 @@ class _Deferring:
         self.cache = cache
         self.several = several
         self.shortest = shortest
+        self.derived = dict(program.derived)
 
     def statement(self, s: Statement) -> list[Statement]:
         """A statement, as it is or as a sweep in stretches."""
@@ -141,14 +144,34 @@ class _Deferring:
         terms = _terms_of(self.program, s)
         return [self._in_stretches(s, terms)] if terms else [s]
 
+    def _is_known(self, steps: Index) -> bool:
+        """Whether a number of steps follows from sizes, and numbers are vectors over sequences.
+
+        There can be many of these, and few steps.
+        """
+        names = {part.name for part in parts(steps) if isinstance(part, Var)}
+        return self.lanes and names <= {*self.program.sizes, *self.derived}
+
+    def _room(self, steps: Index) -> Index:
+        """An odd number of steps, so that not all units meet in one part of a cache."""
+        if isinstance(steps, int):
+            return steps | 1
+        odd = plus(times(quotient(steps, 2), 2), 1)
+        known = {index: name for name, index in self.derived.items()}
+        name = known.get(odd, f"room_{len(self.derived)}")
+        self.derived[name] = odd
+        return Var(name)
+
     def _in_stretches(self, s: Loop, terms: list[Term]) -> Loop:
         stretch = self.stretch or self._length(terms)
+        steps = plus(s.stop, times(s.start, -1))
         block = Var(f"{s.var}_stretch")
         begin = plus(s.start, times(block, stretch))
         end = least(plus(begin, stretch), s.stop)
         row = plus(Var(s.var), times(begin, -1))
-        kept = self._keep(terms, stretch)
-        gathered = self._gather([t for t in terms if self._by_element(t)], s, stretch)
+        longest = least(stretch, steps) if self._is_known(steps) else stretch
+        kept = self._keep(terms, longest)
+        gathered = self._gather([t for t in terms if self._by_element(t)], s, longest)
         inside = _without(s.body, {id(t.statement) for t in terms}, terms, kept, row)
         sweep = replace(s, start=begin, stop=end, body=inside)
         self.arrays[TOTAL] = Array(TOTAL, (), "scalar", True)
@@ -172,7 +195,7 @@ class _Deferring:
         steps = self.cache // max(1, width * number)
         return min(max(steps - steps % 8, self.shortest), LONGEST)
 
-    def _keep(self, terms: list[Term], stretch: int) -> Kept:
+    def _keep(self, terms: list[Term], stretch: Index) -> Kept:
         """Arrays for the local variables that terms read; the steps of a unit stand together."""
         kept: Kept = {}
         for term in terms:
@@ -182,13 +205,13 @@ class _Deferring:
                     units = term.loops[0].bounds
                     assert units is not None
                     self.arrays[kept[key]] = Array(
-                        kept[key], (units[1], stretch | 1), "work", self.arrays[name].batched,
+                        kept[key], (units[1], self._room(stretch)), "work", self.arrays[name].batched,
                         f"{name} of each step of a stretch",
                     )  # fmt: skip
         return kept
 
     def _gather(
-        self, terms: list[Term], sweep: Loop, stretch: int
+        self, terms: list[Term], sweep: Loop, stretch: Index
     ) -> dict[tuple[str, Index, int], Gathered]:
         """Arrays for the signals of a stretch, the steps of each signal standing together."""
         rows: dict[tuple[str, Index, int], list[Rows]] = {}
@@ -204,7 +227,7 @@ class _Deferring:
             width = a.shape[1]
             assert isinstance(width, int)
             meaning = f"{array} of a stretch, by column"
-            shape = (width, (stretch + high - low) | 1)
+            shape = (width, self._room(plus(stretch, high - low)))
             self.arrays[name] = Array(name, shape, "work", a.batched, meaning)
             here = Rows(origin, low, high, ring)
             gathered[array, origin, ring] = Gathered(array, name, here, width)

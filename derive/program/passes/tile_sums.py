@@ -8,6 +8,7 @@ tile is of one unit.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from derive.program.ir import (
@@ -18,6 +19,7 @@ from derive.program.ir import (
     Ref,
     Statement,
     Var,
+    evaluate,
     plus,
     quotient,
     substituted,
@@ -45,66 +47,80 @@ def tile_sums(program: Program, tile: Tile, near: float = math.inf) -> Program:
         again and again stays near.
     """
     arrays = dict(program.arrays)
-    body = read_once(_tiled(program.body, arrays, tile, near), arrays)
+    steps = program.known(dict.fromkeys(program.sizes, MANY))
+    tiling = _Tiling(arrays, tile, near, steps)
+    body = read_once(tiling.statements(program.body), arrays)
     return replace(program, arrays=arrays).with_body(body)
 
 
-def _tiled(
-    body: tuple[Statement, ...], arrays: dict[str, Array], tile: Tile, near: float
-) -> tuple[Statement, ...]:
-    out: list[Statement] = []
-    for s in body:
-        if not isinstance(s, Loop):
-            out.append(s)
-        elif is_sum_over_time(s):
-            out += several(s, arrays, tile.alone)
-        elif len(s.body) == 1 and isinstance(s.body[0], Loop) and is_sum_over_time(s.body[0]):
-            out += _by_parts(s, s.body[0], arrays, tile, near)
-        else:
-            out.append(replace(s, body=_tiled(s.body, arrays, tile, near)))
-    return tuple(out)
+@dataclass(frozen=True)
+class _Tiling:
+    """The work on one program.
+
+    Attributes
+    ----------
+    known : mapping of str to int
+        What follows from sizes, if these are large.
+    """
+
+    arrays: dict[str, Array]
+    tile: Tile
+    near: float
+    known: Mapping[str, int]
+
+    def statements(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        """Statements with the sums over time in them in tiles."""
+        out: list[Statement] = []
+        for s in body:
+            if not isinstance(s, Loop):
+                out.append(s)
+            elif is_sum_over_time(s):
+                out += several(s, self.arrays, self.tile.alone)
+            elif len(s.body) == 1 and isinstance(s.body[0], Loop) and is_sum_over_time(s.body[0]):
+                out += self._by_parts(s, s.body[0])
+            else:
+                out.append(replace(s, body=self.statements(s.body)))
+        return tuple(out)
+
+    def _by_parts(self, units: Loop, elements: Loop) -> list[Statement]:
+        """Sums of elements for units, part by part of the elements where that pays."""
+        start, stop, steps = elements.start, elements.stop, self._steps(elements)
+        many = self.tile.elements
+        size = many * int(max(min(self.near, MANY) // max(steps, 1) // many, 1))
+        if not (isinstance(start, int) and isinstance(stop, int)) or size >= stop - start:
+            return self._in_tiles(units, elements)
+        whole = (stop - start) // size
+        var = Var(f"{elements.var}_part")
+        at = plus(times(var, size), start, Var(elements.var))
+        of_part = substituted(elements.body, {elements.var: at})
+        part = replace(elements, start=0, stop=size, body=of_part, span=None)
+        found: list[Statement] = [
+            Loop(var.name, 0, whole, tuple(self._in_tiles(units, part)), "blocks")
+        ]
+        if start + whole * size < stop:
+            found += self._in_tiles(units, replace(elements, start=start + whole * size))
+        return found
+
+    def _steps(self, elements: Loop) -> int:
+        """The steps that are kept of a signal at most."""
+        sums = elements.body[1]
+        assert isinstance(sums, Loop)
+        reads = [r for s in sums.body if isinstance(s, Assign) for _, r in s.reads]
+        extents = [self.arrays[r.array].shape[-1] for r in reads
+                   if isinstance(r, Ref) and len(r.index) == 2]  # fmt: skip
+        return max((evaluate(e, self.known, {}) for e in extents), default=0)
+
+    def _in_tiles(self, units: Loop, elements: Loop) -> list[Statement]:
+        """Sums of elements for units, in tiles of both if units can be side by side."""
+        arrays = self.arrays
+        tiled = replace(units, body=tuple(several(elements, arrays, self.tile.elements)))
+        if may_jam(tiled, arrays):
+            return jam(tiled, arrays, self.tile.units)
+        return [replace(units, body=tuple(several(elements, arrays, self.tile.alone)))]
 
 
-def _by_parts(
-    units: Loop, elements: Loop, arrays: dict[str, Array], tile: Tile, near: float
-) -> list[Statement]:
-    """Sums of elements for units, part by part of the elements where that pays."""
-    start, stop, steps = elements.start, elements.stop, _steps(elements, arrays)
-    if not (isinstance(start, int) and isinstance(stop, int) and steps):
-        return _in_tiles(units, elements, arrays, tile)
-    size = max(near // steps // tile.elements, 1) * tile.elements
-    if size >= stop - start:
-        return _in_tiles(units, elements, arrays, tile)
-    whole = int((stop - start) // size)
-    var = Var(f"{elements.var}_part")
-    first = plus(times(var, int(size)), start)
-    of_part = substituted(elements.body, {elements.var: plus(first, Var(elements.var))})
-    part = replace(elements, start=0, stop=int(size), body=of_part, span=None)
-    found: list[Statement] = [
-        Loop(var.name, 0, whole, tuple(_in_tiles(units, part, arrays, tile)), "blocks")
-    ]
-    if start + whole * size < stop:
-        rest = replace(elements, start=int(start + whole * size))
-        found += _in_tiles(units, rest, arrays, tile)
-    return found
-
-
-def _steps(elements: Loop, arrays: dict[str, Array]) -> int:
-    """The steps that are kept of a signal."""
-    assert isinstance(elements.body[1], Loop)
-    reads = [r for s in elements.body[1].body for _, r in s.reads]  # type: ignore[union-attr]
-    extents = [arrays[r.array].shape[-1] for r in reads if isinstance(r, Ref) and r.index]
-    known = [e for e in extents if isinstance(e, int)]
-    return max(known) if len(known) == len(extents) else 0
-
-
-def _in_tiles(
-    units: Loop, elements: Loop, arrays: dict[str, Array], tile: Tile
-) -> list[Statement]:
-    tiled = replace(units, body=tuple(several(elements, arrays, tile.elements)))
-    if may_jam(tiled, arrays):
-        return jam(tiled, arrays, tile.units)
-    return [replace(units, body=tuple(several(elements, arrays, tile.alone)))]
+MANY = 2**30
+"""Steps of a long sequence, or signals where all are near."""
 
 
 def is_sum_over_time(s: Statement) -> bool:
