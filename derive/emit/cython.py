@@ -270,10 +270,11 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             declared.append(
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
-    if lanes and one.groups > 1:
+    if lanes and one.vectors * one.groups > 1:
+        called = {**vectors_c.OF_PARTS, **(vectors_c.OF_GROUPS if one.groups > 1 else {})}
         declared += [
             f"Py_ssize_t k_{name}({', '.join(['Py_ssize_t'] * taken)}) noexcept nogil"
-            for name, taken in vectors_c.OF_GROUPS.items()
+            for name, taken in called.items()
         ]
     if lanes and one.vectors > 1:
         declared += [

@@ -8,6 +8,8 @@ stays together.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from derive.emit.elements import GROUP, carried, element_type, in_groups, is_vector, kind_of, needed
 from derive.program.ir import (
     Assign,
@@ -24,10 +26,13 @@ from derive.program.schedules.lanes import COUNT
 from derive.program.storage import ZERO
 
 PART = "part_of_block"
-"""The counter of the two parts of a block: the groups that are whole, and the one that is not."""
+"""The counter of the parts of a block: the vectors that are whole, and the one that is not."""
+
+ONE = "vector_of_block"
+"""The counter of loops that add one vector after another to the same sums."""
 
 IN_GROUP, IN_PART = f"k_in_group({GROUP}, {COUNT})", f"k_in_part({PART}, {COUNT})"
-"""How many sequences there are in a group, or in each group of such a part."""
+"""How many sequences there are in a group, or in each vector of such a part."""
 
 
 def segments(program: Program, body: tuple[Statement, ...]) -> list[tuple[Statement, ...]]:
@@ -77,14 +82,16 @@ def places(program: Program, segment: tuple[Statement, ...]) -> list[str]:
     return sorted(n for n in touched(segment) if in_groups(program, program.arrays[n]))
 
 
-def sum_of_groups(
+def sum_of_vectors(
     program: Program, segment: tuple[Statement, ...]
 ) -> tuple[tuple[Statement, ...], Loop, tuple[Statement, ...]] | None:
     """The parts of a lot that sums in local variables from zero over steps and adds their totals.
 
     What clears them, the loop over steps, and the totals; None for any other. Such a sum goes on
-    from group to group.
+    from vector to vector of a block, where it has several.
     """
+    if program.vectors * program.groups == 1:
+        return None
     loops = [i for i, s in enumerate(segment) if isinstance(s, Loop)]
     at = loops[0] if len(loops) == 1 else len(segment)
     before, sums, after = segment[:at], segment[at:][:1], segment[at + 1 :]
@@ -118,3 +125,27 @@ def _assigns(program: Program, s: Statement) -> bool:
 def _on_vectors(program: Program, s: Statement) -> bool:
     """Whether a statement itself sets or reads vectors."""
     return isinstance(s, Assign) and bool(_vectors(program, {r.array for r in references(s)}))
+
+
+@lru_cache(maxsize=16)
+def locals_of_sums(program: Program) -> tuple[frozenset[str], frozenset[str]]:
+    """Local variables that such sums have, for one vector; and those with which others go on."""
+    own, others = set[str](), set[str]()
+
+    def look(body: tuple[Statement, ...]) -> None:
+        for segment in segments(program, body):
+            if sum_of_vectors(program, segment) is not None:
+                own.update(_locals(program, segment))
+                continue
+            others.update(_locals(program, tuple(s for s in segment if isinstance(s, Assign))))
+            for s in segment:
+                if isinstance(s, Loop):
+                    look(s.body)
+
+    if program.vectors * program.groups > 1:
+        look(program.body)
+    return frozenset(own), frozenset(others)
+
+
+def _locals(program: Program, body: tuple[Statement, ...]) -> set[str]:
+    return {n for n in touched(body) if program.arrays[n].role == "scalar"}

@@ -24,7 +24,17 @@ from derive.emit.elements import (
     range_text,
     value_of,
 )
-from derive.emit.groups import IN_GROUP, IN_PART, PART, by_group, places, segments, sum_of_groups
+from derive.emit.groups import (
+    IN_GROUP,
+    IN_PART,
+    ONE,
+    PART,
+    by_group,
+    locals_of_sums,
+    places,
+    segments,
+    sum_of_vectors,
+)
 from derive.emit.totals import together
 from derive.program.ir import (
     Array,
@@ -99,8 +109,9 @@ def body_of(program: Program, calls: Calls) -> list[str]:
 def counters(program: Program) -> list[str]:
     """The names of all counters."""
     names = sorted({s.var for s in walk(program.body) if isinstance(s, Loop)})
-    names += [VECTOR] * bool(by_vector(program)[0] or in_columns(program)[0])
-    return names + [GROUP, PART, FIRST, LAST] * (program.groups > 1)
+    sums = bool(locals_of_sums(program)[0])
+    names += [VECTOR] * bool(sums or by_vector(program)[0] or in_columns(program)[0])
+    return names + [GROUP, ONE] * (program.groups > 1) + [PART] * sums
 
 
 def passed(program: Program) -> list[Array]:
@@ -118,12 +129,17 @@ def locals_of(program: Program) -> dict[str, list[str]]:
     """Names of the local variables of each type."""
     found: dict[str, list[str]] = {"Py_ssize_t": names} if (names := counters(program)) else {}
     once = by_vector(program)[1]
+    in_sums, others = locals_of_sums(program)
     for a in program.arrays.values():
         if a.role == "scalar":
             names = found.setdefault(element_type(program, a), [])
             columns = in_columns(program)[1].get(a.name, 1)
             several = copies(program, a) > 1 and a.name not in once
             count = program.vectors if several else columns
+            if a.name in in_sums and several:
+                names.append(a.name)
+                if a.name not in others:
+                    continue
             if a.name in carried(program):
                 names.append(f"{a.name}[{program.groups * copies(program, a)}]")
             else:
@@ -135,11 +151,24 @@ def locals_of(program: Program) -> dict[str, list[str]]:
     return found
 
 
-FIRST, LAST = "first_group", "last_group"
-"""The groups that a sum goes over."""
-
-
 def _body(
+    program: Program, body: tuple[Statement, ...], depth: int, calls: Calls, count: str
+) -> list[str]:
+    """Statements for the vectors of one group, of which ``count`` sequences are; for all if not."""
+    if program.vectors * program.groups == 1:
+        return _statements(program, body, depth, calls, count)
+    lines: list[str] = []
+    for segment in segments(program, body):
+        if (sums := sum_of_vectors(program, segment)) is not None:
+            lines += _sum(program, *sums, depth)
+        elif count:
+            lines += _statements(program, segment, depth, calls, count)
+        else:
+            lines += _for_all_groups(program, segment, depth, calls)
+    return lines or [f"{'    ' * depth}pass"]
+
+
+def _statements(
     program: Program,
     body: tuple[Statement, ...],
     depth: int,
@@ -147,13 +176,9 @@ def _body(
     count: str,
     vector: int | str | None = None,
 ) -> list[str]:
-    """Statements for the vectors of one group, of which ``count`` sequences are; for all if not."""
+    """Statements one after another, for one vector or all of a group."""
     indent = "    " * depth
     lines: list[str] = []
-    if not count:
-        for segment in segments(program, body):
-            lines += _for_all_groups(program, segment, depth, calls)
-        return lines or [f"{indent}pass"]
     waiting = list(body)
     while waiting:
         s = waiting.pop(0)
@@ -162,7 +187,7 @@ def _body(
             for v in _vectors(program, s, vector):
                 lines += _long_sum(program, s, run, indent, v)
             continue
-        if totals := together(program, s, waiting, count):
+        if totals := together(program, s, waiting, count, vector):
             taken, line = totals
             del waiting[: taken - 1]
             lines.append(indent + line)
@@ -186,21 +211,32 @@ def _loop(program: Program, s: Loop, depth: int, calls: Calls, count: str) -> li
     lines = [f"{indent}for {s.var} in {range_text(s)}:"]
     if id(s) in by_vector(program)[0]:
         lines.append(f"{indent}    for {VECTOR} in range({program.vectors}):")
-        return lines + _body(program, s.body, depth + 2, calls, count, VECTOR)
-    apart = list(range(program.vectors)) if _is_held(program, s) else [None]
-    for v in apart:
-        lines += _body(program, s.body, depth + 1, calls, count, v)
+        return lines + _statements(program, s.body, depth + 2, calls, count, VECTOR)
+    lines += _body(program, s.body, depth + 1, calls, count)
     return lines + [f"{indent}    k_one_by_one({name})" for name in _one_by_one(program, s)]
 
 
-def _is_held(program: Program, loop: Loop) -> bool:
-    """Whether a loop holds what several of its sums read in registers.
-
-    These do not take what two vectors need of both at once, and of one after another.
-    """
-    inside = [program.arrays[s.target.array] for s in loop.body if isinstance(s, Assign)]
-    lanes = all(is_vector(element_type(program, a)) for a in inside)
-    return lanes and len(inside) == len(loop.body) and any(a.meaning == HELD for a in inside)
+def _sum(
+    program: Program,
+    before: tuple[Statement, ...],
+    loop: Loop,
+    after: tuple[Statement, ...],
+    depth: int,
+) -> list[str]:
+    """Sums over steps, and over vectors of a block: of those that are whole, then of the last."""
+    indent = "    " * depth
+    one = VECTOR if program.groups == 1 else ONE
+    where = [f"{indent}        {VECTOR} = {ONE} % {program.vectors}"] * (program.groups > 1)
+    return [
+        f"{indent}for {PART} in range(k_parts({COUNT})):",
+        *_statements(program, before, depth + 1, {}, IN_PART, VECTOR),
+        f"{indent}    for {one} in range(k_first({PART}, {COUNT}), k_last({PART}, {COUNT})):",
+        *where,
+        *_places(program, (loop,), depth + 2, f"{ONE}//{program.vectors}"),
+        f"{indent}        for {loop.var} in {range_text(loop)}:",
+        *_statements(program, loop.body, depth + 3, {}, IN_PART, VECTOR),
+        *_statements(program, after, depth + 1, {}, IN_PART, VECTOR),
+    ]
 
 
 def _for_all_groups(
@@ -208,32 +244,23 @@ def _for_all_groups(
 ) -> list[str]:
     """A lot of statements for one group of vectors after another, where they are of vectors."""
     indent = "    " * depth
-    if (sums := sum_of_groups(program, segment)) is not None:
-        before, loop, after = sums
-        return [
-            f"{indent}for {PART} in range(k_parts({COUNT})):",
-            *(f"{indent}    {name} = k_{name}({PART}, {COUNT})" for name in (FIRST, LAST)),
-            *_body(program, before, depth + 1, calls, IN_PART),
-            f"{indent}    for {GROUP} in range({FIRST}, {LAST}):",
-            *_places(program, (loop,), depth + 2),
-            *_loop(program, loop, depth + 2, calls, IN_PART),
-            *_body(program, after, depth + 1, calls, IN_PART),
-        ]
     known = len(segment) == 1 and (id(program), id(segment[0])) in calls
     if not known and by_group(program, segment):
         over = f"{indent}for {GROUP} in range(k_groups({COUNT})):"
-        here = _places(program, segment, depth + 1)
-        return [over, *here, *_body(program, segment, depth + 1, calls, IN_GROUP)]
+        here = _places(program, segment, depth + 1, GROUP)
+        return [over, *here, *_statements(program, segment, depth + 1, calls, IN_GROUP)]
     (s,) = segment
     if isinstance(s, Loop):
         return _loop(program, s, depth, calls, "")
-    return _body(program, segment, depth, calls, IN_GROUP)
+    return _statements(program, segment, depth, calls, IN_GROUP)
 
 
-def _places(program: Program, segment: tuple[Statement, ...], depth: int) -> list[str]:
+def _places(
+    program: Program, segment: tuple[Statement, ...], depth: int, group: str
+) -> list[str]:
     """Where the numbers of a group are."""
     return [
-        f"{'    ' * depth}{HERE.format(n)} = {n} + {GROUP}*{STRIDE.format(n)}"
+        f"{'    ' * depth}{HERE.format(n)} = {n} + {group}*{STRIDE.format(n)}"
         for n in places(program, segment)
     ]
 
@@ -270,8 +297,9 @@ def _assignments(
     arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
     single = not any(is_vector(element_type(program, a)) for a in arrays)
     if s.accumulate and not single and not is_vector(kind_of(program, s)):
-        values = [value_of(program, s, v) for v in range(program.vectors)]
-        total = "k_total" if program.vectors == 1 else "k_total_of_two"
+        several = range(program.vectors) if vector is None else [vector]
+        values = [value_of(program, s, v) for v in several]
+        total = "k_total" if len(values) == 1 else "k_total_of_two"
         return [f"{element(program, s.target)} += {total}({', '.join(values)}, {count})"]
     return [_assignment(program, s, v, single) for v in _vectors(program, s, vector)]
 

@@ -10,25 +10,30 @@ from derive.program.ir import Assign, Program, Statement, affine, plus, times
 
 
 def together(
-    program: Program, first: Statement, rest: list[Statement], count: str
+    program: Program,
+    first: Statement,
+    rest: list[Statement],
+    count: str,
+    vector: int | str | None = None,
 ) -> tuple[int, str] | None:
     """How many totals are added at once, ``first`` and those that follow, and how; or none.
 
-    They are over ``count`` sequences.
+    They are over ``count`` sequences, of one vector or all of a group.
     """
     if not is_total(program, first):
         return None
     every = [first, *rest[: ROWS * ROWS - 1]]
     totals = [s for s in takewhile(lambda s: is_total(program, s), every) if isinstance(s, Assign)]
-    if program.vectors == 1 and (rows := _rows(program, totals)):
+    vectors = list(range(program.vectors)) if vector is None else [vector]
+    if len(vectors) == 1 and (rows := _rows(program, totals)):
         places = [f"&{element(program, s.target)}" for s in rows[::ROWS]]
-        return len(rows), _call(program, "k_total_of_rows", rows, count, places)
+        return len(rows), _call(program, "k_total_of_rows", rows, vectors, [count, *places])
     four = totals[:ROWS]
     if len(four) < ROWS:
         return None
-    of_two = "_of_two" if program.vectors > 1 else ""
+    of_two = "_of_two" if len(vectors) > 1 else ""
     places = [f"&{element(program, s.target)}" for s in four]
-    return ROWS, _call(program, f"k_total_of_four{of_two}", four, count, places)
+    return ROWS, _call(program, f"k_total_of_four{of_two}", four, vectors, [count, *places])
 
 
 ROWS = 4
@@ -51,7 +56,7 @@ def _rows(program: Program, totals: list[Assign]) -> list[Assign]:
 
 
 def _call(
-    program: Program, name: str, totals: list[Assign], count: str, places: list[str]
+    program: Program, name: str, totals: list[Assign], vectors: list[int | str], rest: list[str]
 ) -> str:
-    values = [value_of(program, s, v) for s in totals for v in range(program.vectors)]
-    return f"{name}({', '.join([*values, count, *places])})"
+    values = [value_of(program, s, v) for s in totals for v in vectors]
+    return f"{name}({', '.join([*values, *rest])})"

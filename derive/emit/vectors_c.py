@@ -95,7 +95,8 @@ def c_lanes(width: int, itemsize: int, vectors: int = 1, groups: int = 1) -> str
         widths=f"/* {_LANES if vectors * groups == 1 else _PAIRS} */\n{widths}",
         halves=_by_condition({f"LANES == {n}": _halves(n) for n in dict.fromkeys(by.values())}),
         block="LANES" if vectors * groups == 1 else f"({vectors * groups}*LANES)",
-        groups="" if groups == 1 else C_GROUPS.substitute(vectors=vectors),
+        groups=(C_PARTS if vectors * groups > 1 else "")
+        + (C_GROUPS.substitute(vectors=vectors) if groups > 1 else ""),
         of_four=_total_of_four(sorted({n for n in by.values() if n >= 4}, reverse=True)),
         of_two="" if vectors == 1 else C_TOTAL_OF_TWO,
     )
@@ -120,19 +121,22 @@ def by_group(text: str, groups: int, *names: str) -> str:
 _LANES = "One vector holds the same quantity of LANES sequences of a batch."
 _PAIRS = _LANES.replace("One vector holds", "Each of the vectors of a block holds")
 
+C_PARTS = """\
+/* The first part of a block are the vectors that are whole, if there are any, and the last the one
+   that is not: from where to where a part goes, and the sequences of each vector in it. */
+#define k_whole(part, count) ((part) == 0 && (count) >= LANES)
+#define k_parts(count) (((count) >= LANES) + ((count) % LANES > 0))
+#define k_first(part, count) ((part) ? (count)/LANES : 0)
+#define k_last(part, count) (k_whole(part, count) ? (count)/LANES : ((count) + LANES - 1)/LANES)
+#define k_in_part(part, count) (k_whole(part, count) ? LANES : (count) % LANES)
+"""
+
 C_GROUPS = Template("""\
 /* A block has groups of vectors: those of count sequences, and the sequences of one of them. */
 #define K_GROUP ($vectors*LANES)
 #define k_groups(count) (((count) + K_GROUP - 1)/K_GROUP)
 #define k_in_group(group, count) \\
     ((count) - (group)*K_GROUP < K_GROUP ? (count) - (group)*K_GROUP : K_GROUP)
-/* Its first part are the groups that are whole, if there are any, and its last the one that is not:
-   from where to where a part goes, and the sequences of each group in it. */
-#define k_whole(part, count) ((part) == 0 && (count) >= K_GROUP)
-#define k_parts(count) (((count) >= K_GROUP) + ((count) % K_GROUP > 0))
-#define k_first_group(part, count) ((part) ? (count)/K_GROUP : 0)
-#define k_last_group(part, count) (k_whole(part, count) ? (count)/K_GROUP : k_groups(count))
-#define k_in_part(part, count) (k_whole(part, count) ? K_GROUP : (count) % K_GROUP)
 /* What is done with a block's numbers, group by group: they are what is written to, or else read. */
 #define K_BY_GROUP(name, to_them, from_them) \\
 static void k_##name(real *to, const real *from, size_t rows, size_t B, size_t b0) \\
@@ -142,9 +146,8 @@ static void k_##name(real *to, const real *from, size_t rows, size_t B, size_t b
 }
 """)
 
-OF_GROUPS = {
-    "groups": 1, "in_group": 2, "parts": 1, "first_group": 2, "last_group": 2, "in_part": 2,
-}  # fmt: skip
+OF_PARTS = {"parts": 1, "first": 2, "last": 2, "in_part": 2}
+OF_GROUPS = {"groups": 1, "in_group": 2}
 """What of it Cython calls, and how many whole numbers that takes."""
 
 C_TOTAL_OF_TWO = """\

@@ -199,8 +199,10 @@ class _Deferring:
         """Arrays for the local variables that terms read; the steps of a unit stand together."""
         kept: Kept = {}
         for term in terms:
+            outer, same = id(term.loops[0]), _first_alike(term.loops[0])
             for name in term.captured:
-                if (key := (id(term.loops[0]), name)) not in kept:
+                key = outer, same.get(name, name)
+                if key not in kept:
                     kept[key] = f"kept_{len(self.arrays)}_{name}"
                     units = term.loops[0].bounds
                     assert units is not None
@@ -208,6 +210,7 @@ class _Deferring:
                         kept[key], (units[1], self._room(stretch)), "work", self.arrays[name].batched,
                         f"{name} of each step of a stretch",
                     )  # fmt: skip
+                kept[outer, name] = kept[key]
         return kept
 
     def _gather(
@@ -413,6 +416,16 @@ def _sums_of(program: Program, name: str, terms: list[Term]) -> set[str]:
     return found if all(program.arrays[a].role in ("work", "out") for a in found) else set()
 
 
+def _first_alike(loop: Loop) -> dict[str, str]:
+    """For each local variable of a unit the first that is set to the same, as δ of a bias is."""
+    found: dict[Any, str] = {}
+    alike: dict[str, str] = {}
+    for s in loop.body:
+        if isinstance(s, Assign) and not s.accumulate and not s.target.index:
+            alike[s.target.array] = found.setdefault((s.expr, s.reads), s.target.array)
+    return alike
+
+
 def _without(
     body: tuple[Statement, ...],
     gone: set[int],
@@ -430,8 +443,10 @@ def _without(
             continue
         inside = _without(s.body, gone, terms, kept, row)
         mine = [t for t in terms if t.loops[0] is s]
-        names = dict.fromkeys(name for t in mine for name in t.captured)
-        stores = tuple(copy(Ref(kept[id(s), name], (Var(s.var), row)), Ref(name)) for name in names)
+        held: dict[str, str] = {}
+        for name in (name for t in mine for name in t.captured):
+            held.setdefault(kept[id(s), name], name)  # one of those alike
+        stores = tuple(copy(Ref(to, (Var(s.var), row)), Ref(of)) for to, of in held.items())
         if inside or stores:
             out.append(replace(s, body=(*inside, *stores)))
     return tuple(out)

@@ -335,7 +335,6 @@ def _loaded(body: tuple[Statement, ...], arrays: Arrays, begin: str) -> tuple[St
     if any(s.target.index for s in assigns):
         return body
     reads = [r for s in assigns for _, r in s.reads if isinstance(r, Ref) and r.index]
-    loads: list[Statement] = []
     names: dict[Ref, Ref] = {}
     for r in dict.fromkeys(reads):
         if reads.count(r) > 1:
@@ -345,5 +344,11 @@ def _loaded(body: tuple[Statement, ...], arrays: Arrays, begin: str) -> tuple[St
             name = f"{begin}_{kind}_{len(names)}"
             arrays[name] = Array(name, (), "scalar", a.batched, HELD, wide=a.wide)
             names[r] = Ref(name)
-            loads.append(copy(Ref(name), r))
-    return (*loads, *(placed(s, lambda r: names.get(r, r)) for s in assigns))
+    waiting = dict(names)
+    out: list[Statement] = []
+    for s in assigns:
+        # Each before it is first needed: so few are in registers at once.
+        first = [r for _, r in s.reads if isinstance(r, Ref) and r in waiting]
+        out += [copy(waiting.pop(r), r) for r in dict.fromkeys(first)]
+        out.append(placed(s, lambda r: names.get(r, r)))
+    return tuple(out)

@@ -35,7 +35,7 @@ TILES = {
     SINGLE: Tile(units=4, elements=3, alone=8),
     PAIRS: Tile(units=4, elements=1, alone=4),
     MANY: Tile(units=4, elements=4, alone=8),
-    WIDE: Tile(units=4, elements=3, alone=8),
+    WIDE: Tile(units=6, elements=4, alone=8),
 }
 """Sums over time at once, likewise."""
 
