@@ -271,6 +271,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
                 "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
             )
     if lanes and one.vectors * one.groups > 1:
+        declared.append("void k_soon(real *) noexcept nogil")
         called = {**vectors_c.OF_PARTS, **(vectors_c.OF_GROUPS if one.groups > 1 else {})}
         declared += [
             f"Py_ssize_t k_{name}({', '.join(['Py_ssize_t'] * taken)}) noexcept nogil"

@@ -35,7 +35,7 @@ from derive.emit.groups import (
     segments,
     sum_of_vectors,
 )
-from derive.emit.totals import together
+from derive.emit.totals import ROWS, in_order, together
 from derive.program.ir import (
     Array,
     Assign,
@@ -226,8 +226,11 @@ def _sum(
     """Sums over steps, and over vectors of a block: of those that are whole, then of the last."""
     indent = "    " * depth
     one = VECTOR if program.groups == 1 else ONE
+    totals = in_order(program, after)
+    soon = [f"{indent}k_soon(&{element(program, s.target)})" for s in totals[::ROWS]]
     where = [f"{indent}        {VECTOR} = {ONE} % {program.vectors}"] * (program.groups > 1)
     return [
+        *soon,
         f"{indent}for {PART} in range(k_parts({COUNT})):",
         *_statements(program, before, depth + 1, {}, IN_PART, VECTOR),
         f"{indent}    for {one} in range(k_first({PART}, {COUNT}), k_last({PART}, {COUNT})):",
@@ -235,7 +238,7 @@ def _sum(
         *_places(program, (loop,), depth + 2, f"{ONE}//{program.vectors}"),
         f"{indent}        for {loop.var} in {range_text(loop)}:",
         *_statements(program, loop.body, depth + 3, {}, IN_PART, VECTOR),
-        *_statements(program, after, depth + 1, {}, IN_PART, VECTOR),
+        *_statements(program, tuple(totals), depth + 1, {}, IN_PART, VECTOR),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import takewhile
 
 from derive.emit.elements import element, offset, value_of
@@ -44,15 +45,27 @@ def _rows(program: Program, totals: list[Assign]) -> list[Assign]:
     """Totals of four rows of four neighbours, row by row, if that is what they are."""
     if len(totals) < ROWS * ROWS or len({s.target.array for s in totals}) > 1:
         return []
-    at = [offset(program.arrays[s.target.array], s.target.index) for s in totals]
-    apart = [affine(plus(i, times(at[0], -1))) for i in at]
-    steps = [form[1] for form in apart if form is not None and not any(form[0].values())]
-    if len(steps) < len(totals):
+    if not (steps := _steps(program, totals)):
         return []
     order = sorted(range(len(totals)), key=steps.__getitem__)
     rows = [order[i : i + ROWS] for i in range(0, len(order), ROWS)]
     neighbours = all(steps[row[i]] == steps[row[0]] + i for row in rows for i in range(ROWS))
     return [totals[i] for i in order] if neighbours else []
+
+
+def in_order(program: Program, totals: Iterable[Statement]) -> list[Assign]:
+    """Totals in the order in which they are in memory, so far as that is known."""
+    given = [s for s in totals if isinstance(s, Assign)]
+    steps = _steps(program, given) if len({s.target.array for s in given}) == 1 else []
+    return [given[i] for i in sorted(range(len(steps)), key=steps.__getitem__)] or given
+
+
+def _steps(program: Program, totals: list[Assign]) -> list[int]:
+    """How far from the first of some elements of an array each is, if all are known."""
+    at = [offset(program.arrays[s.target.array], s.target.index) for s in totals]
+    apart = [affine(plus(i, times(at[0], -1))) for i in at]
+    steps = [form[1] for form in apart if form is not None and not any(form[0].values())]
+    return steps if len(steps) == len(totals) else []
 
 
 def _call(

@@ -122,6 +122,11 @@ _LANES = "One vector holds the same quantity of LANES sequences of a batch."
 _PAIRS = _LANES.replace("One vector holds", "Each of the vectors of a block holds")
 
 C_PARTS = """\
+#if defined(__GNUC__)
+#define k_soon(place) __builtin_prefetch(place, 1)
+#else
+#define k_soon(place) ((void)(place))
+#endif
 /* The first part of a block are the vectors that are whole, if there are any, and the last the one
    that is not: from where to where a part goes, and the sequences of each vector in it. */
 #define k_whole(part, count) ((part) == 0 && (count) >= LANES)

@@ -42,7 +42,7 @@ TILES = {
 CACHES = {1: CACHE, 2: CACHE // 2}
 """Bytes that signals kept for such sums may take: processors with narrow registers have less."""
 
-NEAR = int(__import__("os").environ.get("KNEAR", "262144"))
+NEAR = int(__import__("os").environ.get("KNEAR", "524288"))
 """Bytes of signals, likewise, that sums of all units are made of before the next are read."""
 
 PAGES = {MANY: "pages, ", SHORT: "short pages, "}
