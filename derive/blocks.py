@@ -75,7 +75,8 @@ def block_for(register: int, itemsize: int, batch: bool | int, parameters: int =
         if not (many and parameters * itemsize >= HEAVY):
             return MANY
         size = WIDE.vectors * width(itemsize)
-        return replace(WIDE, groups=4)
+        pairs = 4 if batch is True else -(-sequences // size)
+        return replace(WIDE, groups=min(max(pairs // 2, 1), 4))
     if not batch:
         return SHORT if (register, itemsize) == (SHORT.page, 4) else SINGLE
     size = width(itemsize, sequences or None) * itemsize

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from derive.blocks import MANY, PAIRS, SHORT, SINGLE, WIDE, Block
+from derive.blocks import HEAVY, MANY, PAIRS, SHORT, SINGLE, WIDE, Block
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_rows import fold_rows
@@ -74,14 +74,21 @@ def tables(
     laid_out = read_in_order(look_up(laid_out, **sizes) if by_page else laid_out)
     laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors], groups=block.groups)
     near = NEAR // (64 * block.vectors * block.groups) if lanes else math.inf
-    large, block = block.groups > 1, replace(block, groups=1)
+    block = replace(block, groups=1)
     laid_out = look_up_totals(laid_out, **sizes, side=block.registers // 4) if by_page else laid_out
     laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE], near)
     if lanes:
         laid_out = jam_sums(laid_out, SUMS[block])
-        laid_out = near_sums(laid_out, int(near)) if large or block == WIDE else laid_out
+        laid_out = near_sums(laid_out, int(near)) if _is_heavy(program) else laid_out
     else:
         laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
     words = PAGES[block] if laid_out.page else ""
     return replace(promote(fold_rows(laid_out)), schedule=f"{words}tables")
+
+
+def _is_heavy(program: Program) -> bool:
+    """Whether a core has less near it than the parameters take."""
+    (parameters,) = program.arrays["theta"].shape
+    assert isinstance(parameters, int)
+    return parameters * program.itemsize >= HEAVY
