@@ -48,7 +48,7 @@ MANY = Block(registers=32, page=2 * BYTES)
 """On processors whose registers are the widest; these have twice as many of them."""
 WIDE = Block(2, MANY.registers, MANY.page)
 """For batches of nets so large that their weights come from far away: then half as often."""
-HEAVY = 1 << 18
+HEAVY = 2**18
 """Bytes of parameters from which on that pays: more than a core has near it."""
 SHORT = Block(page=BYTES // 2)
 """One sequence on processors with registers of half that size, which find four-byte numbers in one

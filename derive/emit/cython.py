@@ -229,7 +229,11 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     widest = min(map(widest_columns, programs.values()))
     block += vectors_c.c_columns(one.itemsize, widest) if columns else ""
     block += vectors_c.c_looked_up(one.itemsize, page) if page else ""
-    block += vectors_c.by_group(frame.C_LARGEST, one.groups, "largest") if lanes and "relax" in programs else ""
+    block += (
+        vectors_c.by_group(frame.C_LARGEST, one.groups, "largest")
+        if lanes and "relax" in programs
+        else ""
+    )
     found = {type(part) for p in programs.values() for i in _whole(p) for part in parts(i)}
     windows, roots = bool(found & {Least, Most}), Root in found
     block += frame.C_WINDOWS if windows else ""

@@ -166,7 +166,7 @@ GROUP = "group_of_lanes"
 """The counter of loops that do one group of vectors after another."""
 
 HERE, STRIDE = "{}_of_group", "{}_stride"
-"""Where an array's numbers of such a group begin, and how many vectors further those of the next."""
+"""Where an array's numbers of a group begin, and how many vectors further those of the next."""
 
 
 @lru_cache(maxsize=16)

@@ -92,15 +92,15 @@ def sum_of_vectors(
     """
     if program.vectors * program.groups == 1:
         return None
-    loops = [i for i, s in enumerate(segment) if isinstance(s, Loop)]
-    at = loops[0] if len(loops) == 1 else len(segment)
-    before, sums, after = segment[:at], segment[at:][:1], segment[at + 1 :]
-    if not sums or not after or not all(is_total(program, s) for s in after):
+    loops = [(i, s) for i, s in enumerate(segment) if isinstance(s, Loop) and s.role == "time"]
+    if len(loops) != 1:
         return None
-    (loop,) = sums
+    ((at, loop),) = loops
+    before, after = segment[:at], segment[at + 1 :]
     local = all(isinstance(s, Assign) and not s.target.index for s in (*before, *loop.body))
-    zero = all(s.expr == ZERO for s in before)
-    return (before, loop, after) if loop.role == "time" and local and zero else None
+    zero = all(isinstance(s, Assign) and s.expr == ZERO for s in before)
+    totals = bool(after) and all(is_total(program, s) for s in after)
+    return (before, loop, after) if local and zero and totals else None
 
 
 def is_total(program: Program, s: Statement) -> bool:

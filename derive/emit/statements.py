@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
 
 from derive.emit.columns import columns_loop
 from derive.emit.elements import (
@@ -16,8 +15,8 @@ from derive.emit.elements import (
     copies,
     element,
     element_type,
-    in_groups,
     in_columns,
+    in_groups,
     index_text,
     is_vector,
     kind_of,
@@ -71,7 +70,7 @@ def core(
     lines = [f"cdef void {name}("]
     lines += [f"    {a}," for a in arguments[:-1]] + [f"    {arguments[-1]}", ") noexcept nogil:"]
     given = [name for name, _ in parameters]
-    for derived, index in (program.derived | strides(program)).items():
+    for derived, index in {**program.derived, **strides(program)}.items():
         if derived not in given:
             lines.append(f"    cdef Py_ssize_t {derived} = {index_text(index)}")
     for kind, names in locals_of(program).items():
@@ -86,8 +85,10 @@ def strides(program: Program) -> dict[str, Index]:
     found: dict[str, Index] = {}
     for a in passed(program):
         if in_groups(program, a):
-            extents = (MASK_ROWS if e == Var("mask_rows") else e for e in a.shape)
-            found[STRIDE.format(a.name)] = reduce(times, extents, program.vectors)
+            stride: Index = program.vectors
+            for extent in a.shape:
+                stride = times(stride, MASK_ROWS if extent == Var("mask_rows") else extent)
+            found[STRIDE.format(a.name)] = stride
     return found
 
 
@@ -258,9 +259,7 @@ def _for_all_groups(
     return _statements(program, segment, depth, calls, IN_GROUP)
 
 
-def _places(
-    program: Program, segment: tuple[Statement, ...], depth: int, group: str
-) -> list[str]:
+def _places(program: Program, segment: tuple[Statement, ...], depth: int, group: str) -> list[str]:
     """Where the numbers of a group are."""
     return [
         f"{'    ' * depth}{HERE.format(n)} = {n} + {group}*{STRIDE.format(n)}"
@@ -294,9 +293,7 @@ def _vectors(program: Program, s: Assign, vector: int | str | None) -> list[int 
     return list(range(program.vectors)) if vector is None else [vector]
 
 
-def _assignments(
-    program: Program, s: Assign, count: str, vector: int | str | None
-) -> list[str]:
+def _assignments(program: Program, s: Assign, count: str, vector: int | str | None) -> list[str]:
     arrays = [program.arrays[r.array] for _, r in s.reads if isinstance(r, Ref)]
     single = not any(is_vector(element_type(program, a)) for a in arrays)
     if s.accumulate and not single and not is_vector(kind_of(program, s)):

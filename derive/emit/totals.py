@@ -25,7 +25,7 @@ def together(
         return None
     every = [first, *rest[: ROWS * ROWS - 1]]
     totals = [s for s in takewhile(lambda s: is_total(program, s), every) if isinstance(s, Assign)]
-    vectors = list(range(program.vectors)) if vector is None else [vector]
+    vectors: list[int | str] = list(range(program.vectors)) if vector is None else [vector]
     if len(vectors) == 1 and (rows := _rows(program, totals)):
         places = [f"&{element(program, s.target)}" for s in rows[::ROWS]]
         return len(rows), _call(program, "k_total_of_rows", rows, vectors, [count, *places])

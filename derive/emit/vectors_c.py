@@ -15,10 +15,10 @@ that need several registers are kept in memory by compilers."""
 C_LANES = Template("""\
 $widths
 #define K_BLOCK $block
-${groups}typedef real lane __attribute__((vector_size(LANES*sizeof(real)), aligned(LANES*sizeof(real))));
+typedef real lane __attribute__((vector_size(LANES*sizeof(real)), aligned(LANES*sizeof(real))));
 typedef const lane *K_RESTRICT lane_in;
 typedef lane *K_RESTRICT lane_out;
-#define k_lane(a) ((a) + (lane){0})
+${groups}#define k_lane(a) ((a) + (lane){0})
 #define k_div(a, b) ((a)/(b))
 typedef __typeof__((lane){0} == (lane){0}) lane_mask;
 #define k_where(c, a, b) ((lane)(((lane_mask)(c) & (lane_mask)k_lane(a)) \\
@@ -142,7 +142,7 @@ C_GROUPS = Template("""\
 #define k_groups(count) (((count) + K_GROUP - 1)/K_GROUP)
 #define k_in_group(group, count) \\
     ((count) - (group)*K_GROUP < K_GROUP ? (count) - (group)*K_GROUP : K_GROUP)
-/* What is done with a block's numbers, group by group: they are what is written to, or else read. */
+/* What is done with a block's numbers group by group: these are written to, or else read. */
 #define K_BY_GROUP(name, to_them, from_them) \\
 static void k_##name(real *to, const real *from, size_t rows, size_t B, size_t b0) \\
 { \\

@@ -80,6 +80,7 @@ def defer_sums(
     cache: int = CACHE,
     several: int = SEVERAL,
     groups: int = 1,
+    fitted: bool = False,
 ) -> Program:
     """The program with sums over time taken out of its sweeps back.
 
@@ -98,9 +99,19 @@ def defer_sums(
         Elements to a signal from which on signals are copied for them, for one sequence.
     groups : int
         Groups of vectors over which sums go on: a stretch can be so much shorter.
+    fitted : bool
+        Whether there is to be room for no more steps than there are, where these may be few.
     """
     deferring = _Deferring(
-        program, dict(program.arrays), lanes, stretch, fewest, cache, several, SHORTEST // groups
+        program,
+        dict(program.arrays),
+        lanes,
+        stretch,
+        fewest,
+        cache,
+        several,
+        SHORTEST // groups,
+        fitted,
     )
     body = tuple(t for s in program.body for t in deferring.statement(s))
     program = replace(program, arrays=deferring.arrays, derived=deferring.derived)
@@ -120,6 +131,7 @@ class _Deferring:
         cache: int,
         several: int,
         shortest: int,
+        fitted: bool,
     ) -> None:
         self.program = program
         self.arrays = arrays
@@ -129,6 +141,7 @@ class _Deferring:
         self.cache = cache
         self.several = several
         self.shortest = shortest
+        self.fitted = fitted
         self.derived = dict(program.derived)
 
     def statement(self, s: Statement) -> list[Statement]:
@@ -144,13 +157,16 @@ class _Deferring:
         terms = _terms_of(self.program, s)
         return [self._in_stretches(s, terms)] if terms else [s]
 
-    def _is_known(self, steps: Index) -> bool:
-        """Whether a number of steps follows from sizes, and numbers are vectors over sequences.
+    def _may_be_short(self, steps: Index, terms: list[Term]) -> bool:
+        """Whether room may be for no more steps than there are, which follow from sizes.
 
-        There can be many of these, and few steps.
+        Where signals are looked up, the place is a row and a column in one table, which needs rows
+        of known length.
         """
         names = {part.name for part in parts(steps) if isinstance(part, Var)}
-        return self.lanes and names <= {*self.program.sizes, *self.derived}
+        read = (r for t in terms for _, r in t.statement.reads if isinstance(r, Ref))
+        looked_up = any(isinstance(p, Lookup) for r in read for i in r.index for p in parts(i))
+        return self.fitted and not looked_up and names <= {*self.program.sizes, *self.derived}
 
     def _room(self, steps: Index) -> Index:
         """An odd number of steps, so that not all units meet in one part of a cache."""
@@ -169,7 +185,7 @@ class _Deferring:
         begin = plus(s.start, times(block, stretch))
         end = least(plus(begin, stretch), s.stop)
         row = plus(Var(s.var), times(begin, -1))
-        longest = least(stretch, steps) if self._is_known(steps) else stretch
+        longest = least(stretch, steps) if self._may_be_short(steps, terms) else stretch
         kept = self._keep(terms, longest)
         gathered = self._gather([t for t in terms if self._by_element(t)], s, longest)
         inside = _without(s.body, {id(t.statement) for t in terms}, terms, kept, row)
@@ -206,8 +222,9 @@ class _Deferring:
                     kept[key] = f"kept_{len(self.arrays)}_{name}"
                     units = term.loops[0].bounds
                     assert units is not None
+                    shape = units[1], self._room(stretch)
                     self.arrays[kept[key]] = Array(
-                        kept[key], (units[1], self._room(stretch)), "work", self.arrays[name].batched,
+                        kept[key], shape, "work", self.arrays[name].batched,
                         f"{name} of each step of a stretch",
                     )  # fmt: skip
                 kept[outer, name] = kept[key]

@@ -8,6 +8,7 @@ Each sum still has its terms in their order, so no bit changes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from derive.program.ir import (
@@ -15,6 +16,7 @@ from derive.program.ir import (
     Assign,
     Index,
     Loop,
+    Operand,
     Program,
     Ref,
     Statement,
@@ -88,7 +90,9 @@ class _Nearing:
         self.copies.append(replace(sums, body=(across,), role="copy", turns="", span=None))
         near = tuple(placed(s, lambda r: places.get(r, r)) if isinstance(s, Assign) else s
                      for s in sums.body)  # fmt: skip
-        return replace(units, body=(*units.body[:at], replace(sums, body=near), *units.body[at + 1:]))
+        return replace(
+            units, body=(*units.body[:at], replace(sums, body=near), *units.body[at + 1 :])
+        )
 
     def _is_far(self, r: Ref, *counters: str) -> bool:
         """Whether an element is a parameter, and far from that of the next connection."""
@@ -127,14 +131,17 @@ def _sum_in(units: Loop) -> int | None:
 def _is_in_memory(units: Loop, at: int) -> bool:
     """Whether sums begin with what is in memory, and go back there."""
     before, after = units.body[:at], units.body[at + 1 :]
-    if not all(isinstance(s, Assign) for s in (*before, *after)):
-        return False
-    loaded = {s.target: s.reads[0][1] for s in before if _is_copy(s)}
-    stored = {s.reads[0][1]: s.target for s in after if _is_copy(s)}
-    whole = len(loaded) == len(before) == len(stored) == len(after)
+    loaded = dict(_copies(before))
+    stored = {of: to for to, of in _copies(after)}
+    whole = len(loaded) == len(before) and len(stored) == len(after)
     inside = {s.target for s in walk(units.body[at : at + 1]) if isinstance(s, Assign)}
     return whole and loaded == stored and set(loaded) == inside
 
 
-def _is_copy(s: Statement) -> bool:
-    return isinstance(s, Assign) and not s.accumulate and len(s.reads) == 1 and s.expr == s.reads[0][0]
+def _copies(body: tuple[Statement, ...]) -> Iterator[tuple[Ref, Operand]]:
+    """What is set to what, for assignments that only copy."""
+    for s in body:
+        if isinstance(s, Assign) and not s.accumulate and len(s.reads) == 1:
+            ((symbol, of),) = s.reads
+            if s.expr == symbol:
+                yield s.target, of

@@ -85,10 +85,13 @@ class _Tiling:
     def _by_parts(self, units: Loop, elements: Loop) -> list[Statement]:
         """Sums of elements for units, part by part of the elements where that pays."""
         start, stop, steps = elements.start, elements.stop, self._steps(elements)
-        many = self.tile.elements
-        size = many * int(max(min(self.near, MANY) // max(steps, 1) // many, 1))
-        if not (isinstance(start, int) and isinstance(stop, int)) or size >= stop - start:
+        if not (isinstance(start, int) and isinstance(stop, int)):
             return self._in_tiles(units, elements)
+        many = self.tile.elements
+        parts = -(-(stop - start) * max(steps, 1) // int(min(self.near, MANY)))
+        if parts < 2 or stop - start < 2 * many:
+            return self._in_tiles(units, elements)
+        size = many * -(-(stop - start) // (parts * many))
         whole = (stop - start) // size
         var = Var(f"{elements.var}_part")
         at = plus(times(var, size), start, Var(elements.var))

@@ -42,8 +42,9 @@ TILES = {
 CACHES = {1: CACHE, 2: CACHE // 2}
 """Bytes that signals kept for such sums may take: processors with narrow registers have less."""
 
-NEAR = int(__import__("os").environ.get("KNEAR", "524288"))
-"""Bytes of signals, likewise, that sums of all units are made of before the next are read."""
+NEAR = 2**19
+"""Bytes of signals of a block that sums of all units are made of before the next are read: about
+what a core with the widest registers has near it."""
 
 PAGES = {MANY: "pages, ", SHORT: "short pages, "}
 """Stands before the name of this schedule where sums look signals up in registers."""
@@ -72,14 +73,15 @@ def tables(
         sizes = {"size": page, "group": page, "product": math.inf}
     laid_out = split_runs(fold_tables(split_units(program)))
     laid_out = read_in_order(look_up(laid_out, **sizes) if by_page else laid_out)
-    laid_out = defer_sums(laid_out, lanes, cache=CACHES[block.vectors], groups=block.groups)
+    cache, heavy = CACHES[block.vectors], lanes and _is_heavy(program)
+    laid_out = defer_sums(laid_out, lanes, cache=cache, groups=block.groups, fitted=heavy)
     near = NEAR // (64 * block.vectors * block.groups) if lanes else math.inf
     block = replace(block, groups=1)
     laid_out = look_up_totals(laid_out, **sizes, side=block.registers // 4) if by_page else laid_out
     laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE], near)
     if lanes:
         laid_out = jam_sums(laid_out, SUMS[block])
-        laid_out = near_sums(laid_out, int(near)) if _is_heavy(program) else laid_out
+        laid_out = near_sums(laid_out, int(near)) if heavy else laid_out
     else:
         laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
