@@ -47,9 +47,11 @@ PAIRS = Block(2)
 MANY = Block(registers=32, page=2 * BYTES)
 """On processors whose registers are the widest; these have twice as many of them."""
 WIDE = Block(2, MANY.registers, MANY.page)
-"""For batches of nets so large that their weights come from far away: then half as often."""
+"""For batches of large nets, whose weights are then read half as often; in groups of these."""
+MOST_GROUPS = 4
+"""In a block: from there on it gains little, and sequences that threads could share are in one."""
 HEAVY = 2**18
-"""Bytes of parameters from which on that pays: more than a core has near it."""
+"""Bytes of parameters from which on these pay: a core has no more nearest to it."""
 SHORT = Block(page=BYTES // 2)
 """One sequence on processors with registers of half that size, which find four-byte numbers in one
 of them."""
@@ -63,20 +65,24 @@ def width(itemsize: int, sequences: int | None = None) -> int:
     return int(max(least, 2 ** (sequences - 1).bit_length()))
 
 
+def is_heavy(parameters: int, itemsize: int) -> bool:
+    """Whether so many parameters come from further away than what else a batch needs."""
+    return parameters * itemsize >= HEAVY
+
+
 def block_for(register: int, itemsize: int, batch: bool | int, parameters: int = 0) -> Block:
     """How numbers stand where registers have so many bytes, of a net with so many ``parameters``.
 
     Those of a batch in as many vectors as make :data:`BYTES`, if there are sequences for them; of
-    the largest nets in two of that size.
+    large nets in groups of two of that size, few enough that two threads can share the batch.
     """
     sequences = 0 if isinstance(batch, bool) else batch
     if register >= BYTES:
-        many = batch is True or sequences >= WIDE.vectors * width(itemsize)
-        if not (many and parameters * itemsize >= HEAVY):
+        group = WIDE.vectors * width(itemsize)
+        groups = MOST_GROUPS if batch is True else sequences // group
+        if not groups or not is_heavy(parameters, itemsize):
             return MANY
-        size = WIDE.vectors * width(itemsize)
-        pairs = 4 if batch is True else -(-sequences // size)
-        return replace(WIDE, groups=min(max(pairs // 2, 1), 4))
+        return replace(WIDE, groups=min(max(groups // 2, 1), MOST_GROUPS))
     if not batch:
         return SHORT if (register, itemsize) == (SHORT.page, 4) else SINGLE
     size = width(itemsize, sequences or None) * itemsize

@@ -424,8 +424,7 @@ cdef void gradient_core(
     real_out all_0_u_s,
     real_out kept_22_bar_tau,
     real_out kept_23_bar_b,
-    real_out kept_24_bar_s,
-    real_out kept_25_z,
+    real_out kept_24_z,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
@@ -480,7 +479,6 @@ cdef void gradient_core(
                 delta[k] = bar_s
                 kept_22_bar_tau[k*65 + t - (t_stretch*64 + 1)] = bar_tau
                 kept_23_bar_b[k*65 + t - (t_stretch*64 + 1)] = bar_b
-                kept_24_bar_s[k*65 + t - (t_stretch*64 + 1)] = bar_s
             # ε(t−1): what reaches the step before along the connections
             for l in range(4):
                 sum = eps[l]
@@ -490,7 +488,7 @@ cdef void gradient_core(
         # the gradient's terms of these steps
         for r in range(k_least(t_stretch*64 + 65, T + 1) - (t_stretch*64 + 1)):
             for l in range(5):
-                kept_25_z[l*65 + r] = z[(t_stretch*64 + r)*5 + l]
+                kept_24_z[l*65 + r] = z[(t_stretch*64 + r)*5 + l]
         for ks in range(1):
             total_0 = grad_theta[ks*4*2 + 20]
             total_1 = grad_theta[(ks*4 + 1)*2 + 20]
@@ -534,21 +532,21 @@ cdef void gradient_core(
                 total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
                 total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = kept_25_z[cs*3*65 + t - (t_stretch*64 + 1)]
-                    here_lane_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_lane_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = kept_25_z[(cs*3 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_6 = kept_25_z[(cs*3 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_0 = kept_24_z[cs*3*65 + t - (t_stretch*64 + 1)]
+                    here_lane_1 = kept_23_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
                     total_0_0 += here_lane_0*here_lane_1
+                    here_lane_2 = kept_23_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     total_0_1 += here_lane_0*here_lane_2
+                    here_lane_3 = kept_23_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_0_2 += here_lane_0*here_lane_3
+                    here_lane_4 = kept_23_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
                     total_0_3 += here_lane_0*here_lane_4
+                    here_lane_5 = kept_24_z[(cs*3 + 1)*65 + t - (t_stretch*64 + 1)]
                     total_1_0 += here_lane_5*here_lane_1
                     total_1_1 += here_lane_5*here_lane_2
                     total_1_2 += here_lane_5*here_lane_3
                     total_1_3 += here_lane_5*here_lane_4
+                    here_lane_6 = kept_24_z[(cs*3 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_2_0 += here_lane_6*here_lane_1
                     total_2_1 += here_lane_6*here_lane_2
                     total_2_2 += here_lane_6*here_lane_3
@@ -575,16 +573,16 @@ cdef void gradient_core(
                 total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
                 total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = kept_25_z[t - (t_stretch*64 + 1) + 195]
-                    here_lane_1 = kept_24_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_lane_2 = kept_24_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_3 = kept_24_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_4 = kept_24_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = kept_25_z[t - (t_stretch*64 + 1) + 260]
+                    here_lane_0 = kept_24_z[t - (t_stretch*64 + 1) + 195]
+                    here_lane_1 = kept_23_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
                     total_0_0 += here_lane_0*here_lane_1
+                    here_lane_2 = kept_23_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     total_0_1 += here_lane_0*here_lane_2
+                    here_lane_3 = kept_23_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_0_2 += here_lane_0*here_lane_3
+                    here_lane_4 = kept_23_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
                     total_0_3 += here_lane_0*here_lane_4
+                    here_lane_5 = kept_24_z[t - (t_stretch*64 + 1) + 260]
                     total_1_0 += here_lane_5*here_lane_1
                     total_1_1 += here_lane_5*here_lane_2
                     total_1_2 += here_lane_5*here_lane_3
@@ -616,8 +614,7 @@ cdef void gradient_all_core(
     real_out all_0_u_s,
     real_out kept_24_bar_tau,
     real_out kept_25_bar_b,
-    real_out kept_26_bar_s,
-    real_out kept_27_z,
+    real_out kept_26_z,
     Py_ssize_t T,
     Py_ssize_t mask_step
 ) noexcept nogil:
@@ -675,7 +672,6 @@ cdef void gradient_all_core(
                 delta[k] = bar_s
                 kept_24_bar_tau[k*65 + t - (t_stretch*64 + 1)] = bar_tau
                 kept_25_bar_b[k*65 + t - (t_stretch*64 + 1)] = bar_b
-                kept_26_bar_s[k*65 + t - (t_stretch*64 + 1)] = bar_s
             # ε(t−1): what reaches the step before along the connections
             for l in range(4):
                 sum = eps[l]
@@ -690,7 +686,7 @@ cdef void gradient_all_core(
         # the gradient's terms of these steps
         for r in range(k_least(t_stretch*64 + 65, T + 1) - (t_stretch*64 + 1)):
             for l in range(5):
-                kept_27_z[l*65 + r] = z[(t_stretch*64 + r)*5 + l]
+                kept_26_z[l*65 + r] = z[(t_stretch*64 + r)*5 + l]
         for ks in range(1):
             total_0 = grad_theta[ks*4*2 + 20]
             total_1 = grad_theta[(ks*4 + 1)*2 + 20]
@@ -734,21 +730,21 @@ cdef void gradient_all_core(
                 total_2_2 = grad_theta[(ks*4 + 2)*5 + cs*3 + 2]
                 total_2_3 = grad_theta[(ks*4 + 3)*5 + cs*3 + 2]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = kept_27_z[cs*3*65 + t - (t_stretch*64 + 1)]
-                    here_lane_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_lane_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = kept_27_z[(cs*3 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_6 = kept_27_z[(cs*3 + 2)*65 + t - (t_stretch*64 + 1)]
+                    here_lane_0 = kept_26_z[cs*3*65 + t - (t_stretch*64 + 1)]
+                    here_lane_1 = kept_25_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
                     total_0_0 += here_lane_0*here_lane_1
+                    here_lane_2 = kept_25_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     total_0_1 += here_lane_0*here_lane_2
+                    here_lane_3 = kept_25_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_0_2 += here_lane_0*here_lane_3
+                    here_lane_4 = kept_25_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
                     total_0_3 += here_lane_0*here_lane_4
+                    here_lane_5 = kept_26_z[(cs*3 + 1)*65 + t - (t_stretch*64 + 1)]
                     total_1_0 += here_lane_5*here_lane_1
                     total_1_1 += here_lane_5*here_lane_2
                     total_1_2 += here_lane_5*here_lane_3
                     total_1_3 += here_lane_5*here_lane_4
+                    here_lane_6 = kept_26_z[(cs*3 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_2_0 += here_lane_6*here_lane_1
                     total_2_1 += here_lane_6*here_lane_2
                     total_2_2 += here_lane_6*here_lane_3
@@ -775,16 +771,16 @@ cdef void gradient_all_core(
                 total_1_2 = grad_theta[(ks*4 + 2)*5 + 4]
                 total_1_3 = grad_theta[(ks*4 + 3)*5 + 4]
                 for t in range(k_least(t_stretch*64 + 65, T + 1) - 1, t_stretch*64, -1):
-                    here_lane_0 = kept_27_z[t - (t_stretch*64 + 1) + 195]
-                    here_lane_1 = kept_26_bar_s[ks*4*65 + t - (t_stretch*64 + 1)]
-                    here_lane_2 = kept_26_bar_s[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_3 = kept_26_bar_s[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_4 = kept_26_bar_s[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
-                    here_lane_5 = kept_27_z[t - (t_stretch*64 + 1) + 260]
+                    here_lane_0 = kept_26_z[t - (t_stretch*64 + 1) + 195]
+                    here_lane_1 = kept_25_bar_b[ks*4*65 + t - (t_stretch*64 + 1)]
                     total_0_0 += here_lane_0*here_lane_1
+                    here_lane_2 = kept_25_bar_b[(ks*4 + 1)*65 + t - (t_stretch*64 + 1)]
                     total_0_1 += here_lane_0*here_lane_2
+                    here_lane_3 = kept_25_bar_b[(ks*4 + 2)*65 + t - (t_stretch*64 + 1)]
                     total_0_2 += here_lane_0*here_lane_3
+                    here_lane_4 = kept_25_bar_b[(ks*4 + 3)*65 + t - (t_stretch*64 + 1)]
                     total_0_3 += here_lane_0*here_lane_4
+                    here_lane_5 = kept_26_z[t - (t_stretch*64 + 1) + 260]
                     total_1_0 += here_lane_5*here_lane_1
                     total_1_1 += here_lane_5*here_lane_2
                     total_1_2 += here_lane_5*here_lane_3
@@ -854,12 +850,10 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     cdef real *w_eps
     cdef real *w_kept_22_bar_tau
     cdef real *w_kept_23_bar_b
-    cdef real *w_kept_24_bar_s
     cdef real *w_kept_24_bar_tau
+    cdef real *w_kept_24_z
     cdef real *w_kept_25_bar_b
-    cdef real *w_kept_25_z
-    cdef real *w_kept_26_bar_s
-    cdef real *w_kept_27_z
+    cdef real *w_kept_26_z
     cdef real *w_tape
     cdef real *w_z
     cdef real *work
@@ -891,7 +885,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         p_mask = k_data(mask)
         p_y0 = k_data(y0)
         p_grad_theta = k_data(grad_theta)
-        work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((325 + 15)//16*16))
+        work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((325 + 15)//16*16))
         free_here = work
         w_z = free_here
         free_here += (((T + 1)*5 + 15)//16*16)
@@ -907,11 +901,9 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
         free_here += ((260 + 15)//16*16)
         w_kept_23_bar_b = free_here
         free_here += ((260 + 15)//16*16)
-        w_kept_24_bar_s = free_here
-        free_here += ((260 + 15)//16*16)
-        w_kept_25_z = free_here
+        w_kept_24_z = free_here
         with nogil:
-            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_22_bar_tau, w_kept_23_bar_b, w_kept_24_bar_s, w_kept_25_z, T, mask_step)
+            gradient_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_22_bar_tau, w_kept_23_bar_b, w_kept_24_z, T, mask_step)
             k_release(work)
         if wrt is None:
             return J, grad_theta
@@ -928,7 +920,7 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     p_grad_theta = k_data(grad_theta)
     p_grad_x = k_data(grad_x)
     p_grad_y0 = k_data(grad_y0)
-    work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((325 + 15)//16*16))
+    work = k_workspace((((T + 1)*5 + 15)//16*16) + (((T)*4 + 15)//16*16) + ((5 + 15)//16*16) + ((4 + 15)//16*16) + ((4 + 15)//16*16) + ((260 + 15)//16*16) + ((260 + 15)//16*16) + ((325 + 15)//16*16))
     free_here = work
     w_z = free_here
     free_here += (((T + 1)*5 + 15)//16*16)
@@ -944,11 +936,9 @@ def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None):
     free_here += ((260 + 15)//16*16)
     w_kept_25_bar_b = free_here
     free_here += ((260 + 15)//16*16)
-    w_kept_26_bar_s = free_here
-    free_here += ((260 + 15)//16*16)
-    w_kept_27_z = free_here
+    w_kept_26_z = free_here
     with nogil:
-        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_24_bar_tau, w_kept_25_bar_b, w_kept_26_bar_s, w_kept_27_z, T, mask_step)
+        gradient_all_core(p_theta, p_x, p_target, p_mask, p_y0, &J, p_grad_theta, p_grad_x, p_grad_y0, w_z, w_tape, w_eps, w_delta, w_all_0_u_s, w_kept_24_bar_tau, w_kept_25_bar_b, w_kept_26_z, T, mask_step)
         k_release(work)
     return Gradient(J, grad_theta if wanted & 1 else None, grad_x if wanted & 2 else None,
                     grad_y0 if wanted & 4 else None)

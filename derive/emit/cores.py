@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from derive.emit.elements import WIDE, element_type, index_text, is_vector
+from derive.emit.groups import adds_by_group
 from derive.emit.statements import passed
 from derive.network.network import Network
 from derive.program.ir import Array, Index, Program, Var, rebuilt
@@ -115,7 +116,11 @@ class Core:
         """
         turns = [added_once(self.program, name) for name in self.in_place]
         known = [index_text(_outside(self.program, i)) for i in turns if i is not None]
-        return " and ".join(f"{i} <= 1" for i in known) if len(known) == len(turns) else ""
+        if len(known) < len(turns) or adds_by_group(self.program):
+            return ""
+        if self.program.vectors * self.program.groups > 1:
+            known.append(f"k_parts({COUNT})")
+        return " and ".join(f"{i} <= 1" for i in known)
 
     def gather(self, prefix: str = "", in_place: bool = False) -> list[str]:
         """Add a block's results to those of the blocks before, if not ``in_place`` already."""

@@ -8,6 +8,7 @@ stays together.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 from derive.emit.elements import GROUP, carried, element_type, in_groups, is_vector, kind_of, needed
@@ -53,7 +54,8 @@ def segments(program: Program, body: tuple[Statement, ...]) -> list[tuple[Statem
         for t in walk((s,)):
             if isinstance(t, Assign) and not t.target.index:
                 set_at[t.target.array] = i
-    return [body[i:j] for i, j in zip(starts, [*starts[1:], len(body)], strict=True)]
+    ends = [*starts[1:], len(body)] if body else []
+    return [body[i:j] for i, j in zip(starts, ends, strict=True)]
 
 
 def by_group(program: Program, segment: tuple[Statement, ...]) -> bool:
@@ -130,21 +132,32 @@ def _on_vectors(program: Program, s: Statement) -> bool:
 @lru_cache(maxsize=16)
 def locals_of_sums(program: Program) -> tuple[frozenset[str], frozenset[str]]:
     """Local variables that such sums have, for one vector; and those with which others go on."""
+    if program.vectors * program.groups == 1:
+        return frozenset(), frozenset()
     own, others = set[str](), set[str]()
-
-    def look(body: tuple[Statement, ...]) -> None:
-        for segment in segments(program, body):
-            if sum_of_vectors(program, segment) is not None:
-                own.update(_locals(program, segment))
-                continue
-            others.update(_locals(program, tuple(s for s in segment if isinstance(s, Assign))))
-            for s in segment:
-                if isinstance(s, Loop):
-                    look(s.body)
-
-    if program.vectors * program.groups > 1:
-        look(program.body)
+    for lot, summed in _lots(program, program.body):
+        (own if summed else others).update(_locals(program, lot))
     return frozenset(own), frozenset(others)
+
+
+def adds_by_group(program: Program) -> bool:
+    """Whether some totals are added group by group, and not of all vectors at once."""
+    apart = (lot for lot, summed in _lots(program, program.body) if not summed)
+    return program.groups > 1 and any(is_total(program, s) for lot in apart for s in lot)
+
+
+def _lots(
+    program: Program, body: tuple[Statement, ...]
+) -> Iterator[tuple[tuple[Statement, ...], bool]]:
+    """Such sums, and the assignments beside them, and which is which."""
+    for segment in segments(program, body):
+        if sum_of_vectors(program, segment) is not None:
+            yield segment, True
+            continue
+        yield tuple(s for s in segment if isinstance(s, Assign)), False
+        for s in segment:
+            if isinstance(s, Loop):
+                yield from _lots(program, s.body)
 
 
 def _locals(program: Program, body: tuple[Statement, ...]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,20 +145,32 @@ def test_two_vectors_are_taken_where_there_are_sequences_for_them(
 
 
 @pytest.mark.parametrize(("itemsize", "sequences"), [(8, 16), (4, 32)])
-def test_the_largest_nets_have_two_of_the_widest_vectors(itemsize: int, sequences: int) -> None:
+def test_large_nets_have_groups_of_two_of_the_widest_vectors(itemsize: int, sequences: int) -> None:
     most = HEAVY // itemsize
-    for batch in (True, sequences, 500):
-        assert block_for(64, itemsize, batch, most) == WIDE
+    for batch, groups in ((True, 2), (sequences, 1), (3 * sequences, 1), (4 * sequences, 2),
+                          (8 * sequences, 4), (500 * sequences, 4)):  # fmt: skip
+        assert block_for(64, itemsize, batch, most) == replace(WIDE, groups=groups)
         assert block_for(64, itemsize, batch, most - 1) == MANY
         assert block_for(32, itemsize, batch, most) == PAIRS
     for alone in (False, 1, sequences - 1):
         assert block_for(64, itemsize, alone, most) == MANY
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("cell, density", [("lstm", 1), ("leaky", 0.6)])
+@pytest.mark.parametrize(
+    "cell, density, batch, groups, dtype",
+    [
+        ("lstm", 1, 32, 1, "float32"), ("lstm", 1, True, 2, "float64"),
+        ("lstm", 1, 256, 4, "float32"), ("leaky", 0.6, 32, 1, "float64"),
+        ("leaky", 0.6, True, 2, "float32"), ("leaky", 1, 128, 4, "float64"),
+    ],
+)  # fmt: skip
 def test_pairs_of_the_widest_vectors_are_the_same_gradient(
-    monkeypatch: pytest.MonkeyPatch, cell: str, density: float, dtype: str
+    monkeypatch: pytest.MonkeyPatch,
+    cell: str,
+    density: float,
+    batch: bool | int,
+    groups: int,
+    dtype: str,
 ) -> None:
     monkeypatch.setattr(toolchain, "register_bytes", lambda: 64)
     monkeypatch.setattr(blocks, "HEAVY", 0)
@@ -165,11 +178,13 @@ def test_pairs_of_the_widest_vectors_are_the_same_gradient(
     net = derive.Network(
         LIBRARY[cell](), 17, 2, pattern, derive.SquaredError([0, 16]), name="heavy"
     )
-    k = derive.compile(net, dtype=dtype, batch=True, schedule="tables")
-    assert k.schedule == "pairs of lanes in 32 registers, tables"
+    k = derive.compile(net, dtype=dtype, batch=batch, schedule="tables")
+    words = f"{groups} groups of " * (groups > 1)
+    assert k.schedule == f"{words}pairs of lanes in 32 registers, tables"
     assert {p.schedule for p in k.programs.values()} == {k.schedule}
     block = k.module.BLOCK
-    sequences = (1, block // 2, block // 2 + 1, block, 3 * block // 2 + 1, 2 * block + 3)
+    one = block // (2 * groups)
+    sequences = (1, one, one + 1, block // 2 + 1, block, block + one + 1, 2 * block + 3)
     for B, T in ((B, T) for B in sequences for T in (5, 70)):
         values = [np.asarray(a, dtype) for a in data(net, T, B, 4)]
         found = k.gradient(*values, wrt=EVERYTHING)
@@ -269,3 +284,93 @@ def test_a_text_of_pairs_is_known_by_its_record(narrow: None, tmp_path: Any) -> 
     path.write_text(k.source.replace("pairs of lanes, ", "triples of lanes, "), encoding="utf-8")
     with pytest.raises(RecordError, match="schedule"):
         read_record(path)
+
+
+@pytest.fixture
+def grouped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with the widest registers, and every net is a large one for it."""
+    monkeypatch.setattr(toolchain, "register_bytes", lambda: 64)
+    monkeypatch.setattr(blocks, "HEAVY", 0)
+
+
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(networks(max_units=4), st.sampled_from(["unrolled", "tables"]), st.integers(0, 99))
+def test_groups_compute_what_single_sequences_do(
+    grouped: None, net: Network, schedule: str, seed: int
+) -> None:
+    k = derive.compile(net, batch=True, schedule=schedule)
+    assert k.schedule == f"2 groups of pairs of lanes in 32 registers, {schedule}"
+    block = k.module.BLOCK
+    for B in (1, block // 2, block // 2 + 1, block, block + 1):
+        values = data(net, 37, B, seed)
+        expected = alone(net, values, "float64", schedule=schedule)
+        for got, right in zip(k.gradient(*values, wrt=EVERYTHING), expected, strict=True):
+            scale = np.abs(right).max(initial=1e-12)
+            np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-11 * scale)
+        theta, x, target, _, y0 = values
+        for got, right in zip(
+            k.gradient(theta, x, target, None, y0),
+            alone(net, (theta, x, target, np.ones_like(target), y0), "float64", schedule=schedule),
+            strict=False,
+        ):
+            scale = np.abs(right).max(initial=1e-12)
+            np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-11 * scale)
+        assert np.isfinite(k.forward(theta, x, y0)).all()
+
+
+@pytest.mark.parametrize("options", [{"memory": 7}, {"memory": "sqrt"}, {"accumulate": "float64"}])
+@pytest.mark.parametrize("cell", ["lstm", "leaky"])
+def test_options_of_the_sweep_hold_for_groups(
+    grouped: None, cell: str, options: dict[str, Any]
+) -> None:
+    net = derive.Network(
+        LIBRARY[cell](), 9, 2, derive.connect.full(), derive.SquaredError([0, 8]), name="swept"
+    )
+    k = derive.compile(net, dtype="float32", batch=True, schedule="tables", **options)
+    values = [np.asarray(a, "float32") for a in data(net, 40, k.module.BLOCK + 19, 4)]
+    found = k.gradient(*values, wrt=EVERYTHING)
+    expected = alone(net, values, "float32", schedule="tables", **options)
+    for got, right in zip(found, expected, strict=True):
+        scale = np.abs(right).max(initial=1e-6)
+        np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("algorithm", ["rtrl", "hybrid", "truncated", "settling"])
+def test_online_runs_keep_their_state_in_groups(grouped: None, algorithm: str) -> None:
+    options = {"hybrid": {"h": 3}, "truncated": {"h": 4, "h_prime": 2}}.get(algorithm, {})
+    net = derive.Network(
+        derive.cells.semilinear("tanh"), 5, 2, derive.connect.random(0.4, seed=2),
+        derive.SquaredError([0, 4]), name="blocks",
+    )  # fmt: skip
+    k = derive.compile(net, algorithm, batch=True, **options)
+    assert k.schedule.startswith("2 groups of")
+    theta, x, target, mask, y0 = data(net, 12, k.module.BLOCK + 9, 5)
+    theta = theta / 4
+    J, g = k.gradient(theta, x, target, mask, y0)
+    one = derive.compile(net, algorithm, **options)
+    each = [
+        one.gradient(theta, x[..., b], target[..., b], mask[..., b], y0[..., b])
+        for b in range(x.shape[-1])
+    ]
+    assert pytest.approx(sum(r[0] for r in each), rel=1e-6) == J
+    np.testing.assert_allclose(g, sum(r[1] for r in each), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_sequence_of_nan_spoils_no_other_group(grouped: None, dtype: str) -> None:
+    net = derive.Network(
+        derive.cells.lstm(), 6, 2, derive.connect.random(0.5, seed=1), derive.SquaredError([0]),
+        name="spoilt",
+    )  # fmt: skip
+    k = derive.compile(net, dtype=dtype, batch=True, schedule="tables")
+    B = k.module.BLOCK + 3
+    theta, x, target, mask, y0 = (np.asarray(a, dtype) for a in data(net, 30, B, 3))
+    before = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))
+    x[4, 0, B // 2] = np.nan
+    after = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))
+    others = np.arange(B) != B // 2
+    assert np.isnan(after.x[..., ~others]).any()
+    np.testing.assert_array_equal(after.x[..., others], before.x[..., others])
+    np.testing.assert_array_equal(after.y0[..., others], before.y0[..., others])

@@ -54,6 +54,7 @@ from derive.program.passes.jam import independent, jam_rows, jam_sums
 from derive.program.passes.jam_columns import TERMS, jam_columns
 from derive.program.passes.jam_ragged import jam_ragged
 from derive.program.passes.look_up_totals import look_up_totals
+from derive.program.passes.near_sums import near_sums
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
 from derive.program.passes.split_runs import MOST, split_runs
@@ -125,6 +126,16 @@ def deferred(program: Program) -> Program:
     return rows(tile_sums(defer_sums(program, stretch=3, fewest=2), Tile(2, 2, 4)))
 
 
+def deferred_by_parts(program: Program) -> Program:
+    """The same, three signals and then the next three."""
+    return tile_sums(defer_sums(program, stretch=3, fewest=1000), Tile(2, 1, 4), 9)
+
+
+def near(program: Program) -> Program:
+    """Two units side by side, from copies of their weights, for two connections at a time."""
+    return near_sums(jam_sums(program, 2), 2, far=0)
+
+
 def deferred_one_by_one(program: Program) -> Program:
     """Stretches of two steps, each element for itself."""
     return tile_sums(defer_sums(program, stretch=2, fewest=1000), TILES[SINGLE])
@@ -150,7 +161,7 @@ def deferred_by_page_in_place(program: Program) -> Program:
 PASSES: tuple[Pass, ...] = (
     fold_tables, unroll, promote, jam_columns, fuse_columns, tables, unrolled,
     folded(ragged), folded(rows), folded(by_columns), folded(in_blocks),
-    folded(in_strips), folded(side_by_side),
+    folded(in_strips), folded(side_by_side), folded(near), folded(deferred_by_parts),
     folded(deferred), folded(deferred_one_by_one), folded(deferred_by_column),
     folded(deferred_by_page), folded(deferred_by_page_in_place),
     folded(grouped), folded(grouped_of_lanes),

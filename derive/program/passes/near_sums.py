@@ -36,15 +36,17 @@ FAR = 512
 mostly in pages, of their own."""
 
 
-def near_sums(program: Program, signals: int) -> Program:
+def near_sums(program: Program, signals: int, far: int = FAR) -> Program:
     """The program with its sums over connections, several at a time, in runs and from copies.
 
     Parameters
     ----------
     signals : int
         How many signals stay near.
+    far : int
+        Bytes between the weights of two connections from which on they are copied.
     """
-    nearing = _Nearing(program, signals)
+    nearing = _Nearing(program, signals, far)
     body = tuple(nearing.statement(s, False) for s in program.body)
     if not nearing.copies and body == program.body:
         return program
@@ -54,9 +56,10 @@ def near_sums(program: Program, signals: int) -> Program:
 class _Nearing:
     """The work on one program: copies are declared, and made first."""
 
-    def __init__(self, program: Program, signals: int) -> None:
+    def __init__(self, program: Program, signals: int, far: int) -> None:
         self.program = program
         self.signals = signals
+        self.far = far
         self.arrays = dict(program.arrays)
         self.copies: list[Statement] = []
 
@@ -99,7 +102,7 @@ class _Nearing:
         a, form = self.arrays[r.array], affine(r.index[0]) if len(r.index) == 1 else None
         if a.role != "in" or a.batched or form is None or not set(form[0]) <= {*counters}:
             return False
-        return abs(form[0].get(counters[-1], 0)) * self.program.itemsize >= FAR
+        return abs(form[0].get(counters[-1], 0)) * self.program.itemsize >= self.far
 
     def _in_runs(self, units: Loop, at: int) -> Loop:
         """A loop over units for one run of connections after another, where sums are in memory."""

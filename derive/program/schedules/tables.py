@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from derive.blocks import HEAVY, MANY, PAIRS, SHORT, SINGLE, WIDE, Block
+from derive.blocks import MANY, PAIRS, SHORT, SINGLE, WIDE, Block, is_heavy
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_rows import fold_rows
@@ -33,7 +33,7 @@ waits for an addition that is not done."""
 
 TILES = {
     SINGLE: Tile(units=4, elements=3, alone=8),
-    PAIRS: Tile(units=4, elements=1, alone=4),
+    PAIRS: Tile(units=4, elements=3, alone=8),
     MANY: Tile(units=4, elements=4, alone=8),
     WIDE: Tile(units=6, elements=4, alone=8),
 }
@@ -90,7 +90,6 @@ def tables(
 
 
 def _is_heavy(program: Program) -> bool:
-    """Whether a core has less near it than the parameters take."""
-    (parameters,) = program.arrays["theta"].shape
+    (parameters,) = program.arrays["theta"].shape if "theta" in program.arrays else (0,)
     assert isinstance(parameters, int)
-    return parameters * program.itemsize >= HEAVY
+    return is_heavy(parameters, program.itemsize)
