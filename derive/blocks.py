@@ -79,10 +79,11 @@ def block_for(register: int, itemsize: int, batch: bool | int, parameters: int =
     sequences = 0 if isinstance(batch, bool) else batch
     if register >= BYTES:
         group = WIDE.vectors * width(itemsize)
-        groups = MOST_GROUPS if batch is True else sequences // group
+        blocks = 2
+        groups = (blocks if batch is True else sequences // group) // blocks
         if not groups or not is_heavy(parameters, itemsize):
             return MANY
-        return replace(WIDE, groups=min(max(groups // 2, 1), MOST_GROUPS))
+        return replace(WIDE, groups=min(groups, MOST_GROUPS))
     if not batch:
         return SHORT if (register, itemsize) == (SHORT.page, 4) else SINGLE
     size = width(itemsize, sequences or None) * itemsize

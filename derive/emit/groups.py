@@ -154,6 +154,9 @@ def _lots(
         if sum_of_vectors(program, segment) is not None:
             yield segment, True
             continue
+        if program.groups > 1 and by_group(program, segment):
+            yield tuple(s for s in walk(segment) if isinstance(s, Assign)), False
+            continue
         yield tuple(s for s in segment if isinstance(s, Assign)), False
         for s in segment:
             if isinstance(s, Loop):

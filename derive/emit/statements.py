@@ -159,8 +159,10 @@ def _body(
     if program.vectors * program.groups == 1:
         return _statements(program, body, depth, calls, count)
     lines: list[str] = []
+    of_group = program.groups > 1 and bool(count)
     for segment in segments(program, body):
-        if (sums := sum_of_vectors(program, segment)) is not None:
+        sums = None if of_group else sum_of_vectors(program, segment)
+        if sums is not None:
             lines += _sum(program, *sums, depth)
         elif count:
             lines += _statements(program, segment, depth, calls, count)

@@ -147,21 +147,21 @@ def test_two_vectors_are_taken_where_there_are_sequences_for_them(
 @pytest.mark.parametrize(("itemsize", "sequences"), [(8, 16), (4, 32)])
 def test_large_nets_have_groups_of_two_of_the_widest_vectors(itemsize: int, sequences: int) -> None:
     most = HEAVY // itemsize
-    for batch, groups in ((True, 2), (sequences, 1), (3 * sequences, 1), (4 * sequences, 2),
+    for batch, groups in ((True, 1), (2 * sequences, 1), (3 * sequences, 1), (4 * sequences, 2),
                           (8 * sequences, 4), (500 * sequences, 4)):  # fmt: skip
         assert block_for(64, itemsize, batch, most) == replace(WIDE, groups=groups)
         assert block_for(64, itemsize, batch, most - 1) == MANY
         assert block_for(32, itemsize, batch, most) == PAIRS
-    for alone in (False, 1, sequences - 1):
+    for alone in (False, 1, 2 * sequences - 1):
         assert block_for(64, itemsize, alone, most) == MANY
 
 
 @pytest.mark.parametrize(
     "cell, density, batch, groups, dtype",
     [
-        ("lstm", 1, 32, 1, "float32"), ("lstm", 1, True, 2, "float64"),
-        ("lstm", 1, 256, 4, "float32"), ("leaky", 0.6, 32, 1, "float64"),
-        ("leaky", 0.6, True, 2, "float32"), ("leaky", 1, 128, 4, "float64"),
+        ("lstm", 1, 64, 1, "float32"), ("lstm", 1, 64, 2, "float64"),
+        ("lstm", 1, 256, 4, "float32"), ("leaky", 0.6, True, 1, "float64"),
+        ("leaky", 0.6, 128, 2, "float32"), ("leaky", 1, 128, 4, "float64"),
     ],
 )  # fmt: skip
 def test_pairs_of_the_widest_vectors_are_the_same_gradient(
@@ -300,7 +300,7 @@ def grouped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_groups_compute_what_single_sequences_do(
     grouped: None, net: Network, schedule: str, seed: int
 ) -> None:
-    k = derive.compile(net, batch=True, schedule=schedule)
+    k = derive.compile(net, batch=64, schedule=schedule)
     assert k.schedule == f"2 groups of pairs of lanes in 32 registers, {schedule}"
     block = k.module.BLOCK
     for B in (1, block // 2, block // 2 + 1, block, block + 1):
@@ -328,7 +328,7 @@ def test_options_of_the_sweep_hold_for_groups(
     net = derive.Network(
         LIBRARY[cell](), 9, 2, derive.connect.full(), derive.SquaredError([0, 8]), name="swept"
     )
-    k = derive.compile(net, dtype="float32", batch=True, schedule="tables", **options)
+    k = derive.compile(net, dtype="float32", batch=128, schedule="tables", **options)
     values = [np.asarray(a, "float32") for a in data(net, 40, k.module.BLOCK + 19, 4)]
     found = k.gradient(*values, wrt=EVERYTHING)
     expected = alone(net, values, "float32", schedule="tables", **options)
@@ -344,7 +344,7 @@ def test_online_runs_keep_their_state_in_groups(grouped: None, algorithm: str) -
         derive.cells.semilinear("tanh"), 5, 2, derive.connect.random(0.4, seed=2),
         derive.SquaredError([0, 4]), name="blocks",
     )  # fmt: skip
-    k = derive.compile(net, algorithm, batch=True, **options)
+    k = derive.compile(net, algorithm, batch=64, **options)
     assert k.schedule.startswith("2 groups of")
     theta, x, target, mask, y0 = data(net, 12, k.module.BLOCK + 9, 5)
     theta = theta / 4
@@ -364,7 +364,7 @@ def test_a_sequence_of_nan_spoils_no_other_group(grouped: None, dtype: str) -> N
         derive.cells.lstm(), 6, 2, derive.connect.random(0.5, seed=1), derive.SquaredError([0]),
         name="spoilt",
     )  # fmt: skip
-    k = derive.compile(net, dtype=dtype, batch=True, schedule="tables")
+    k = derive.compile(net, dtype=dtype, batch=128, schedule="tables")
     B = k.module.BLOCK + 3
     theta, x, target, mask, y0 = (np.asarray(a, dtype) for a in data(net, 30, B, 3))
     before = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))

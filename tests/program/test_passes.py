@@ -133,7 +133,7 @@ def deferred_by_parts(program: Program) -> Program:
 
 def near(program: Program) -> Program:
     """Two units side by side, from copies of their weights, for two connections at a time."""
-    return near_sums(jam_sums(program, 2), 2, far=0)
+    return near_sums(jam_sums(split_runs(program), 2), 2, far=0)
 
 
 def deferred_one_by_one(program: Program) -> Program:
