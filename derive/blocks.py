@@ -52,6 +52,9 @@ MOST_GROUPS = 4
 """In a block: from there on it gains little, and sequences that threads could share are in one."""
 HEAVY = 2**18
 """Bytes of parameters from which on these pay: a core has no more nearest to it."""
+HEAVIEST = 3 * 2**20
+"""The same, even where one such block is all there is, and threads have nothing to share: what is
+read from afar would keep a second thread waiting."""
 SHORT = Block(page=BYTES // 2)
 """One sequence on processors with registers of half that size, which find four-byte numbers in one
 of them."""
@@ -74,16 +77,17 @@ def block_for(register: int, itemsize: int, batch: bool | int, parameters: int =
     """How numbers stand where registers have so many bytes, of a net with so many ``parameters``.
 
     Those of a batch in as many vectors as make :data:`BYTES`, if there are sequences for them; of
-    large nets in groups of two of that size, few enough that two threads can share the batch.
+    large nets in groups of two of that size, so that there are two blocks, for two threads, or
+    more; but for the largest.
     """
     sequences = 0 if isinstance(batch, bool) else batch
     if register >= BYTES:
         group = WIDE.vectors * width(itemsize)
-        blocks = 2
-        groups = (blocks if batch is True else sequences // group) // blocks
-        if not groups or not is_heavy(parameters, itemsize):
+        there = 2 if batch is True else sequences // group
+        least = 1 if parameters * itemsize >= HEAVIEST else 2
+        if there < least or not is_heavy(parameters, itemsize):
             return MANY
-        return replace(WIDE, groups=min(groups, MOST_GROUPS))
+        return replace(WIDE, groups=min(max(there // 2, 1), MOST_GROUPS))
     if not batch:
         return SHORT if (register, itemsize) == (SHORT.page, 4) else SINGLE
     size = width(itemsize, sequences or None) * itemsize
