@@ -109,12 +109,12 @@ class _Nearing:
         sums = units.body[at]
         assert isinstance(sums, Loop) and sums.bounds
         begin, end = sums.bounds
-        runs = -(-(end - begin) // self.signals)
-        if runs < 2 or (end - begin) % runs or not _is_in_memory(units, at):
+        runs = -(-end // self.signals)
+        if begin or runs < 2 or end % runs or not _is_in_memory(units, at):
             return units
-        size = (end - begin) // runs
+        size = end // runs
         run = Var(f"{sums.var}_run")
-        c: Index = plus(times(run, size), begin, Var(sums.var))
+        c: Index = plus(times(run, size), Var(sums.var))
         of_run = replace(sums, start=0, stop=size, body=substituted(sums.body, {sums.var: c}))
         inside = replace(units, body=(*units.body[:at], of_run, *units.body[at + 1 :]))
         return Loop(run.name, 0, runs, (inside,), "blocks")
