@@ -92,8 +92,8 @@ class Part:
         around = {*self.program.sizes, *self.program.derived, *counters(self.program)}
         around |= {*strides(self.program)}
         kinds |= dict.fromkeys(around - set(counters(self.alone)), "Py_ssize_t")
-        needed = dict.fromkeys(name for name in NAME.findall(self.text) if name in kinds)
-        return {n: kinds[n] for n in sorted(needed, key=lambda n: kinds[n] == "Py_ssize_t")}
+        used = dict.fromkeys(name for name in NAME.findall(self.text) if name in kinds)
+        return {n: kinds[n] for n in sorted(used, key=lambda n: kinds[n] == "Py_ssize_t")}
 
     @property
     def arguments(self) -> str:

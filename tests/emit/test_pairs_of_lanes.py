@@ -35,6 +35,20 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "register_bytes", lambda: 16)
 
 
+@pytest.fixture
+def grouped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with the widest registers, and every net is a large one for it."""
+    monkeypatch.setattr(toolchain, "register_bytes", lambda: 64)
+    monkeypatch.setattr(blocks, "HEAVY", 0)
+
+
+@pytest.fixture(params=["narrow", "grouped"])
+def processor(request: pytest.FixtureRequest) -> str:
+    """Either of them, by its name."""
+    request.getfixturevalue(request.param)
+    return str(request.param)
+
+
 def alone(net: Network, values: Any, dtype: str, **options: Any) -> Any:
     """The sum over the sequences of a batch, each computed by itself."""
     k = derive.compile(net, dtype=dtype, **options)
@@ -91,12 +105,13 @@ def test_options_of_the_sweep_hold_for_pairs(
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_sequence_of_nan_spoils_no_other(narrow: None, dtype: str) -> None:
+def test_a_sequence_of_nan_spoils_no_other(processor: str, dtype: str) -> None:
     net = derive.Network(
         derive.cells.lstm(), 6, 2, derive.connect.random(0.5, seed=1), derive.SquaredError([0]),
         name="spoilt",
     )  # fmt: skip
-    k = derive.compile(net, dtype=dtype, batch=True)
+    laid_out = {"narrow": {"batch": True}, "grouped": {"batch": 128, "schedule": "tables"}}
+    k = derive.compile(net, dtype=dtype, **laid_out[processor])
     B = k.module.BLOCK + 3
     theta, x, target, mask, y0 = (np.asarray(a, dtype) for a in data(net, 30, B, 3))
     before = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))
@@ -109,15 +124,18 @@ def test_a_sequence_of_nan_spoils_no_other(narrow: None, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["rtrl", "hybrid", "truncated", "settling"])
-def test_online_runs_keep_their_state_in_such_blocks(narrow: None, algorithm: str) -> None:
+def test_online_runs_keep_their_state_in_such_blocks(processor: str, algorithm: str) -> None:
     options = {"hybrid": {"h": 3}, "truncated": {"h": 4, "h_prime": 2}}.get(algorithm, {})
     net = derive.Network(
         derive.cells.semilinear("tanh"), 5, 2, derive.connect.random(0.4, seed=2),
         derive.SquaredError([0, 4]), name="blocks",
     )  # fmt: skip
-    k = derive.compile(net, algorithm, batch=True, **options)
-    assert k.schedule.startswith("pairs of lanes")
-    theta, x, target, mask, y0 = data(net, 12, k.module.BLOCK + 1, 5)
+    batch, words, more = {"narrow": (True, "pairs of lanes", 1), "grouped": (64, "2 groups of", 9)}[
+        processor
+    ]
+    k = derive.compile(net, algorithm, batch=batch, **options)
+    assert k.schedule.startswith(words)
+    theta, x, target, mask, y0 = data(net, 12, k.module.BLOCK + more, 5)
     theta = theta / 4
     J, g = k.gradient(theta, x, target, mask, y0)
     one = derive.compile(net, algorithm, **options)
@@ -287,13 +305,6 @@ def test_a_text_of_pairs_is_known_by_its_record(narrow: None, tmp_path: Any) -> 
         read_record(path)
 
 
-@pytest.fixture
-def grouped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor with the widest registers, and every net is a large one for it."""
-    monkeypatch.setattr(toolchain, "register_bytes", lambda: 64)
-    monkeypatch.setattr(blocks, "HEAVY", 0)
-
-
 @settings(
     max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -338,42 +349,3 @@ def test_options_of_the_sweep_hold_for_groups(
     for got, right in zip(found, expected, strict=True):
         scale = np.abs(right).max(initial=1e-6)
         np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-5 * scale)
-
-
-@pytest.mark.parametrize("algorithm", ["rtrl", "hybrid", "truncated", "settling"])
-def test_online_runs_keep_their_state_in_groups(grouped: None, algorithm: str) -> None:
-    options = {"hybrid": {"h": 3}, "truncated": {"h": 4, "h_prime": 2}}.get(algorithm, {})
-    net = derive.Network(
-        derive.cells.semilinear("tanh"), 5, 2, derive.connect.random(0.4, seed=2),
-        derive.SquaredError([0, 4]), name="blocks",
-    )  # fmt: skip
-    k = derive.compile(net, algorithm, batch=64, **options)
-    assert k.schedule.startswith("2 groups of")
-    theta, x, target, mask, y0 = data(net, 12, k.module.BLOCK + 9, 5)
-    theta = theta / 4
-    J, g = k.gradient(theta, x, target, mask, y0)
-    one = derive.compile(net, algorithm, **options)
-    each = [
-        one.gradient(theta, x[..., b], target[..., b], mask[..., b], y0[..., b])
-        for b in range(x.shape[-1])
-    ]
-    assert pytest.approx(sum(r[0] for r in each), rel=1e-6) == J
-    np.testing.assert_allclose(g, sum(r[1] for r in each), rtol=1e-6, atol=1e-7)
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_sequence_of_nan_spoils_no_other_group(grouped: None, dtype: str) -> None:
-    net = derive.Network(
-        derive.cells.lstm(), 6, 2, derive.connect.random(0.5, seed=1), derive.SquaredError([0]),
-        name="spoilt",
-    )  # fmt: skip
-    k = derive.compile(net, dtype=dtype, batch=128, schedule="tables")
-    B = k.module.BLOCK + 3
-    theta, x, target, mask, y0 = (np.asarray(a, dtype) for a in data(net, 30, B, 3))
-    before = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))
-    x[4, 0, B // 2] = np.nan
-    after = k.gradient(theta, x, target, mask, y0, wrt=("x", "y0"))
-    others = np.arange(B) != B // 2
-    assert np.isnan(after.x[..., ~others]).any()
-    np.testing.assert_array_equal(after.x[..., others], before.x[..., others])
-    np.testing.assert_array_equal(after.y0[..., others], before.y0[..., others])

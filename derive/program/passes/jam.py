@@ -207,9 +207,8 @@ def _apart_by(
     """Whether a turn's elements, seen from one place that moves by ``step``, lie closer."""
     least, most = [], []
     names = {name for coefficients, _ in forms for name in coefficients}
-    fixed = {n for n in names - {var} if len({c.get(n, 0) for c, _ in forms}) == 1}
-    # What is the same for all turns, as a counter further out, moves all alike.
-    fixed = {n for n in fixed if n not in spans}
+    # A counter further out has one value for all turns, and may move all alike.
+    fixed = {n for n in names - {*spans} if len({c.get(n, 0) for c, _ in forms}) == 1}
     for coefficients, low in forms:
         high = low
         for name, c in {**coefficients, var: coefficients.get(var, 0) - step}.items():

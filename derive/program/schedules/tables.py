@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from derive.blocks import MANY, PAIRS, SHORT, SINGLE, WIDE, Block, is_heavy
+from derive.blocks import BYTES, MANY, PAIRS, SHORT, SINGLE, WIDE, Block, is_heavy
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_rows import fold_rows
@@ -75,7 +75,7 @@ def tables(
     laid_out = read_in_order(look_up(laid_out, **sizes) if by_page else laid_out)
     cache, heavy = CACHES[block.vectors], lanes and _is_heavy(program)
     laid_out = defer_sums(laid_out, lanes, cache=cache, groups=block.groups, fitted=heavy)
-    near = NEAR // (64 * block.vectors * block.groups) if lanes else math.inf
+    near = NEAR // (BYTES * block.vectors * block.groups) if lanes else math.inf
     block = replace(block, groups=1)
     laid_out = look_up_totals(laid_out, **sizes, side=block.registers // 4) if by_page else laid_out
     laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE], near)
