@@ -14,6 +14,7 @@ ready before there is a job.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import io
@@ -78,18 +79,24 @@ TABLE = re.compile(
     r"^ *static const (?P<type>u?int\d+)_t (?P<name>\w+)\[\] = \{\n(?P<values>[-\d, \n]*)\n *\};$",
     re.MULTILINE,
 )
+# What a module says of itself, which is long where a spec names each connection.
+RECORD = re.compile(r"^(?P<before>\w.*)\nRECORD = (?P<record>'.*')\n$", re.MULTILINE)
+WITH_RECORD = """\
+cdef extern from "module_record.h":
+    const char module_record[]
+{before}; RECORD = module_record[:{size}].decode("ascii")"""
 PLACE = re.compile(r"^K_TABLE (\w+)$", re.MULTILINE)
 TYPECODES = {"uint8": "B", "int32": "i", "int64": "q"}
 # Where -DK_TABLES says so, its bytes are taken from a file; the text is in another.
 FROM_FILE = """\
 #if defined(K_TABLES) && defined(__ELF__)
-extern const {type}_t {name}[] __asm__("{name}") __attribute__((visibility("hidden")));
+extern const {type} {name}[] __asm__("{name}") __attribute__((visibility("hidden")));
 #if !defined(K_PART) || K_PART == 0
 __asm__(".pushsection .rodata\\n.balign 64\\n.globl {name}\\n.hidden {name}\\n{name}:\\n"
         ".incbin \\"{name}.bin\\"\\n.popsection");
 #endif
 #else
-#include "{name}.h"
+{otherwise}
 #endif"""
 
 
@@ -187,12 +194,13 @@ def translate(source: str, name: str, output: str) -> str:
         language_level=3,
         compiler_directives={"emit_code_comments": False},  # three quarters of the C otherwise
     )
-    text, tables = without_tables(Path(source).read_text(encoding="utf-8"))
+    given = Path(source).read_text(encoding="utf-8")
+    text, tables = without_tables(without_record(given))
     with (
         tempfile.TemporaryDirectory(dir=".") as folder,
         said_without(os.path.basename(folder) + os.sep),
     ):
-        if tables:
+        if text != given:
             source = os.path.join(folder, source)
             Path(source).write_text(text, encoding="utf-8")
         result = compile(source, options, full_module_name=name)
@@ -215,6 +223,27 @@ def said_without(folder: str) -> Iterator[None]:
         sys.stderr.write(words.getvalue().replace(folder, ""))
 
 
+def without_record(text: str) -> str:
+    """A module whose record, if that is long, is in files ``module_record.bin`` and ``.h``.
+
+    Cython takes a minute for a few megabytes in one string.
+    """
+
+    def kept(found: re.Match[str]) -> str:
+        if len(found[0]) < LONG:
+            return found[0]
+        record = ast.literal_eval(found["record"])
+        Path("module_record.bin").write_bytes(record.encode("ascii"))
+        pieces = (json.dumps(record[i : i + 90]) for i in range(0, len(record), 90))
+        here = "\n".join(["static const char module_record[] =", *pieces, ";"])
+        head = FROM_FILE.format(type="char", name="module_record", otherwise=here)
+        Path("module_record.h").write_text(head, encoding="ascii")
+        # As many lines as before, with that and the blank one around it.
+        return WITH_RECORD.format(before=found["before"], size=len(record))
+
+    return RECORD.sub(kept, text)
+
+
 def without_tables(text: str) -> tuple[str, dict[str, str]]:
     """A module without its long tables, which are in files ``<name>.bin`` and ``.h``; their C.
 
@@ -228,7 +257,11 @@ def without_tables(text: str) -> tuple[str, dict[str, str]]:
         values = array(TYPECODES[found["type"]], map(int, found["values"].split(",")))
         Path(found["name"] + ".bin").write_bytes(values.tobytes())
         Path(found["name"] + ".h").write_text(found[0], encoding="utf-8")
-        tables[found["name"]] = FROM_FILE.format(**found.groupdict())
+        tables[found["name"]] = FROM_FILE.format(
+            type=f"{found['type']}_t",
+            name=found["name"],
+            otherwise=f'#include "{found["name"]}.h"',
+        )
         # As many lines as before, so that what Cython says of others is true.
         return f"K_TABLE {found['name']}" + "\n" * found[0].count("\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -379,6 +380,26 @@ def test_a_long_table_is_no_text_for_the_compilers(
     assert LONG_TABLE in (tmp_path / "table_long.h").read_text()
     values = array("i", (tmp_path / "table_long.bin").read_bytes()).tolist()
     assert values == [int(v) for v in LONG_TABLE.split(",")]
+
+
+@pytest.mark.parametrize("assembled", [True, False])
+def test_a_long_record_goes_past_cython(
+    assembled: bool, tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = json.dumps({"name": 'it\'s \\ \u00e9 "so"', "long": list(range(30_000))})
+    source = f"PI = 3\nRECORD = {record!r}\n\ndef half(int x): return x/2\n"
+    flags = () if assembled else ("-U__ELF__",)
+    chosen = dataclasses.replace(profile("local"), compile=(*profile("local").compile, *flags))
+    built = compile_module(source, "recording", tmp_path, chosen, toolchain)
+    module = load_extension(built.path, "recording")
+    assert module.RECORD == record and module.PI == 3 and module.half(4) == 2
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == sorted(["build.log", "recording.pyx", built.path.name])
+    monkeypatch.chdir(tmp_path)
+    text = compile_job.without_record(source)
+    assert "29999" not in text and text.count("\n") == source.count("\n")
+    short = "PI = 3\nRECORD = '{}'\n\n"
+    assert compile_job.without_record(short) == short
 
 
 def test_what_cannot_be_compiled_in_parts_is_compiled_whole(
