@@ -50,7 +50,7 @@ class Kernel:
     batch : bool or int
         Whether arrays carry a last axis B of sequences.
     threads : int
-        How many share the sequences of a batch in a call that does not say.
+        How many share the work in a call that does not say.
     schedule, reason : str
         How the loops are laid out, and why so.
     timings : dict of str to float
@@ -209,7 +209,9 @@ class Kernel:
         threads : int, optional
             How many threads share the blocks of a batch, each of as many sequences as a vector
             holds (with AVX-512 8 in float64, 16 in float32; with AVX half, elsewhere a quarter of
-            that); at most one a block works. ``kernel.threads`` if not given.
+            that); at most one a block works. Where there are fewer blocks, or one sequence, and
+            of large nets, they divide the units, up to 16 of them; one sequence of a small net is
+            for one thread. ``kernel.threads`` if not given.
             The results are the same to the last bit for any number.
 
         Returns
@@ -397,7 +399,7 @@ def compile(
     cache : bool
         Whether to look for the kernel on disk and keep it there.
     threads : int, optional
-        How many threads share the sequences of a batch in a call that does not say; the
+        How many threads share the work in a call that does not say; the
         environment's ``DERIVE_THREADS`` if not given, else 1. The same binary serves any number.
     **options
         The algorithm's own: ``h`` and ``h_prime`` for truncated, ``h`` for hybrid, ``groups`` for

@@ -1,4 +1,4 @@
-"""How many threads share the blocks of a batch: the number as given, checked, or the environment's.
+"""How many threads share the work of a call: the number as given, checked, or the environment's.
 
 One unless asked for, because callers have threads of their own: a pool that calls kernels would
 otherwise have the square of the processors' number at work.
@@ -53,13 +53,13 @@ def default_threads() -> int:
 
 
 def sharing(kernel: Any, threads: Any = None) -> dict[str, Any]:
-    """How many threads share a batch, as a keyword of the functions of a kernel's module.
+    """How many threads share the work, as a keyword of the functions of a kernel's module.
 
-    Nothing where they take none: one sequence is for one thread, and a settling batch relaxes in
-    lockstep. The number is checked all the same, here or by the module.
+    Nothing where they take none: one sequence of a small net is for one thread, and a settling
+    batch relaxes in lockstep. The number is checked all the same, here or by the module.
     """
     wanted = kernel.threads if threads is None else threads
-    if kernel.batch and kernel.algorithm["name"] != "settling":
+    if getattr(kernel.module, "SHARED", False):
         return {"threads": wanted}
     checked_threads(wanted)
     return {}

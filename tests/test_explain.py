@@ -80,6 +80,13 @@ def test_every_algorithm_is_explained(algorithm: str, options: dict[str, int]) -
     assert "nan" not in said and "inf" not in said and "-" not in re.sub(r"\w-\w", "", said)
 
 
+def test_it_says_how_many_threads_can_do_a_step_together() -> None:
+    said = [explanation(net(n), {"name": "epochwise"}, "float64", False, "tables", "because")
+            for n in (8, 400)]  # fmt: skip
+    assert "do it together" not in said[0]
+    assert said[1].count("threads: up to ") == 2
+
+
 @pytest.mark.parametrize("cell", sorted(LIBRARY))
 def test_every_cell_is_explained(cell: str) -> None:
     one = Network(LIBRARY[cell](), 2, 1, connect.full(), SquaredError([0]))

@@ -1,4 +1,4 @@
-"""Threads that share a batch: the same bits for any number of them, from anywhere, refused or not.
+"""Threads that share the work: the same bits for any number of them, from anywhere, refused or not.
 
 Blocks must take long enough here for a helper to get one: a thread is there after 20 to 50 µs.
 """
@@ -33,6 +33,7 @@ from derive.network.library import LIBRARY
 from derive.network.network import Network
 from derive.network.objective import SquaredError
 from derive.program.algorithms import programs
+from derive.program.passes import share_units
 from derive.threads import VARIABLE, default_threads
 from tests.strategies import Data, data, networks
 
@@ -152,6 +153,120 @@ def test_a_batch_run_on_numpy_takes_the_argument_and_gives_the_same() -> None:
     assert same(k.forward(*values[:2]), k.forward(*values[:2], threads=7))
 
 
+# --- together -----------------------------------------------------------------------------------
+
+DIVIDED: dict[str, dict[str, Any]] = {
+    "epochwise": {}, "rtrl": {}, "hybrid": {"h": 4}, "truncated": {"h": 6, "h_prime": 3},
+}  # fmt: skip
+
+
+@pytest.fixture
+def always_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads divide small nets too, whether it pays or not."""
+    monkeypatch.setattr(share_units, "WORK", 0)
+    monkeypatch.setattr(share_units, "CALL", 0)
+    monkeypatch.setattr(share_units, "MEETING", 0)
+    monkeypatch.setattr(share_units, "ALONE", float("inf"))
+
+
+def divided(cell: str, density: float, **options: Any) -> derive.Kernel:
+    pattern = connect.full() if density == 1 else connect.random(density, seed=1)
+    net = Network(LIBRARY[cell](), 37, 3, pattern, SquaredError([36, 0]), name="divided")
+    k = derive.compile(net, schedule="tables", cache=False, **options)
+    assert "k_meet(crew)" in k.source and k.module.SHARED
+    return k
+
+
+@pytest.mark.usefixtures("always_divided")
+@pytest.mark.parametrize(
+    "cell, density, dtype, algorithm",
+    [
+        ("semilinear", 1, "float64", "epochwise"), ("leaky", 0.4, "float32", "epochwise"),
+        ("lstm", 1, "float64", "epochwise"), ("lstm", 1, "float32", "epochwise"),
+        ("gru", 1, "float64", "epochwise"), ("ltc", 0.4, "float64", "epochwise"),
+        ("semilinear", 1, "float64", "rtrl"), ("leaky", 0.4, "float32", "rtrl"),
+        ("semilinear", 1, "float32", "hybrid"), ("leaky", 0.4, "float64", "truncated"),
+    ],
+)  # fmt: skip
+def test_threads_that_divide_one_sequence_give_the_same_bits(
+    cell: str, density: float, dtype: str, algorithm: str
+) -> None:
+    """Also where sums of products may be rounded in two ways, and compilers choose in each loop."""
+    k = divided(cell, density, dtype=dtype, algorithm=algorithm, **DIVIDED[algorithm])
+    theta, x, target, mask, y0 = batch(k.net, 1, 50, dtype)
+    x, target, mask, y0 = (np.ascontiguousarray(a[..., 0]) for a in (x, target, mask, y0))
+    wrts = (None, EVERYTHING) if algorithm == "epochwise" else (None,)
+    y, alone = k.forward(theta, x, y0), [k.gradient(theta, x, target, mask, y0, w) for w in wrts]
+    for threads in (*NUMBERS_OF_THREADS, 16, 99):
+        assert same(y, k.forward(theta, x, y0, threads=threads))
+        for wrt, one in zip(wrts, alone, strict=True):
+            for _ in range(5):
+                assert same(one, k.gradient(theta, x, target, mask, y0, wrt, threads=threads))
+    if algorithm != "epochwise":
+        runs = [k.start(theta, y0, threads=n) for n in (1, 2, 3)]
+        for t in range(12):
+            first, *others = (run.step(x[t], target[t], mask[t]) for run in runs)
+            for step in others:
+                assert same(first.y, step.y) and first.J == step.J
+                assert first.gradient is None or same(first.gradient, step.gradient)
+
+
+@pytest.mark.usefixtures("always_divided")
+@pytest.mark.parametrize("dtype", LANES)
+@pytest.mark.parametrize("cell, density", [("semilinear", 1), ("leaky", 0.4)])
+@pytest.mark.parametrize("heavy", [False, True])
+def test_threads_that_divide_blocks_of_a_batch_give_the_same_bits(
+    cell: str, density: float, dtype: str, heavy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are fewer blocks than threads; of heavy nets, all blocks."""
+    if heavy:
+        monkeypatch.setattr("derive.blocks.HEAVY", 0)
+    k = divided(cell, density, dtype=dtype, batch=True)
+    lanes = k.module.BLOCK
+    for B in (1, lanes - 1, lanes, 2 * lanes + 3):
+        values = batch(k.net, B, 40, dtype)
+        theta, x, target, mask, y0 = values
+        y = k.forward(theta, x, y0)
+        for wrt in (None, EVERYTHING):
+            alone = k.gradient(*values, wrt=wrt)
+            for threads in NUMBERS_OF_THREADS:
+                assert same(alone, k.gradient(*values, wrt=wrt, threads=threads))
+                assert same(y, k.forward(theta, x, y0, threads=threads))
+
+
+@pytest.mark.usefixtures("always_divided")
+def test_more_threads_than_processors_and_callers_at_once_still_meet() -> None:
+    k = divided("semilinear", 1)
+    theta, x, target, mask, y0 = batch(k.net, 1, 60)
+    given = (theta, *(np.ascontiguousarray(a[..., 0]) for a in (x, target, mask, y0)))
+    alone = k.gradient(*given)
+
+    def repeated(threads: int) -> bool:
+        return all(same(alone, k.gradient(*given, threads=threads)) for _ in range(20))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(repeated, [2, 3, 8, 16]))
+    out = np.full_like(theta, np.nan)
+    assert same(alone, k.gradient(*given, out=out, threads=16))
+
+
+def test_large_nets_of_one_sequence_are_shared_without_being_asked_to() -> None:
+    net = Network(LIBRARY["semilinear"](), 400, 3, connect.full(), SquaredError([399]), name="wide")
+    k = derive.compile(net, dtype="float32")
+    theta, x, target, mask, y0 = batch(net, 1, 80, "float32")
+    given = (theta, *(np.ascontiguousarray(a[..., 0]) for a in (x, target, mask, y0)))
+    alone = k.gradient(*given)
+    others = own = 0.0
+    for _ in range(300):
+        everybody, caller = time.process_time(), time.thread_time()
+        assert same(alone, k.gradient(*given, threads=2))
+        mine = time.thread_time() - caller
+        others, own = others + time.process_time() - everybody - mine, own + mine
+        if others > own / 2:
+            return
+    pytest.fail(f"the caller was on a processor for {own:.3f} s, its helper for {others:.3f} s")
+
+
 # --- who works --------------------------------------------------------------------------------
 
 
@@ -245,7 +360,9 @@ def test_calls_leave_no_thread_and_no_memory_behind() -> None:
 # --- the crew itself, in C --------------------------------------------------------------------
 
 
-def test_blocks_are_added_in_order_though_the_first_are_done_last(tmp_path: Path) -> None:
+def test_blocks_are_added_in_order_and_who_works_together_waits_for_the_others(
+    tmp_path: Path,
+) -> None:
     """Also where the system gives no thread, or no memory to keep a crew in."""
     toolchain = find_toolchain()
     assert toolchain is not None
@@ -259,10 +376,11 @@ def test_blocks_are_added_in_order_though_the_first_are_done_last(tmp_path: Path
     subprocess.run(command, cwd=tmp_path, check=True)
     ran = subprocess.run([tmp_path / "crew"], capture_output=True, text=True, timeout=60)
     lines = ran.stdout.splitlines()
-    assert ran.returncode == 0 and len(lines) == 15
+    assert ran.returncode == 0 and len(lines) == 21, ran.stdout
     in_order = " ".join(map(str, range(12)))
-    for line in lines:
+    for line in lines[:15]:
         assert line.endswith(f"threads: {in_order}"), line
+    assert [line.rpartition("together: ")[2] for line in lines[15:]] == list("123411")
 
 
 # --- how many ---------------------------------------------------------------------------------
@@ -330,6 +448,8 @@ def test_the_kernel_says_how_many_where_a_call_does_not(monkeypatch: pytest.Monk
     seen = []
 
     class Module:
+        SHARED = True
+
         def gradient(self, *args: Any, **more: Any) -> None:
             seen.append(more)
 

@@ -327,10 +327,11 @@ static int k_state(PyObject *state, npy_intp size, int lanes)
 STATE_DECLARED = "int k_state(object, Py_ssize_t, bint) except -1\n"
 
 THREADS = """\
-/* How many threads share a batch: as many as are asked for, at most one for a block. */
-static size_t k_threads(PyObject *threads, Py_ssize_t B)
+/* How many threads are asked for, or more than any can be of use. */
+static size_t k_threads(PyObject *threads)
 {
-    long long blocks = (B + K_BLOCK - 1)/K_BLOCK, wanted = 0;
+    const long long most = 1 << 16;
+    long long wanted = 0;
     int beyond = 0;
     PyObject *number = PyBool_Check(threads) ? NULL : PyNumber_Index(threads);
     if (!number) {
@@ -346,12 +347,11 @@ static size_t k_threads(PyObject *threads, Py_ssize_t B)
                      threads);
         return 0;
     }
-    if (blocks < 1) return 1;
-    return (size_t)(beyond || wanted > blocks ? blocks : wanted);
+    return (size_t)(beyond || wanted > most ? most : wanted);
 }
 """
 
-THREADS_DECLARED = "size_t k_threads(object, Py_ssize_t) except 0\n"
+THREADS_DECLARED = "size_t k_threads(object) except 0\n"
 
 NUMPY_TYPES = {"float64": "NPY_DOUBLE", "float32": "NPY_FLOAT"}
 
@@ -367,7 +367,7 @@ def checks(dtype: str, sequences: bool, stateful: bool, shared: bool) -> tuple[s
     stateful : bool
         Whether it works on the state of a run.
     shared : bool
-        Whether threads may share a batch.
+        Whether threads may share the work.
     """
     text = ARRAYS.substitute(type=NUMPY_TYPES[dtype], dtype=dtype)
     declared = ARRAYS_DECLARED

@@ -89,20 +89,20 @@ def with_history(net: Network) -> str:
     return ", history=None" if net.lookback else ""
 
 
-def forward(net: Network, program: Program) -> str:
+def forward(net: Network, program: Program, several: bool) -> str:
     batch = program.lane_width > 1
     states = len(net.states)
     call = call_of(core_of(program, "forward", {"y": f"(T + 1)*{states}"}, net))
     shape = axes(["T + 1", states, *lanes_axis(batch)])
     body = [
         *_begin(net, batch),
-        *threads_check(program),
+        *threads_check(several),
         f'y = k_result("y", <PyObject *>out, (theta, x, y0{_read(net)}), {shape})',
         *call.lines,
         "return y",
     ]
     doc = ['"""States of every step: y (T+1, N), y[0] the initial state, y[t+1] from x[t]."""']
-    more = with_history(net) + keyword(program)
+    more = with_history(net) + keyword(several)
     return function(f"def forward(theta, x, y0=None, out=None{more}):", doc, body, call)
 
 
@@ -137,7 +137,9 @@ def _zeroed(call: Call, batch: bool) -> list[str]:
     return ["k_clear(grad_theta)"] if batch and not call.in_place else []
 
 
-def gradient(net: Network, only: Program, everything: Program | None, algorithm: str) -> str:
+def gradient(
+    net: Network, only: Program, everything: Program | None, algorithm: str, several: bool
+) -> str:
     batch = only.lane_width > 1
     n_T, m, states = len(net.objective.targets), net.inputs, len(net.states)
     per_step: list[tuple[str, int | str | None]] = [("T", "T"), ("n_T", n_T)]
@@ -151,7 +153,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
         "cdef Py_ssize_t mask_rows = k_size(mask, 0)",
         "cdef PyObject *outs[3]",
         f"cdef int wanted = k_wanted(wrt, out, {named}, outs)",
-        *threads_check(only),
+        *threads_check(several),
         f"cdef tuple read = (theta, x, target, mask, y0{_read(net)})",
         "cdef real J = 0",
         f'grad_theta = k_result("theta", outs[0], read, {axes([net.size])})',
@@ -159,7 +161,7 @@ def gradient(net: Network, only: Program, everything: Program | None, algorithm:
     accumulated = {"J": "1", "grad_theta": str(net.size)}
     # Every array is checked before any is written to: a refused call leaves them as they were.
     call = call_of(core_of(only, "gradient", accumulated, net))
-    more = with_history(net) + keyword(only)
+    more = with_history(net) + keyword(several)
     head = f"def gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more}):"
     if everything is None:
         body += [

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from derive.emit.elements import copies, needed, offset
+from derive.emit.elements import copies
 from derive.emit.statements import (
+    CREW,
     Calls,
     body_of,
     core,
@@ -30,6 +31,8 @@ from derive.program.ir import (
     Ref,
     Statement,
     all_placed,
+    needed,
+    offset,
     plus,
     references,
     simplified,
@@ -92,6 +95,7 @@ class Part:
         around = {*self.program.sizes, *self.program.derived, *counters(self.program)}
         around |= {*strides(self.program)}
         kinds |= dict.fromkeys(around - set(counters(self.alone)), "Py_ssize_t")
+        kinds[CREW] = "k_crew *"
         used = dict.fromkeys(name for name in NAME.findall(self.text) if name in kinds)
         return {n: kinds[n] for n in sorted(used, key=lambda n: kinds[n] == "Py_ssize_t")}
 
@@ -180,7 +184,8 @@ def _part(program: Program, loop: Loop, taken: frozenset[str]) -> Part | None:
     rows = {
         n: a if a.role in LOCAL else replace(a, shape=(1,)) for n, a in arrays.items() if n in own
     }
-    alone = replace(program, arrays=rows, derived={}).with_body(body)
+    sizes = (*program.sizes, *program.derived)
+    alone = replace(program, arrays=rows, sizes=sizes, derived={}).with_body(body)
     return Part(program, loop, taken, alone,
                 {n: at * copies(program, arrays[n]) for n, at in begins.items()})  # fmt: skip
 
@@ -200,6 +205,5 @@ def _work(s: Statement) -> int:
     """Assignments that a statement does at least."""
     if not isinstance(s, Loop):
         return int(isinstance(s, Assign))
-    known = isinstance(s.start, int) and isinstance(s.stop, int)
-    turns = s.stop - s.start if known else 1  # type: ignore[operator]
-    return turns * sum(map(_work, s.body))
+    start, stop = s.bounds or (0, 1)
+    return (stop - start) * sum(map(_work, s.body))

@@ -1,19 +1,21 @@
-"""How a core function is called: by one thread, or for a batch by several that share its blocks.
+"""How a core function is called: by one thread, or by several.
 
-What the threads have in common is in a struct, and one function does one block, with scratch of
-the thread's own. :data:`derive.emit.frame.C_THREADS` has the threads themselves.
+These share the blocks of a batch, each with scratch of its own, or do each block together; one
+sequence is a block by itself. What the threads have in common is in a struct, and one function does
+one block. :data:`derive.emit.frame.C_THREADS` has the threads themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from derive.blocks import is_heavy
 from derive.emit.elements import WIDE, element_type, index_text, is_vector
 from derive.emit.groups import adds_by_group
-from derive.emit.statements import passed
+from derive.emit.statements import CREW, passed
 from derive.network.network import Network
-from derive.program.ir import Array, Index, Program, Var, rebuilt
+from derive.program.ir import THREAD, THREADS, Array, Index, Program, Var, rebuilt
 from derive.program.once import added_once, cleared
 from derive.program.schedules.lanes import COUNT
 from derive.program.state import state_arrays
@@ -68,8 +70,16 @@ class Core:
         factor = "*K_BLOCK" if self.lanes else ""
         return " + ".join(f"{extent}{factor}" for _, extent in self.scratch) or "1"
 
+    @property
+    def by_several(self) -> bool:
+        """Whether threads may share what it does."""
+        return self.lanes or self.program.grains > 1
+
     def call(self, prefix: str = "") -> str:
-        """The call itself; ``prefix`` stands before the names of what is the caller's."""
+        """The call itself; ``prefix`` stands before the names of what is the caller's.
+
+        That is, of threads that work together, by each; without it by one.
+        """
         in_scratch = {name for name, _ in self.scratch}
         arguments = []
         for a in passed(self.program):
@@ -84,13 +94,15 @@ class Core:
                 arguments.append(f"&{prefix}{a.name}")
             else:
                 arguments.append(f"{prefix}p_{a.name}")
-        return f"{self.name}_core({', '.join([*arguments, *self.program.sizes])})"
+        sizes = [*self.program.sizes, *([CREW] if self.program.grains > 1 else [])]
+        alone = {} if prefix else {THREAD: "0", THREADS: "1", CREW: "NULL"}
+        return f"{self.name}_core({', '.join([*arguments, *(alone.get(n, n) for n in sizes)])})"
 
     def pack(self, prefix: str = "") -> list[str]:
         """Lay a block's inputs side by side."""
         in_scratch = {name for name, _ in self.scratch}
         return [
-            f"k_pack(w_{a.name}, {prefix}p_{a.name}, {self.rows[a.name]}, B, b0)"
+            f"k_pack(w_{a.name}, {prefix}p_{a.name}, {self.rows[a.name]}, B, b0, {_who(prefix)})"
             for a in passed(self.program)
             if a.name in in_scratch and a.role == "in"
         ]
@@ -98,7 +110,7 @@ class Core:
     def unpack(self, prefix: str = "") -> list[str]:
         """Put a block's results of each sequence where they go."""
         return [
-            f"k_unpack({prefix}p_{a.name}, w_{a.name}, {self.rows[a.name]}, B, b0)"
+            f"k_unpack({prefix}p_{a.name}, w_{a.name}, {self.rows[a.name]}, B, b0, {_who(prefix)})"
             for a in passed(self.program)
             if a.role == "out" and a.name not in GATHERED
         ]
@@ -130,8 +142,14 @@ class Core:
                 to = f"&{prefix}{a.name}" if a.name in SINGLE else f"{prefix}p_{a.name}"
                 add = "k_add" if a.name in self.summed else GATHERED[a.name]
                 later = "if apart: " if in_place and a.name in self.in_place else ""
-                lines.append(f"{later}{add}({to}, w_{a.name}, {self.rows[a.name]}, B, b0)")
+                what = f"{to}, w_{a.name}, {self.rows[a.name]}, B, b0"
+                lines.append(f"{later}{add}({what}, {_who(prefix)})")
         return lines
+
+
+def _who(prefix: str) -> str:
+    """Which of how many threads does something: the only one where nothing is shared."""
+    return f"{THREAD}, {THREADS}" if prefix else "0, 1"
 
 
 def core_of(program: Program, name: str, outputs: Mapping[str, str], net: Network) -> Core:
@@ -221,38 +239,57 @@ GATHERED = {"J": "k_sum", "grad_theta": "k_sum", "change": "k_largest"}
 
 
 def call_of(core: Core) -> Call:
-    """The call of a core function: shared among threads where there is a batch."""
-    return shared(core) if core.lanes else prepared(core)
+    """The call of a core function: by several threads where these can share it."""
+    return shared(core) if core.by_several else prepared(core)
 
 
-def keyword(program: Program) -> str:
-    """The argument that says how many threads, where there is a batch."""
-    return ", threads=1" if program.lane_width > 1 else ""
+def by_several(programs: Iterable[Program]) -> bool:
+    """Whether threads may share what some functions do; what relaxes one does in lockstep."""
+    programs = list(programs)
+    relaxes = any(p.name == "relax" for p in programs)
+    return not relaxes and any(p.lane_width > 1 or p.grains > 1 for p in programs)
 
 
-def threads_check(program: Program) -> list[str]:
+def keyword(several: bool) -> str:
+    """The argument that says how many threads, where these may share the work."""
+    return ", threads=1" if several else ""
+
+
+def threads_check(several: bool) -> list[str]:
     """The check of that argument."""
-    return ["cdef size_t sharing = k_threads(threads, B)"] if program.lane_width > 1 else []
+    return ["cdef size_t sharing = k_threads(threads)"] if several else []
 
 
 def shared(core: Core) -> Call:
     """The call by as many threads as ``sharing`` says."""
     kind, given, work = f"{core.name}_arguments", f"{core.name}_given", f"{core.name}_block"
-    sizes = ["B", *(size for size in core.program.sizes if size != COUNT)]
+    sizes = ["B"] * core.lanes
+    sizes += [size for size in core.program.sizes if size not in (COUNT, THREAD, THREADS)]
     if any("mask_rows" in extent for _, extent in core.scratch):
         sizes.append("mask_rows")
-    single = [name for name, _ in core.scratch if name in SINGLE]
+    single = [a.name for a in passed(core.program) if a.role == "out" and a.name in SINGLE]
     setup = [f"{given}.p_{name} = k_data({name})" for name in core.given]
     setup += [f"{given}.{name} = {name}" for name in (*sizes, *single)]
-    setup += [f"scratch = {core.total}", "work = k_workspace(sharing*scratch)"]
+    sequences = "B" if core.lanes else "1"
+    how = f"sharing, {sequences}, {core.program.grains}, {int(_is_much(core.program))}"
+    if core.scratch:
+        setup += [f"scratch = {core.total}", f"work = k_workspace(k_rooms({how})*scratch)"]
+    how = how.removeprefix(f"sharing, {sequences}, ")
     return Call(
         setup=tuple(setup),
-        run=(f"k_share({work}, &{given}, B, work, scratch, sharing)",),
+        run=(f"k_share({work}, &{given}, {sequences}, work, scratch, sharing, {how})",),
         declared=frozenset([f"{kind} {given}", "real *work", "size_t scratch"]),
         after=tuple(f"{name} = {given}.{name}" for name in single),
         helpers=(_struct(kind, core, single, sizes), _block(work, kind, core, sizes)),
         in_place=bool(core.in_place),
     )
+
+
+def _is_much(program: Program) -> bool:
+    """Whether threads that each do some blocks would keep one another waiting for what all read."""
+    (parameters,) = program.arrays["theta"].shape if "theta" in program.arrays else (0,)
+    assert isinstance(parameters, int)
+    return is_heavy(parameters, program.itemsize)
 
 
 def _struct(kind: str, core: Core, single: list[str], sizes: list[str]) -> str:
@@ -263,18 +300,23 @@ def _struct(kind: str, core: Core, single: list[str], sizes: list[str]) -> str:
 
 
 def _block(name: str, kind: str, core: Core, sizes: list[str]) -> str:
-    """What is done for one block."""
+    """What a thread does for one block: all, or its part of it."""
+    takes = "void *arguments, k_crew *crew, real *work, size_t b0, size_t thread, size_t threads"
+    together = core.program.grains > 1
+    meet = ["k_meet(crew)"] if together and core.lanes else []
     lines = [
-        f"cdef void {name}(void *arguments, k_crew *crew, real *work, size_t b0) noexcept nogil:",
-        '    """Do the block of sequences from b0 on, with scratch of this thread\'s own."""',
+        f"cdef void {name}({takes}) noexcept nogil:",
+        '    """Do the block of sequences from b0 on; scratch is that of who does it."""',
         f"    cdef {kind} *given = <{kind} *>arguments",
         *(f"    cdef Py_ssize_t {size} = given.{size}" for size in sizes),
-        f"    cdef Py_ssize_t {LEFT}",
+        *([f"    cdef Py_ssize_t {LEFT}"] if core.lanes else []),
     ]
-    place = "work"
+    place, factor = "work", "*K_BLOCK" if core.lanes else ""
     for array, extent in core.scratch:
         lines.append(f"    cdef real *w_{array} = {place}")
-        place = f"w_{array} + {extent}*K_BLOCK"
+        place = f"w_{array} + {extent}{factor}"
+    if not core.lanes:
+        return "\n".join([*lines, f"    {core.call('given.')}"])
     if core.in_place:
         here = f" and not (k_alone(crew) and {core.at_once})" if core.at_once else ""
         lines.append(f"    cdef bint apart = b0 > 0{here}")
@@ -283,8 +325,8 @@ def _block(name: str, kind: str, core: Core, sizes: list[str]) -> str:
         to_clear = [n for n in core.in_place if cleared(core.program, n) is not None]
         if to_clear:
             lines.append("    if apart or b0 == 0:")
-            lines += [f"        k_zero(w_{name}, {core.rows[name]})" for name in to_clear]
-    block = [*core.pack("given."), core.call("given."), *core.unpack("given.")]
+            lines += [f"        k_zero(w_{n}, {core.rows[n]}, thread, threads)" for n in to_clear]
+    block = [*core.pack("given."), *meet, core.call("given."), *meet, *core.unpack("given.")]
     if gathered := core.gather("given.", in_place=True):
         # Last, since the blocks before may not be done.
         block += ["k_wait(crew, b0)", *gathered, "k_pass(crew)"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from derive.emit import arguments, calls, frame, functions_c, online, relaxing, vectors_c
 from derive.emit.common import cores
-from derive.emit.cores import as_emitted, keyword
+from derive.emit.cores import as_emitted, by_several, keyword
 from derive.emit.elements import element_type, widest_columns
 from derive.emit.expressions import functions_in
 from derive.errors import EmitError
@@ -59,36 +59,34 @@ def module(net: Network, programs: Mapping[str, Program], facts: Facts) -> str:
     """
     one = next(iter(programs.values()))
     stateful = "start" in programs
+    in_blocks = one.lane_width > 1 and by_several(programs.values())
     parts = [
         frame.DIRECTIVES,
         _docstring(net, facts, programs),
         _imports(programs, facts, one),
         _record(net, facts),
         *([frame.BLOCK] if one.lane_width > 1 else []),
+        *([frame.SHARED] if by_several(programs.values()) else []),
         *([frame.STATE_SIZE.substitute(size=state_size(programs))] if stateful else []),
-        *cores({n: as_emitted(p) for n, p in programs.items()} if _shared(programs) else programs),
+        *cores({n: as_emitted(p) for n, p in programs.items()} if in_blocks else programs),
         *_functions(net, programs, str(facts.algorithm["name"])),
     ]
     return "\n\n".join(p.strip("\n") for p in parts) + "\n"
 
 
-def _shared(programs: Mapping[str, Program]) -> bool:
-    """Whether threads may share a batch; one that relaxes does so in lockstep, by one thread."""
-    return next(iter(programs.values())).lane_width > 1 and "relax" not in programs
-
-
 def _functions(net: Network, programs: Mapping[str, Program], algorithm: str) -> Iterator[str]:
     """What a caller calls, as far as there are Programs for it."""
+    several = by_several(programs.values())
     if "forward" in programs:
-        yield calls.forward(net, programs["forward"])
+        yield calls.forward(net, programs["forward"], several)
         everything = programs.get("gradient_all")
-        yield calls.gradient(net, programs["gradient"], everything, algorithm)
+        yield calls.gradient(net, programs["gradient"], everything, algorithm, several)
     if "start" in programs:
         yield online.start(net, programs["start"])
     if "step" in programs:
-        yield online.step(net, programs["step"])
+        yield online.step(net, programs["step"], several)
     if "update" in programs:
-        yield online.update(net, programs["update"])
+        yield online.update(net, programs["update"], several)
     if "relax" in programs:
         yield relaxing.settle(net, programs["relax"])
         yield relaxing.settle_back(net, programs)
@@ -128,7 +126,7 @@ def _docstring(net: Network, facts: Facts, programs: Mapping[str, Program]) -> s
 def _sequence_lines(net: Network, programs: Mapping[str, Program], B: str) -> list[str]:
     if "forward" not in programs:
         return []
-    more = calls.with_history(net) + keyword(programs["forward"])
+    more = calls.with_history(net) + keyword(by_several(programs.values()))
     return [
         f"forward(theta, x, y0=None, out=None{more}) -> y (T+1, N={len(net.states)}{B})",
         f"gradient(theta, x, target, mask=None, y0=None, wrt=None, out=None{more})",
@@ -151,7 +149,7 @@ def _online_lines(net: Network, programs: Mapping[str, Program], B: str) -> list
             "steps, largest change)",
             "each of one pattern: one row of x, target and mask.",
         ]
-    shared = keyword(programs["step"])
+    shared = keyword(by_several(programs.values()))
     lines.append(
         f"step(state, t, theta, x, target, mask{shared}) -> (y, J(t)"
         + ("" if "update" in programs else f", dJ/dtheta (P={P},)")
@@ -206,7 +204,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
                 raise EmitError(f"table {name!r} differs from Program to Program")
         constants |= {a.name: a for a in p.arrays.values() if a.role == "const"}
     ctype = CTYPES[facts.dtype]
-    lanes, shared = one.lane_width > 1, _shared(programs)
+    lanes, shared = one.lane_width > 1, by_several(programs.values())
     block = arguments.INCLUDES + frame.C_TYPES.substitute(real=ctype)
     integers = {values.dtype.name: _ctype(values) for values in tables.values()}
     for name, integer in sorted(integers.items()):
@@ -219,6 +217,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
         if lanes
         else frame.C_SINGLE
     )
+    block += frame.C_ALONE if shared and not lanes else ""
     block += frame.C_THREADS if shared else ""
     kinds = {element_type(p, a) for p in programs.values() for a in p.arrays.values()}
     wide = bool(kinds & {"wide", "wide_lane"})
@@ -253,6 +252,7 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
     ]
     kind = "lane" if lanes else "real"
     places = ", ".join(["real *"] * 4)
+    moved = ", ".join(["real *", "const real *", *["size_t"] * 5])
     if lanes:
         declared += [
             "ctypedef real lane",
@@ -261,19 +261,17 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "int LANES, K_BLOCK",
             "lane k_lane(lane) noexcept nogil",
             "lane k_div(lane, lane) noexcept nogil",
-            "void k_pack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
-            "void k_unpack(real *, const real *, size_t, size_t, size_t) noexcept nogil",
+            f"void k_pack({moved}) noexcept nogil",
+            f"void k_unpack({moved}) noexcept nogil",
             "lane k_hold(lane) noexcept nogil",
             "real k_total(lane, size_t) noexcept nogil",
             f"void k_total_of_four({', '.join(['lane'] * 4)}, size_t, {places}) noexcept nogil",
             f"void k_total_of_rows({', '.join(['lane'] * 16)}, size_t, {places}) noexcept nogil",
-            "void k_add(real *, const real *, size_t, size_t, size_t) noexcept nogil",
-            "void k_sum(real *, const real *, size_t, size_t, size_t) noexcept nogil",
+            f"void k_add({moved}) noexcept nogil",
+            f"void k_sum({moved}) noexcept nogil",
         ]
         if "relax" in programs:
-            declared.append(
-                "void k_largest(real *, const real *, size_t, size_t, size_t) noexcept nogil"
-            )
+            declared.append(f"void k_largest({moved}) noexcept nogil")
     if lanes and one.vectors * one.groups > 1:
         declared.append("void k_soon(real *) noexcept nogil")
         called = {**vectors_c.OF_PARTS, **(vectors_c.OF_GROUPS if one.groups > 1 else {})}
@@ -288,15 +286,20 @@ def _imports(programs: Mapping[str, Program], facts: Facts, one: Program) -> str
             "noexcept nogil",
         ]
     if shared:
+        of_block = "void *, k_crew *, real *, size_t, size_t, size_t"
+        asked = ["size_t", "size_t", "size_t", "int"]
         declared += [
             "ctypedef struct k_crew:",
             "    pass",
-            "ctypedef void (*k_work)(void *, k_crew *, real *, size_t) noexcept nogil",
-            "void k_share(k_work, void *, size_t, real *, size_t, size_t) noexcept nogil",
+            f"ctypedef void (*k_work)({of_block}) noexcept nogil",
+            f"void k_share({', '.join(['k_work', 'void *', 'size_t', 'real *', *asked])}) "
+            "noexcept nogil",
+            "size_t k_rooms(size_t, size_t, size_t, int) noexcept nogil",
             "void k_wait(k_crew *, size_t) noexcept nogil",
             "void k_pass(k_crew *) noexcept nogil",
+            "void k_meet(k_crew *) noexcept nogil",
             "bint k_alone(k_crew *) noexcept nogil",
-            "void k_zero(real *, size_t) noexcept nogil",
+            "void k_zero(real *, size_t, size_t, size_t) noexcept nogil",
         ]
     if wide:
         declared += ["ctypedef double wide", "ctypedef wide *wide_out"]

@@ -23,6 +23,8 @@ from derive.program.ir import (
     Statement,
     Times,
     Var,
+    needed,
+    offset,
     plus,
     references,
     times,
@@ -102,14 +104,6 @@ def element(program: Program, r: Ref, vector: int | str = 0) -> str:
     return f"{name}[{index_text(at)}]"
 
 
-def offset(a: Array, index: tuple[Index, ...]) -> Index:
-    """The place of an element in row-major order."""
-    at: Index = 0
-    for i, extent in zip(index, a.shape, strict=True):
-        at = plus(times(at, extent), i)
-    return at
-
-
 def index_text(index: Index) -> str:
     """An index as C and Cython."""
     match index:
@@ -179,20 +173,6 @@ def carried(program: Program) -> frozenset[str]:
         if isinstance(s, Loop) and s.role == "time" and any(isinstance(t, Loop) for t in s.body):
             found |= needed((s,), set())
     return frozenset(n for n in found if is_vector(element_type(program, program.arrays[n])))
-
-
-def needed(body: tuple[Statement, ...], known: set[str]) -> set[str]:
-    """Local variables that some statements, one after another, read before they set them."""
-    found: set[str] = set()
-    for s in body:
-        if isinstance(s, Assign):
-            read = {r.array for _, r in s.reads if isinstance(r, Ref) and not r.index}
-            local = set() if s.target.index else {s.target.array}
-            found |= (read | local if s.accumulate else read) - known
-            known |= local
-        elif isinstance(s, Loop):
-            found |= needed(s.body, set(known))
-    return found
 
 
 @lru_cache(maxsize=16)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from derive.emit.elements import GROUP, carried, element_type, in_groups, is_vector, kind_of, needed
+from derive.emit.elements import GROUP, carried, element_type, in_groups, is_vector, kind_of
 from derive.program.ir import (
     Assign,
     Loop,
@@ -19,6 +19,7 @@ from derive.program.ir import (
     Program,
     Ref,
     Statement,
+    needed,
     references,
     touched,
     walk,

@@ -75,14 +75,14 @@ def row_counts(net: Network) -> dict[str, str]:
     }  # fmt: skip
 
 
-def step(net: Network, program: Program) -> str:
+def step(net: Network, program: Program, several: bool) -> str:
     """One step: outputs, J(t), and the gradient where every step has one."""
     batch = program.lane_width > 1
     learns = any(a.name == "grad_theta" for a in program.arrays.values())
     call = call_of(core_of(program, "step", row_counts(net), net))
     body = [
         *one_row(net, batch),
-        *threads_check(program),
+        *threads_check(several),
         new_outputs(net, batch),
         "cdef real J = 0",
         *([new_gradient(net, batch)] if learns else []),
@@ -90,23 +90,23 @@ def step(net: Network, program: Program) -> str:
         f"return y, J{', grad_theta' if learns else ''}",
     ]
     doc = ['"""Step number t: outputs, J(t), and the gradient where each step has one."""']
-    head = f"def step(state, Py_ssize_t t, theta, x, target, mask{keyword(program)}):"
+    head = f"def step(state, Py_ssize_t t, theta, x, target, mask{keyword(several)}):"
     return function(head, doc, body, call)
 
 
-def update(net: Network, program: Program) -> str:
+def update(net: Network, program: Program, several: bool) -> str:
     """The gradient of one window."""
     batch = program.lane_width > 1
     call = call_of(core_of(program, "update", row_counts(net), net))
     body = [
         take("theta", [("P", net.size)], False),
         take_state(batch),
-        *threads_check(program),
+        *threads_check(several),
         new_gradient(net, batch),
         *call.lines,
         "return grad_theta",
     ]
     doc = ['"""The gradient of window number b, whose last step is t."""']
-    more = f", Py_ssize_t B{keyword(program)}" if batch else ""
+    more = (", Py_ssize_t B" if batch else "") + keyword(several)
     head = f"def update(state, Py_ssize_t b, Py_ssize_t t, theta{more}):"
     return function(head, doc, body, call)

@@ -41,6 +41,7 @@ from derive.program.ir import (
     Index,
     Lookup,
     Loop,
+    Meet,
     Note,
     Program,
     Ref,
@@ -66,7 +67,7 @@ def core(
     ``parameters`` are names and types.
     """
     parameters = list(parameters)
-    arguments = [f"{kind} {name}" for name, kind in parameters]
+    arguments = [f"{kind} {name}".replace("* ", "*") for name, kind in parameters]
     lines = [f"cdef void {name}("]
     lines += [f"    {a}," for a in arguments[:-1]] + [f"    {arguments[-1]}", ") noexcept nogil:"]
     given = [name for name, _ in parameters]
@@ -96,10 +97,15 @@ MASK_ROWS = plus(times(plus(Var("T"), -1), Var("mask_step")), 1)
 """A mask has one row if all its rows are alike."""
 
 
+CREW = "crew"
+"""The threads that do a Program together."""
+
+
 def parameters_of(program: Program) -> list[tuple[str, str]]:
     """Names and types of what a Program's function takes."""
     arrays = [(a.name, pointer_type(program, a)) for a in passed(program)]
-    return [*arrays, *((size, "Py_ssize_t") for size in program.sizes)]
+    crew = [(CREW, "k_crew *")] if program.grains > 1 else []
+    return [*arrays, *((size, "Py_ssize_t") for size in program.sizes), *crew]
 
 
 def body_of(program: Program, calls: Calls) -> list[str]:
@@ -198,6 +204,8 @@ def _statements(
         match s:
             case Note(text):
                 lines.append(f"{indent}# {text}")
+            case Meet():
+                lines.append(f"{indent}k_meet({CREW})")
             case Assign():
                 lines += [indent + line for line in _assignments(program, s, count, vector)]
             case Loop():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import takewhile
 
-from derive.emit.elements import element, offset, value_of
+from derive.emit.elements import element, value_of
 from derive.emit.groups import is_total
-from derive.program.ir import Assign, Program, Statement, affine, plus, times
+from derive.program.ir import Assign, Program, Statement, affine, offset, plus, times
 
 
 def together(

@@ -23,28 +23,34 @@ ${groups}#define k_lane(a) ((a) + (lane){0})
 typedef __typeof__((lane){0} == (lane){0}) lane_mask;
 #define k_where(c, a, b) ((lane)(((lane_mask)(c) & (lane_mask)k_lane(a)) \\
     | (~(lane_mask)(c) & (lane_mask)k_lane(b))))
-/* (rows, count of B from b0) <-> (rows, K_BLOCK); what is beyond the batch is zero. */
-static void k_pack(real *to, const real *from, size_t rows, size_t B, size_t b0)
+/* (rows, count of B from b0) <-> (rows, K_BLOCK); what is beyond the batch is zero. Of the rows one
+   thread of several does some, here and below. */
+#define K_ROWS(r, rows) \\
+    for (size_t r = (rows)*thread/threads, end = (rows)*(thread + 1)/threads; r < end; r++)
+static void k_pack(real *to, const real *from, size_t rows, size_t B, size_t b0,
+                   size_t thread, size_t threads)
 {
     size_t count = B - b0 < K_BLOCK ? B - b0 : K_BLOCK;
     if (count == K_BLOCK) { /* a copy of known length is one instruction or two */
-        for (size_t r = 0; r < rows; r++)
+        K_ROWS(r, rows)
             memcpy(to + r*K_BLOCK, from + r*B + b0, K_BLOCK*sizeof(real));
         return;
     }
-    memset(to, 0, rows*K_BLOCK*sizeof(real));
-    for (size_t r = 0; r < rows; r++)
+    K_ROWS(r, rows) {
+        memset(to + r*K_BLOCK, 0, K_BLOCK*sizeof(real));
         memcpy(to + r*K_BLOCK, from + r*B + b0, count*sizeof(real));
+    }
 }
-static void k_unpack(real *to, const real *from, size_t rows, size_t B, size_t b0)
+static void k_unpack(real *to, const real *from, size_t rows, size_t B, size_t b0,
+                     size_t thread, size_t threads)
 {
     size_t count = B - b0 < K_BLOCK ? B - b0 : K_BLOCK;
     if (count == K_BLOCK) {
-        for (size_t r = 0; r < rows; r++)
+        K_ROWS(r, rows)
             memcpy(to + r*B + b0, from + r*K_BLOCK, K_BLOCK*sizeof(real));
         return;
     }
-    for (size_t r = 0; r < rows; r++)
+    K_ROWS(r, rows)
         memcpy(to + r*B + b0, from + r*K_BLOCK, count*sizeof(real));
 }
 /* The same number, whose origin the compiler does not know: it stays in a register. */
@@ -65,16 +71,18 @@ static inline real k_total(lane x, size_t count)
     }
 $halves
 }
-$of_four${of_two}static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0)
+$of_four${of_two}static void k_add(real *to, const real *from, size_t rows, size_t B, size_t b0,
+                  size_t thread, size_t threads)
 {
     (void)B; (void)b0;
-    for (size_t r = 0; r < rows; r++)
+    K_ROWS(r, rows)
         to[r] += from[r];
 }
-static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0)
+static void k_sum(real *to, const real *from, size_t rows, size_t B, size_t b0,
+                  size_t thread, size_t threads)
 {
     size_t count = B - b0 < K_BLOCK ? B - b0 : K_BLOCK;
-    for (size_t r = 0; r < rows; r++) {
+    K_ROWS(r, rows) {
         double sum = to[r];
         for (size_t b = 0; b < count; b++)
             sum += from[r*K_BLOCK + b];
@@ -144,10 +152,12 @@ C_GROUPS = Template("""\
     ((count) - (group)*K_GROUP < K_GROUP ? (count) - (group)*K_GROUP : K_GROUP)
 /* What is done with a block's numbers group by group: these are written to, or else read. */
 #define K_BY_GROUP(name, to_them, from_them) \\
-static void k_##name(real *to, const real *from, size_t rows, size_t B, size_t b0) \\
+static void k_##name(real *to, const real *from, size_t rows, size_t B, size_t b0, \\
+                     size_t thread, size_t threads) \\
 { \\
     for (size_t at = 0; at < K_BLOCK && b0 + at < B; at += K_GROUP) \\
-        k_##name##_group(to + to_them*at*rows, from + from_them*at*rows, rows, B, b0 + at); \\
+        k_##name##_group(to + to_them*at*rows, from + from_them*at*rows, rows, B, b0 + at, \\
+                         thread, threads); \\
 }
 """)
 

@@ -45,21 +45,23 @@ def explanation(
     choice = Choice(name, batch, reason, block)
     stated = programs(net, algorithm)
     itemsize = np.dtype(dtype).itemsize
-    steps = [
-        step_of(name, p, scheduled(p, choice, itemsize), algorithm, dtype, on)
-        for name, p in stated.items()
-        if name in COUNTED
-    ]
-    return "\n".join(_lines(choice, dtype, steps, on))
+    found = {name: scheduled(p, choice, itemsize) for name, p in stated.items() if name in COUNTED}
+    steps = [step_of(n, stated[n], p, algorithm, dtype, on) for n, p in found.items()]
+    grains = {name: p.grains for name, p in found.items()}
+    return "\n".join(_lines(choice, dtype, steps, grains, on))
 
 
-def _lines(choice: Choice, dtype: str, steps: list[Step], on: Processor) -> Iterator[str]:
+def _lines(
+    choice: Choice, dtype: str, steps: list[Step], grains: dict[str, int], on: Processor
+) -> Iterator[str]:
     yield f"schedule {words(choice.block) * bool(choice.batch)}{choice.name}: {choice.reason}"
     for name, what in passes(choice.name):
         yield f"  {name}: {what}"
     of = "block of lanes" if choice.batch else "sequence"
     for step in steps:
         yield f"{step.function}, a step of one {of}:"
+        if grains[step.function] > 1:
+            yield f"  threads: up to {grains[step.function]} do it together"
         yield "  counted: " + ", ".join(f"{n:,.4g} {name}" for name, n in step.counted.items() if n)
         for number, bound in enumerate(step.bounds):
             ns = bound.cycles / on.clock

@@ -6,7 +6,7 @@ is no compiler it is what computes, slowly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
@@ -21,10 +21,13 @@ from sympy.core.relational import Relational
 from derive.errors import ProgramError
 from derive.functions import greatest, logistic, relu, softplus, step
 from derive.program.ir import (
+    THREAD,
+    THREADS,
     Assign,
     Least,
     Lookup,
     Loop,
+    Meet,
     Modulo,
     Most,
     Plus,
@@ -35,7 +38,9 @@ from derive.program.ir import (
     Statement,
     Times,
     Var,
+    evaluate,
     square_root,
+    walk,
 )
 
 Values = tuple[Any, ...]
@@ -244,15 +249,111 @@ def run(
     state : dict of str to array, optional
         The ``state`` arrays, which are changed in place; those missing are added as zeros.
     """
-    from derive.program.ir import evaluate
-
-    zero = arithmetic.number(sympy.Integer(0))
     env = program.known(sizes)
+    memory = _memory(program, arithmetic, inputs, env, lanes, {} if state is None else state)
+    _Machine(program, arithmetic, memory, env).execute(program.body)
+    return {a.name: memory[a.name] for a in program.arrays.values() if a.role == "out"}
+
+
+def run_together(
+    program: Program,
+    arithmetic: Arithmetic,
+    inputs: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    threads: int,
+    last_first: bool = False,
+) -> dict[str, Any]:
+    """Execute a program for several threads, one after another between the places where they meet.
+
+    Parameters
+    ----------
+    threads : int
+        How many do it together; at most ``program.grains``.
+    last_first : bool
+        Whether the last thread is the first to go on from such a place.
+
+    Raises
+    ------
+    ProgramError
+        If what one thread writes another reads or writes before they meet again, so that it would
+        matter who is first; or if they do not meet in the same places.
+    """
+    known = program.known({**sizes, THREADS: threads})
+    memory = _memory(program, arithmetic, inputs, known, (), {})
+    local = {a.name for a in program.arrays.values() if a.role == "scalar"}
+    seen = [_Seen() for _ in range(threads)]
+    running = []
+    for thread in range(threads):
+        env = program.known({**sizes, THREAD: thread, THREADS: threads})
+        own = {n: a.copy() if n in local else seen[thread].in_array(n, a)
+               for n, a in memory.items()}  # fmt: skip
+        running.append(_Machine(program, arithmetic, own, env).until_meetings(program.body))
+    while True:
+        order = reversed(running) if last_first else running
+        ended = [next(thread, None) is None for thread in order]
+        _check_apart(seen)
+        if any(ended):
+            break
+    if not all(ended):
+        raise ProgramError(f"program {program.name!r}: not all threads meet in the same places")
+    return {a.name: memory[a.name] for a in program.arrays.values() if a.role == "out"}
+
+
+class _Seen:
+    """The elements that a thread has read and written since it last met the others."""
+
+    def __init__(self) -> None:
+        self.read: set[Any] = set()
+        self.written: set[Any] = set()
+
+    def in_array(self, name: str, array: Any) -> Any:
+        """An array that tells of what is done to it."""
+        return array if isinstance(array, list) else _Told(self, name, array)
+
+
+class _Told:
+    def __init__(self, seen: _Seen, name: str, array: Any) -> None:
+        self.seen, self.name, self.array = seen, name, array
+
+    def __getitem__(self, index: Any) -> Any:
+        self.seen.read.add((self.name, index))
+        return self.array[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.seen.written.add((self.name, index))
+        self.array[index] = value
+
+
+def _check_apart(seen: list[_Seen]) -> None:
+    for one in seen:
+        for other in seen:
+            both = one.written & (other.read | other.written) if one is not other else set()
+            if both:
+                name, index = min(both)
+                raise ProgramError(
+                    f"{name}{list(index)}: written by thread {seen.index(one)}, and thread "
+                    f"{seen.index(other)} has to do with it before they meet"
+                )
+    for thread in seen:
+        thread.read.clear()
+        thread.written.clear()
+
+
+def _memory(
+    program: Program,
+    arithmetic: Arithmetic,
+    inputs: Mapping[str, Any],
+    env: Mapping[str, int],
+    lanes: tuple[int, ...],
+    state: dict[str, Any],
+) -> dict[str, Any]:
+    """All arrays before a program begins; states that are not there yet are added."""
+    zero = arithmetic.number(sympy.Integer(0))
     memory: dict[str, Any] = {}
     for a in program.arrays.values():
         if a.role == "in" and (a.name in inputs or a.name != "history"):
             memory[a.name] = inputs[a.name]
-        elif a.role == "state" and state is not None and a.name in state:
+        elif a.role == "state" and a.name in state:
             memory[a.name] = state[a.name]
         elif a.role == "const":
             memory[a.name] = [_exactly(v, arithmetic) for v in a.values]
@@ -261,10 +362,9 @@ def run(
             extra = lanes if a.batched else ()
             dtype = np.float64 if a.wide and arithmetic.dtype == np.float32 else arithmetic.dtype
             memory[a.name] = np.full(shape + extra, zero, dtype=dtype)
-            if a.role == "state" and state is not None:
+            if a.role == "state":
                 state[a.name] = memory[a.name]
-    _Machine(program, arithmetic, memory, env).execute(program.body)
-    return {a.name: memory[a.name] for a in program.arrays.values() if a.role == "out"}
+    return memory
 
 
 def _exactly(value: float, arithmetic: Arithmetic) -> Any:
@@ -280,10 +380,26 @@ class _Machine:
         self.memory = memory
         self.env = env
         self.expressions: dict[Any, Callable[[Values], Any]] = {}
+        self.actions: dict[int, Callable[[], None]] = {}
 
     def execute(self, body: tuple[Statement, ...]) -> None:
         for action in [self.statement(s) for s in body]:
             action()
+
+    def until_meetings(self, body: tuple[Statement, ...]) -> Iterator[Meet]:
+        """Go through statements, and stop wherever threads meet."""
+        for s in body:
+            if isinstance(s, Meet):
+                yield s
+            elif isinstance(s, Loop) and any(isinstance(t, Meet) for t in walk(s.body)):
+                steps = range(self.index(s.start)(), self.index(s.stop)())
+                for i in reversed(steps) if s.backward else steps:
+                    self.env[s.var] = i
+                    yield from self.until_meetings(s.body)
+            else:
+                if id(s) not in self.actions:
+                    self.actions[id(s)] = self.statement(s)
+                self.actions[id(s)]()
 
     def statement(self, s: Statement) -> Callable[[], None]:
         match s:

@@ -257,6 +257,14 @@ class Array:
     """Whether its numbers are float64 whatever the others are."""
 
 
+def offset(a: Array, index: tuple[Index, ...]) -> Index:
+    """The place of an element in row-major order."""
+    at: Index = 0
+    for i, extent in zip(index, a.shape, strict=True):
+        at = plus(times(at, extent), i)
+    return at
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """One element of an array."""
@@ -316,7 +324,16 @@ class Note:
     text: str
 
 
-Statement = Assign | Loop | Note
+@dataclass(frozen=True, slots=True)
+class Meet:
+    """A place where threads that do a program together wait until all of them are there."""
+
+
+Statement = Assign | Loop | Note | Meet
+
+
+THREAD, THREADS = "thread", "threads"
+"""The sizes that say, of a program for several threads, which of how many does it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,6 +364,8 @@ class Program:
         Bytes of a number.
     page : int
         Numbers that registers hold and others are looked up in; 0 where none are.
+    grains : int
+        Parts that threads can share, of a program for several; 1 where it is for one.
     """
 
     name: str
@@ -359,6 +378,7 @@ class Program:
     groups: int = 1
     itemsize: int = 8
     page: int = 0
+    grains: int = 1
     schedule: str = "reference"
     notes: tuple[str, ...] = field(default=())
     derived: Mapping[str, Index] = field(default_factory=dict)
@@ -380,8 +400,8 @@ class Program:
         )
 
     def known(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """``sizes`` with those that follow from them."""
-        found = dict(sizes)
+        """``sizes`` with those that follow from them; one thread, if not said otherwise."""
+        found = {**({THREAD: 0, THREADS: 1} if self.grains > 1 else {}), **sizes}
         for name, index in self.derived.items():
             found[name] = evaluate(index, found, self.tables)
         return found
@@ -422,6 +442,20 @@ def references(s: Assign) -> Iterator[Ref]:
 def touched(body: tuple[Statement, ...]) -> set[str]:
     """The names of all that some statements write or read."""
     return {r.array for s in walk(body) if isinstance(s, Assign) for r in references(s)}
+
+
+def needed(body: tuple[Statement, ...], known: set[str]) -> set[str]:
+    """Local variables that some statements, one after another, read before they set them."""
+    found: set[str] = set()
+    for s in body:
+        if isinstance(s, Assign):
+            read = {r.array for _, r in s.reads if isinstance(r, Ref) and not r.index}
+            local = set() if s.target.index else {s.target.array}
+            found |= (read | local if s.accumulate else read) - known
+            known |= local
+        elif isinstance(s, Loop):
+            found |= needed(s.body, set(known))
+    return found
 
 
 def in_registers(program: Program, r: Ref) -> bool:

@@ -21,6 +21,7 @@ from derive.program.ir import (
     times,
     touched,
 )
+from derive.program.passes.share_units import undivided
 from derive.program.passes.turns import values_at
 from derive.program.storage import clear
 
@@ -30,7 +31,8 @@ def cleared(program: Program, name: str) -> Statement | None:
     shape = program.arrays[name].shape
     known = tuple(n for n in shape if isinstance(n, int))
     for s in program.body:
-        if len(known) == len(shape) and s == clear(name, known):
+        whole = undivided(s) if isinstance(s, Loop) else s
+        if len(known) == len(shape) and whole == clear(name, known):
             return s
         if name in touched((s,)):
             return None
@@ -55,7 +57,7 @@ def added_once(program: Program, name: str) -> Index | None:
         if read or not s.accumulate:
             return None
         (index,) = s.target.index
-        places = values_at(program.tables, loops[1:], index)
+        places = values_at(program.tables, tuple(map(undivided, loops[1:])), index)
         if places is None:
             return None
         seen.append(places)

@@ -13,6 +13,7 @@ from derive.program.ir import (
     Least,
     Lookup,
     Loop,
+    Meet,
     Modulo,
     Most,
     Note,
@@ -54,6 +55,8 @@ def _body(body: tuple[Statement, ...], depth: int) -> list[str]:
         match s:
             case Note(text):
                 lines.append(f"{indent}# {text}")
+            case Meet():
+                lines.append(f"{indent}# threads meet")
             case Loop():
                 start, stop = index_text(s.start), index_text(s.stop)
                 span = f"{stop}−1 … {start}" if s.backward else f"{start} … {stop}−1"

@@ -28,7 +28,12 @@ MOST = 512
 
 
 def promote(program: Program) -> Program:
-    """The program with suitable arrays replaced by local variables, loaded first, stored last."""
+    """The program with suitable arrays replaced by local variables, loaded first, stored last.
+
+    Not one for several threads, who would each have their own.
+    """
+    if program.grains > 1:
+        return program
     chosen = {a.name: a for a in program.arrays.values() if _suitable(a, program)}
     arrays: dict[str, Array] = {}
     before: list[Statement] = []

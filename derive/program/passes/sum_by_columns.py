@@ -26,7 +26,6 @@ from derive.program.ir import (
     Statement,
     Var,
     affine,
-    modulo,
     parts,
     placed,
     plus,
@@ -34,6 +33,7 @@ from derive.program.ir import (
     times,
 )
 from derive.program.passes.jam import independent, mentions
+from derive.program.passes.leaves import there_and_back
 from derive.program.storage import copy
 
 FEWEST = 8
@@ -144,8 +144,8 @@ def _in_blocks(units: Loop, sums: list[Sum], beside: _Beside, time: str) -> Iter
             yield from whole.by_columns(one)
         return
     turn = Var(f"{units.var}_block")
-    there_and_back = plus(turn, times(modulo(Var(time), 2), plus(times(turn, -2), blocks - 1)))
-    some = _Block(units, beside, there_and_back, beside.block, blocks)
+    at = there_and_back(turn, time, blocks - 1)
+    some = _Block(units, beside, at, beside.block, blocks)
     body = tuple(s for one in sums for s in some.by_columns(one))
     yield Loop(turn.name, 0, blocks, body, "blocks")
     if rest := count - blocks * beside.block:

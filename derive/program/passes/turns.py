@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from derive.program.ir import Index, Lookup, Loop, Plus, Quotient, Times, Var
+from derive.program.ir import Index, Least, Lookup, Loop, Most, Plus, Quotient, Times, Var
 
 
 def turns_of(
@@ -45,7 +45,13 @@ def values(tables: Mapping[str, Any], index: Index, env: Mapping[str, Any], coun
         case Lookup(table, at):
             inside = values(tables, at, env, count)
             return None if inside is None else tables[table][inside].astype(np.int64)
-        case Plus(left, right) | Times(left, right) | Quotient(left, right):
+        case (
+            Plus(left, right)
+            | Times(left, right)
+            | Quotient(left, right)
+            | Least(left, right)
+            | Most(left, right)
+        ):
             a, b = (values(tables, i, env, count) for i in (left, right))
             return None if a is None or b is None else OF_TWO[type(index)](a, b)
     return None
@@ -53,4 +59,5 @@ def values(tables: Mapping[str, Any], index: Index, env: Mapping[str, Any], coun
 
 OF_TWO: dict[type, Callable[[Any, Any], Any]] = {
     Plus: operator.add, Times: operator.mul, Quotient: operator.floordiv,
+    Least: np.minimum, Most: np.maximum,
 }  # fmt: skip

@@ -21,6 +21,7 @@ from derive.program.passes.near_sums import near_sums
 from derive.program.passes.pages import GROUP
 from derive.program.passes.promote import promote
 from derive.program.passes.read_in_order import read_in_order
+from derive.program.passes.share_units import share_units
 from derive.program.passes.split_runs import split_runs
 from derive.program.passes.split_units import split_units
 from derive.program.passes.strip_columns import strip_columns
@@ -51,7 +52,11 @@ PAGES = {MANY: "pages, ", SHORT: "short pages, "}
 
 
 def tables(
-    program: Program, lanes: bool = False, block: Block = SINGLE, page: int | None = None
+    program: Program,
+    lanes: bool = False,
+    block: Block = SINGLE,
+    page: int | None = None,
+    shared: bool = False,
 ) -> Program:
     """``program`` as loops; its text does not grow with the net, only its tables do.
 
@@ -65,6 +70,8 @@ def tables(
     page : int, optional
         Numbers of a page, wherever there can be pages and whether they pay or not: the same is then
         done on networks small enough for a proof. If not given, what registers hold where it pays.
+    shared : bool
+        Whether threads can do it together also where that does not pay.
     """
     by_page = bool(block.page) and not lanes
     itemsize = program.itemsize
@@ -75,7 +82,8 @@ def tables(
     laid_out = read_in_order(look_up(laid_out, **sizes) if by_page else laid_out)
     cache, heavy = CACHES[block.vectors], lanes and _is_heavy(program)
     laid_out = defer_sums(laid_out, lanes, cache=cache, groups=block.groups, fitted=heavy)
-    near = NEAR // (BYTES * block.vectors * block.groups) if lanes else math.inf
+    vectors = block.vectors * block.groups
+    near = NEAR // (BYTES * vectors) if lanes else math.inf
     block = replace(block, groups=1)
     laid_out = look_up_totals(laid_out, **sizes, side=block.registers // 4) if by_page else laid_out
     laid_out = tile_sums(laid_out, TILES[block if lanes else SINGLE], near)
@@ -85,6 +93,8 @@ def tables(
     else:
         laid_out = strip_columns(sum_by_columns(laid_out))
     laid_out = jam_rows(jam_columns(group_rows(jam_ragged(laid_out), lanes)))
+    each = vectors if lanes else itemsize / BYTES
+    laid_out = share_units(laid_out, each, shared)
     words = PAGES[block] if laid_out.page else ""
     return replace(promote(fold_rows(laid_out)), schedule=f"{words}tables")
 
