@@ -46,6 +46,7 @@ C_THREADS = """\
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 /* Threads share the blocks of a batch: each takes the next that nobody has. What is summed over
    the batch is added in the blocks' order, whoever is done first. Or they do one block together,
    each the units that are its own. Either way results are the same to the last bit however many
@@ -58,7 +59,7 @@ struct k_crew {
     void *arguments;
     real *scratch;
     size_t each, blocks, next, turn, done, members, seats, present, ready;
-    int together;
+    int together, patient;
     size_t here, round, asleep;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -108,8 +109,17 @@ static inline void k_zero(real *to, size_t count, size_t thread, size_t threads)
 #else
 #define k_pause() ((void)0)
 #endif
-/* Where threads that work together wait until all are there: looking, then letting others have the
-   processor, then asleep. */
+/* Whether so many threads have a processor each. */
+static int k_all_have_one(size_t threads)
+{
+#if defined(CPU_COUNT)
+    cpu_set_t set;
+    if (!sched_getaffinity(0, sizeof set, &set)) return threads <= (size_t)CPU_COUNT(&set);
+#endif
+    return (long)threads <= sysconf(_SC_NPROCESSORS_ONLN);
+}
+/* Where threads that work together wait until all are there: looking, if each has a processor, then
+   letting others have it, then asleep. */
 static void k_meet(k_crew *crew)
 {
     if (crew == NULL || !crew->together || crew->members == 1) return;
@@ -125,7 +135,7 @@ static void k_meet(k_crew *crew)
     }
     for (int looked = 0; looked < 2000; looked++) {
         if (__atomic_load_n(&crew->round, __ATOMIC_ACQUIRE) != round) return;
-        if (looked < 1000) k_pause(); else sched_yield();
+        if (looked < 1000 && crew->patient) k_pause(); else sched_yield();
     }
     pthread_mutex_lock(&crew->lock);
     __atomic_add_fetch(&crew->asleep, 1, __ATOMIC_SEQ_CST);
@@ -194,6 +204,7 @@ static void k_share(k_work work, void *arguments, size_t B, real *scratch, size_
         return;
     }
     *crew = own;
+    crew->patient = crew->together && k_all_have_one(threads);
     crew->members = crew->present = threads;
     pthread_mutex_init(&crew->lock, NULL);
     pthread_cond_init(&crew->changed, NULL);
