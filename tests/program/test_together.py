@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,9 +19,12 @@ from derive.program.algorithms import programs, settle
 from derive.program.interpret import numpy_arithmetic, run, run_together
 from derive.program.ir import (
     THREADS,
+    Array,
+    Assign,
     Loop,
     Meet,
     Program,
+    Ref,
     Statement,
     Var,
     evaluate,
@@ -113,6 +117,61 @@ def without(body: tuple[Statement, ...], number: list[int]) -> tuple[Statement, 
                 continue
         out.append(replace(s, body=without(s.body, number)) if isinstance(s, Loop) else s)
     return tuple(out)
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+@pytest.mark.parametrize("name", ["forward", "gradient"])
+@pytest.mark.parametrize("inputs", [0, 2])
+def test_blocks_of_units_there_and_back_stay_with_their_threads(
+    inputs: int, name: str, threads: int
+) -> None:
+    """Four blocks of two units in four grains: no meeting is between a sum and its function.
+
+    Without inputs nothing is copied in between either.
+    """
+    net = dense(8, inputs)
+    program = programs(net, settle(net, "epochwise", {}))[name]
+    shared = share_units(folded(in_blocks)(program), always=True, grains=(4,))
+    assert shared.grains == 4 and "_block" in str(shared)
+    assert sum(inside for _, inside in meetings(shared.body)) == (1 if name == "forward" else 3)
+    for last_first in (False, True):
+        found = together(shared, net, 5, threads, last_first)
+        for array, wanted in alone(program, net, 5).items():
+            np.testing.assert_array_equal(found[array], wanted)
+
+
+def test_scratch_that_brings_something_from_turn_to_turn_is_no_threads_own() -> None:
+    a, x = sympy.symbols("a x", real=True)
+    k, i = Var("k"), Var("i")
+
+    def program(*body: Statement, turns: int = 6) -> Program:
+        arrays = {
+            "x": Array("x", (6, 3), "in"), "y": Array("y", (6, 3), "out"),
+            "a": Array("a", (3,), "work"),
+        }  # fmt: skip
+        every = Loop("k", 0, turns, body, "units")
+        return Program("brings", (), arrays, {}, (every,))
+
+    def row(*body: Statement, stop: int = 3) -> Loop:
+        return Loop("i", 0, stop, body, "copy")
+
+    read = Assign(Ref("y", (k, i)), a, ((a, Ref("a", (i,))),))
+    fill = Assign(Ref("a", (i,)), x, ((x, Ref("x", (k, i))),))
+    add = replace(fill, accumulate=True)
+    filled = share_units(program(row(fill), row(read)), always=True)
+    assert filled.grains > 1 and filled.arrays["a"].shape == (filled.grains, 3)
+    for body in (
+        (row(read), row(fill)), (row(add), row(read)), (row(fill, stop=2), row(read)),
+        (row(read, fill),),
+    ):  # fmt: skip
+        kept = program(*body)
+        shared = share_units(kept, always=True)
+        assert shared.arrays["a"].shape == (3,)
+        given = {"x": np.arange(18.0).reshape(6, 3)}
+        wanted = run(kept, numpy_arithmetic(), given, {})["y"]
+        for threads in range(1, min(4, shared.grains + 1)):
+            found = run_together(shared, numpy_arithmetic(), given, {}, threads)["y"]
+            np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
