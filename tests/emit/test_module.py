@@ -112,7 +112,7 @@ def split(text: str) -> tuple[str, str]:
 @pytest.mark.parametrize("batch", [False, True])
 def test_only_tables_grow_with_the_net(batch: bool) -> None:
     # From where on threads may do it together, and loops that are alike are functions.
-    sizes = [48_000, 64_000, 96_000]
+    sizes = [80_000, 96_000, 112_000]
     parts = [split(emit(large(size), EPOCHWISE, batch=batch).text) for size in sizes]
     frames = [re.sub('"digest": "[0-9a-f]+"', "", frame) for frame, _ in parts]
     # Only the digits of the bounds get longer.
