@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from derive.blocks import is_heavy
 from derive.emit.elements import WIDE, element_type, index_text, is_vector
 from derive.emit.groups import adds_by_group
 from derive.emit.statements import CREW, passed
@@ -19,6 +18,7 @@ from derive.program.ir import THREAD, THREADS, Array, Index, Program, Var, rebui
 from derive.program.once import added_once, cleared
 from derive.program.schedules.lanes import COUNT
 from derive.program.state import state_arrays
+from derive.program.storage import is_heavy_program
 
 ROWS = {
     "x": "T*{m}",
@@ -271,10 +271,10 @@ def shared(core: Core) -> Call:
     setup = [f"{given}.p_{name} = k_data({name})" for name in core.given]
     setup += [f"{given}.{name} = {name}" for name in (*sizes, *single)]
     sequences = "B" if core.lanes else "1"
-    how = f"sharing, {sequences}, {core.program.grains}, {int(_is_much(core.program))}"
-    if core.scratch:
-        setup += [f"scratch = {core.total}", f"work = k_workspace(k_rooms({how})*scratch)"]
-    how = how.removeprefix(f"sharing, {sequences}, ")
+    # Threads that each do some blocks of a heavy net keep one another waiting for what all read.
+    how = f"{core.program.grains}, {int(is_heavy_program(core.program))}"
+    rooms = f"k_rooms(sharing, {sequences}, {how})"
+    setup += [f"scratch = {core.total}", f"work = k_workspace({rooms}*scratch)"]
     return Call(
         setup=tuple(setup),
         run=(f"k_share({work}, &{given}, {sequences}, work, scratch, sharing, {how})",),
@@ -283,13 +283,6 @@ def shared(core: Core) -> Call:
         helpers=(_struct(kind, core, single, sizes), _block(work, kind, core, sizes)),
         in_place=bool(core.in_place),
     )
-
-
-def _is_much(program: Program) -> bool:
-    """Whether threads that each do some blocks would keep one another waiting for what all read."""
-    (parameters,) = program.arrays["theta"].shape if "theta" in program.arrays else (0,)
-    assert isinstance(parameters, int)
-    return is_heavy(parameters, program.itemsize)
 
 
 def _struct(kind: str, core: Core, single: list[str], sizes: list[str]) -> str:

@@ -86,9 +86,9 @@ static void k_until(k_crew *crew, size_t *count, size_t reached)
     while (*count != reached) pthread_cond_wait(&crew->changed, &crew->lock);
     pthread_mutex_unlock(&crew->lock);
 }
+static inline int k_alone(k_crew *crew) { return crew->members == 1 || crew->together; }
 /* Around the adding of a block's results. Who waits has a block, and of the blocks that somebody
    has the first never waits. */
-static inline int k_alone(k_crew *crew) { return crew->members == 1 || crew->together; }
 static void k_wait(k_crew *crew, size_t b0)
 {
     if (!k_alone(crew)) k_until(crew, &crew->turn, b0/K_BLOCK);

@@ -19,6 +19,7 @@ from derive.program.ir import (
     Program,
     Ref,
     Statement,
+    lots,
     needed,
     references,
     touched,
@@ -42,21 +43,11 @@ def segments(program: Program, body: tuple[Statement, ...]) -> list[tuple[Statem
 
     Assignments of vectors that stand side by side are one lot.
     """
-    starts: list[int] = []
-    set_at: dict[str, int] = {}
-    for i, s in enumerate(body):
-        handed = _vectors(program, needed((s,), set())) - carried(program)
-        first = min((set_at.get(name, i) for name in handed), default=i)
-        while starts and starts[-1] > first:
-            starts.pop()
-        alike = i and _assigns(program, s) and _assigns(program, body[i - 1])
-        if (first == i or not starts) and not alike:
-            starts.append(i)
-        for t in walk((s,)):
-            if isinstance(t, Assign) and not t.target.index:
-                set_at[t.target.array] = i
-    ends = [*starts[1:], len(body)] if body else []
-    return [body[i:j] for i, j in zip(starts, ends, strict=True)]
+    return lots(
+        body,
+        lambda s: _vectors(program, needed((s,), set())) - carried(program),
+        lambda *both: all(_assigns(program, s) for s in both),
+    )
 
 
 def by_group(program: Program, segment: tuple[Statement, ...]) -> bool:

@@ -458,6 +458,29 @@ def needed(body: tuple[Statement, ...], known: set[str]) -> set[str]:
     return found
 
 
+def lots(
+    body: tuple[Statement, ...],
+    handed: Callable[[Statement], set[str]],
+    alike: Callable[[Statement, Statement], bool] = lambda before, after: False,
+) -> list[tuple[Statement, ...]]:
+    """Statements one after another, in as many lots as local variables allow.
+
+    What is ``handed`` to a statement in them keeps it with who set it, and statements that are
+    ``alike`` stay together.
+    """
+    starts: list[int] = []
+    set_at: dict[str, int] = {}
+    for i, s in enumerate(body):
+        first = min((set_at.get(name, i) for name in handed(s)), default=i)
+        while starts and starts[-1] > first:
+            starts.pop()
+        if first == i and not (i and alike(body[i - 1], s)):
+            starts.append(i)
+        set_at |= {t.target.array: i for t, _ in assigned((s,)) if not t.target.index}
+    ends = [*starts[1:], len(body)] if body else []
+    return [body[i:j] for i, j in zip(starts, ends, strict=True)]
+
+
 def in_registers(program: Program, r: Ref) -> bool:
     """Whether an element is one of a page that registers hold: tables of such places have bytes."""
     entries = (p for i in r.index for p in parts(i) if isinstance(p, Lookup))

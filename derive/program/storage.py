@@ -5,10 +5,22 @@ from __future__ import annotations
 import sympy
 from sympy import Symbol
 
+from derive.blocks import is_heavy
 from derive.calculus.adjoint import LOWER
 from derive.calculus.partials import SLOPE, SOURCE
 from derive.calculus.synapses import SHARED, shared_symbol
-from derive.program.ir import Array, Assign, Index, Loop, Ref, Role, Statement, Var, plus
+from derive.program.ir import (
+    Array,
+    Assign,
+    Index,
+    Loop,
+    Program,
+    Ref,
+    Role,
+    Statement,
+    Var,
+    plus,
+)
 from derive.program.kinds import FIXED
 from derive.program.layout import Layout
 
@@ -182,3 +194,10 @@ def clear(array: str, shape: tuple[int, ...]) -> Statement:
     for name, extent in zip(reversed(names), reversed(shape), strict=True):
         body = Loop(name, 0, extent, (body,), "copy")
     return body
+
+
+def is_heavy_program(program: Program) -> bool:
+    """Whether a program's parameters come from further away than what else a batch needs."""
+    (parameters,) = program.arrays["theta"].shape if "theta" in program.arrays else (0,)
+    assert isinstance(parameters, int)
+    return is_heavy(parameters, program.itemsize)

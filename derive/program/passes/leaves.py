@@ -29,6 +29,7 @@ from derive.program.ir import (
     Var,
     affine,
     assigned,
+    lots,
     needed,
     offset,
     parts,
@@ -57,8 +58,7 @@ class Span:
     def of(cls, least: Any, most: Any) -> Span:
         """Given for each place."""
         least, most = np.append(least, NONE), np.append(most, -1)
-        new = np.flatnonzero((np.diff(least) != 0) | (np.diff(most) != 0)) + 1
-        starts = np.concatenate([[0], new])
+        starts = _runs(least, most)
         return cls(starts, least[starts], most[starts])
 
     def in_parts(self, part_of: Any) -> Span:
@@ -66,8 +66,7 @@ class Span:
         there = self.least <= self.most
         least = np.where(there, part_of[np.where(there, self.least, 0)], self.least)
         most = np.where(there, part_of[np.where(there, self.most, 0)], self.most)
-        new = np.flatnonzero((np.diff(least) != 0) | (np.diff(most) != 0)) + 1
-        kept = np.concatenate([[0], new])
+        kept = _runs(least, most)
         return Span(self.starts[kept], least[kept], most[kept])
 
     def all_by(self, first: int, last: int) -> Span:
@@ -80,6 +79,12 @@ class Span:
     def apart(self, other: Span) -> bool:
         """Whether each place that both have to do with is of one and the same turn."""
         return _spans_apart(self, other)
+
+
+def _runs(least: Any, most: Any) -> Any:
+    """Where neighbours begin to differ from those before."""
+    new = np.flatnonzero((np.diff(least) != 0) | (np.diff(most) != 0)) + 1
+    return np.concatenate([[0], new])
 
 
 @lru_cache(maxsize=2**14)
@@ -207,29 +212,7 @@ def nodes_of(program: Program, runs: bool = False) -> list[Node]:
     return _Nodes(program, runs).nodes(program.body)
 
 
-def lots(program: Program, body: tuple[Statement, ...]) -> list[tuple[Statement, ...]]:
-    """Statements one after another, in as many lots as local variables allow.
-
-    What is set once for loops that only read it keeps none together: anyone may set it.
-    """
-    starts: list[int] = []
-    set_at: dict[str, int] = {}
-    anyones = _for_loops(program, body)
-    for i, s in enumerate(body):
-        handed = needed((s,), set()) - anyones
-        first = min((set_at.get(name, i) for name in handed), default=i)
-        while starts and starts[-1] > first:
-            starts.pop()
-        if first == i:
-            starts.append(i)
-        for t, _ in assigned((s,)):
-            if program.arrays[t.target.array].role == "scalar":
-                set_at[t.target.array] = i
-    ends = [*starts[1:], len(body)] if body else []
-    return [body[i:j] for i, j in zip(starts, ends, strict=True)]
-
-
-def _for_loops(program: Program, body: tuple[Statement, ...]) -> set[str]:
+def _for_loops(body: tuple[Statement, ...]) -> set[str]:
     """Local variables that are set by assignments of their own, and read by loops alone."""
     found: set[str] = set()
     others: set[str] = set()
@@ -239,7 +222,7 @@ def _for_loops(program: Program, body: tuple[Statement, ...]) -> set[str]:
         elif isinstance(s, Assign):
             others |= {r.array for _, r in s.reads if isinstance(r, Ref)}
             (others if s.accumulate else found).add(s.target.array)
-    return {n for n in found - others if program.arrays[n].role == "scalar"}
+    return found - others
 
 
 def straight(index: Index) -> Index:
@@ -301,19 +284,24 @@ def _may_be_done_in_two_ways(loop: Loop) -> bool:
 class _Nodes:
     program: Program
     runs: bool = False
-    shared: set[str] = field(default_factory=set)
+    shared: set[str] = field(init=False)
+    scalars: set[str] = field(init=False)
+    users: Counter[str] = field(init=False)
     known: dict[Any, _Where] = field(default_factory=dict)
-    users: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         arrays = self.program.arrays
         written = {s.target.array for s, _ in assigned(self.program.body)}
         self.shared = {n for n in written if arrays[n].role not in ("scalar", "const")}
+        self.scalars = {n for n, a in arrays.items() if a.role == "scalar"}
         self.users = Counter(r.array for s, _ in assigned(self.program.body) for r in references(s))
 
     def nodes(self, body: tuple[Statement, ...], outside: tuple[Loop, ...] = ()) -> list[Node]:
         """The nodes of some statements; ``outside`` are loops around them with known turns."""
-        return [n for lot in lots(self.program, body) for n in self._nodes_of_lot(lot, outside)]
+        # What is set once for loops that only read it anyone may set.
+        kept = self.scalars - _for_loops(body)
+        found = lots(body, lambda s: needed((s,), set()) & kept)
+        return [n for lot in found for n in self._nodes_of_lot(lot, outside)]
 
     def _nodes_of_lot(
         self, lot: tuple[Statement, ...], outside: tuple[Loop, ...]
@@ -338,8 +326,7 @@ class _Nodes:
         return any(needed(leaf.body, set()) & inside for leaf in found)
 
     def _set_in(self, body: tuple[Statement, ...]) -> set[str]:
-        names = {s.target.array for s, _ in assigned(body)}
-        return {n for n in names if self.program.arrays[n].role == "scalar"}
+        return {s.target.array for s, _ in assigned(body)} & self.scalars
 
     def _leaf(
         self, lot: tuple[Statement, ...], divided: Loop | None, outside: tuple[Loop, ...]
@@ -366,7 +353,7 @@ class _Nodes:
         """How often an assignment is done, so far as that is known."""
         found = 1
         for i, loop in enumerate(loops):
-            if loop.bounds and isinstance(loop.start, int) and isinstance(loop.stop, int):
+            if isinstance(loop.start, int) and isinstance(loop.stop, int):
                 found *= max(0, loop.stop - loop.start)
             elif (turns := turns_of(self.program.tables, loops[: i + 1])) is not None:
                 found = turns[1]

@@ -72,7 +72,6 @@ for as long as some hundred vectors take."""
 ALONE = 0.1
 """Of these the part that one thread may do alone at most."""
 
-
 ALIKE = 1.05
 """Two costs whose ratio is smaller are taken as equal."""
 

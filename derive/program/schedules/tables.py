@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from derive.blocks import BYTES, MANY, PAIRS, SHORT, SINGLE, WIDE, Block, is_heavy
+from derive.blocks import BYTES, MANY, PAIRS, SHORT, SINGLE, WIDE, Block
 from derive.program.ir import Program
 from derive.program.passes.defer_sums import CACHE, defer_sums
 from derive.program.passes.fold_rows import fold_rows
@@ -27,6 +27,7 @@ from derive.program.passes.split_units import split_units
 from derive.program.passes.strip_columns import strip_columns
 from derive.program.passes.sum_by_columns import sum_by_columns
 from derive.program.passes.tile_sums import Tile, tile_sums
+from derive.program.storage import is_heavy_program
 
 SUMS = {SINGLE: 8, PAIRS: 6, MANY: 16, WIDE: 12}
 """Sums side by side: with what they are made of they fit the registers, and are enough that none
@@ -80,7 +81,7 @@ def tables(
         sizes = {"size": page, "group": page, "product": math.inf}
     laid_out = split_runs(fold_tables(split_units(program)))
     laid_out = read_in_order(look_up(laid_out, **sizes) if by_page else laid_out)
-    cache, heavy = CACHES[block.vectors], lanes and _is_heavy(program)
+    cache, heavy = CACHES[block.vectors], lanes and is_heavy_program(program)
     laid_out = defer_sums(laid_out, lanes, cache=cache, groups=block.groups, fitted=heavy)
     vectors = block.vectors * block.groups
     near = NEAR // (BYTES * vectors) if lanes else math.inf
@@ -97,9 +98,3 @@ def tables(
     laid_out = share_units(laid_out, each, shared)
     words = PAGES[block] if laid_out.page else ""
     return replace(promote(fold_rows(laid_out)), schedule=f"{words}tables")
-
-
-def _is_heavy(program: Program) -> bool:
-    (parameters,) = program.arrays["theta"].shape if "theta" in program.arrays else (0,)
-    assert isinstance(parameters, int)
-    return is_heavy(parameters, program.itemsize)
