@@ -32,6 +32,7 @@ from derive.program.ir import (
     walk,
 )
 from derive.program.once import added_once, cleared
+from derive.program.passes.leaves import Along
 from derive.program.passes.share_units import FIRST, share_units, undivided
 from derive.program.schedules.tables import tables
 from tests.program.test_passes import as_inputs, data, dense, folded, in_blocks, in_strips, sparse
@@ -172,6 +173,35 @@ def test_scratch_that_brings_something_from_turn_to_turn_is_no_threads_own() -> 
         for threads in range(1, min(4, shared.grains + 1)):
             found = run_together(shared, numpy_arithmetic(), given, {}, threads)["y"]
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_places_that_counters_move_are_apart_where_they_never_meet() -> None:
+    t = (("t", 1),)
+    assert Along(t, 0).apart(Along(t, 2)) and not Along(t, 1).apart(Along(t, 1))
+    assert Along(t, 0, 2).apart(Along(t, 1, 2)) and not Along(t, 0, 2).apart(Along(t, 2, 2))
+    assert not Along(t, 0).apart(Along((), 1)) and not Along(t, 0, 2).apart(Along(t, 1, 3))
+
+
+def test_what_each_thread_reads_for_itself_is_there_before_any_does() -> None:
+    """A local variable for the loop after it, also where the first thread wrote what it is from."""
+    first, x = sympy.symbols("first x", real=True)
+    k, kept = Var("k"), Ref("kept")
+    arrays = {
+        "x": Array("x", (8,), "in"), "a": Array("a", (8,), "work"),
+        "kept": Array("kept", (), "scalar"), "y": Array("y", (8,), "out"),
+    }  # fmt: skip
+    body = (
+        Loop("k", 0, 8, (Assign(Ref("a", (k,)), x, ((x, Ref("x", (k,))),)),), "units"),
+        Assign(kept, first, ((first, Ref("a", (0,))),)),
+        Loop("k", 0, 8, (Assign(Ref("y", (k,)), first * x,
+                                ((first, kept), (x, Ref("x", (k,))))),), "units"),
+    )  # fmt: skip
+    shared = share_units(Program("reads", (), arrays, {}, body), always=True)
+    assert shared.grains > 1 and len(list(meetings(shared.body))) == 1
+    given = {"x": np.arange(2.0, 10.0)}
+    for last_first in (False, True):
+        found = run_together(shared, numpy_arithmetic(), given, {}, 3, last_first)
+        np.testing.assert_array_equal(found["y"], 2 * given["x"])
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
